@@ -1,2 +1,17 @@
+//! Values that every room of Ottla may use: ids, offsets, epochs, names, time, the record batch v2,
+//! the stored records.
+//!
+//! Guarantees: no IO, no clock, no randomness (`no_std`); whatever is decoded was checked against the
+//! bytes that are there. Knows nothing of Kafka's *requests*.
 #![no_std]
+
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod batch;
+pub mod ids;
+pub mod marks;
+pub mod names;
+pub mod time;
+pub mod uuid;
