@@ -13,5 +13,6 @@ pub mod batch;
 pub mod ids;
 pub mod marks;
 pub mod names;
+pub mod primitives;
 pub mod time;
 pub mod uuid;
