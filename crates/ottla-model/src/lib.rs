@@ -10,6 +10,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod batch;
+pub mod configs;
 pub mod ids;
 pub mod marks;
 pub mod names;
