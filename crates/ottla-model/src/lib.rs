@@ -15,5 +15,6 @@ pub mod ids;
 pub mod marks;
 pub mod names;
 pub mod primitives;
+pub mod records;
 pub mod time;
 pub mod uuid;
