@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use bytes::BytesMut;
 
 use super::head::{Attributes, BATCH_HEADER_BYTES, BatchHead, Codec};
-use super::varint::{put_varint, put_varlong};
+use super::record::{Headers, RecordView, put_header};
 use super::verified::VerifiedBatch;
 use crate::ids::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence};
 
@@ -45,8 +45,8 @@ pub struct BatchBuilder {
     record_count: i32,
     /// The whole batch; the header is left blank until the end.
     bytes: Vec<u8>,
-    /// One record's body, kept for its capacity.
-    body: Vec<u8>,
+    /// One record's headers, kept for its capacity.
+    headers: Vec<u8>,
 }
 
 impl BatchBuilder {
@@ -59,7 +59,7 @@ impl BatchBuilder {
             max_timestamp_ms: i64::MIN,
             record_count: 0,
             bytes: alloc::vec![0; BATCH_HEADER_BYTES],
-            body: Vec::new(),
+            headers: Vec::new(),
         }
     }
 
@@ -74,22 +74,24 @@ impl BatchBuilder {
         headers: &[(&str, Option<&[u8]>)],
         timestamp_ms: i64,
     ) {
-        let body = &mut self.body;
-        body.clear();
-        body.push(0);
-        put_varlong(timestamp_ms.wrapping_sub(self.base_timestamp_ms), body);
-        put_varint(self.record_count, body);
-        put_nullable(key, body);
-        put_nullable(value, body);
-        put_varint(length_of(headers.len()), body);
+        self.headers.clear();
         for (key, value) in headers {
-            put_nullable(Some(key.as_bytes()), body);
-            put_nullable(*value, body);
+            put_header(key, *value, &mut self.headers);
         }
-        put_varint(length_of(body.len()), &mut self.bytes);
-        self.bytes.extend_from_slice(body);
-        // Also bounds the count: a record takes bytes.
-        length_of(self.bytes.len());
+        let record = RecordView {
+            attributes: 0,
+            timestamp_delta: timestamp_ms.wrapping_sub(self.base_timestamp_ms),
+            offset_delta: self.record_count,
+            key,
+            value,
+            headers: Headers::written(&self.headers, headers.len()),
+        };
+        record.encode(&mut self.bytes);
+        assert!(
+            self.bytes.len() <= i32::MAX as usize,
+            "invariant: a batch of our own is far below 2 GiB"
+        );
+        // Cannot overflow: a record takes bytes.
         self.record_count += 1;
         self.max_timestamp_ms = self.max_timestamp_ms.max(timestamp_ms);
     }
@@ -132,19 +134,4 @@ impl BatchBuilder {
         };
         VerifiedBatch::seal(head, BytesMut::from(bytes::Bytes::from(self.bytes)))
     }
-}
-
-fn put_nullable(bytes: Option<&[u8]>, to: &mut Vec<u8>) {
-    match bytes {
-        None => put_varint(-1, to),
-        Some(bytes) => {
-            put_varint(length_of(bytes.len()), to);
-            to.extend_from_slice(bytes);
-        }
-    }
-}
-
-#[allow(clippy::expect_used, reason = "names its invariant")]
-fn length_of(bytes: usize) -> i32 {
-    i32::try_from(bytes).expect("invariant: callers keep batches of our own far below 2 GiB")
 }

@@ -10,6 +10,8 @@
 mod build;
 mod head;
 mod record;
+#[cfg(test)]
+mod tests;
 mod varint;
 mod verified;
 

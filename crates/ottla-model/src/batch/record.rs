@@ -1,11 +1,14 @@
-//! Walking the records of a batch: borrowed, bounded, without allocation.
+//! The records of a batch: walking them, borrowed, bounded, without allocation; and writing them.
 //!
 //! Every length is checked against the bytes left before it is used. What is yielded was validated
 //! whole, headers included. Layout: Kafka `DefaultRecord`.
 
+use alloc::vec::Vec;
 use core::fmt;
 
-use super::varint::{take_varint, take_varlong};
+use super::varint::{
+    put_varint, put_varlong, take_varint, take_varlong, varint_bytes, varlong_bytes,
+};
 
 /// Walks `payload`, the uncompressed records section of a batch whose header claims `count` records.
 ///
@@ -142,6 +145,65 @@ impl Headers<'_> {
     pub fn is_empty(&self) -> bool {
         self.left == 0
     }
+}
+
+impl RecordView<'_> {
+    /// Appends the record, length first, as a records section holds it. With another offset delta than
+    /// the one that it was read with, this renumbers; with the same one, it keeps the record.
+    ///
+    /// # Panics
+    /// If the record takes 2 GiB, which no record that was read or fits into a batch does.
+    pub fn encode(&self, to: &mut Vec<u8>) {
+        let body_bytes = 1
+            + varlong_bytes(self.timestamp_delta)
+            + varint_bytes(self.offset_delta)
+            + nullable_bytes(self.key)
+            + nullable_bytes(self.value)
+            + varint_bytes(length_of(self.headers.left))
+            + self.headers.bytes.len();
+        put_varint(length_of(body_bytes), to);
+        to.push(self.attributes as u8);
+        put_varlong(self.timestamp_delta, to);
+        put_varint(self.offset_delta, to);
+        put_nullable(self.key, to);
+        put_nullable(self.value, to);
+        put_varint(length_of(self.headers.left), to);
+        to.extend_from_slice(self.headers.bytes);
+    }
+}
+
+impl<'a> Headers<'a> {
+    /// Headers as `put_header` wrote them, `count` of them.
+    pub(super) fn written(bytes: &'a [u8], count: usize) -> Headers<'a> {
+        Headers { bytes, left: count }
+    }
+}
+
+/// Appends one header.
+pub(super) fn put_header(key: &str, value: Option<&[u8]>, to: &mut Vec<u8>) {
+    put_nullable(Some(key.as_bytes()), to);
+    put_nullable(value, to);
+}
+
+fn put_nullable(bytes: Option<&[u8]>, to: &mut Vec<u8>) {
+    match bytes {
+        None => put_varint(-1, to),
+        Some(bytes) => {
+            put_varint(length_of(bytes.len()), to);
+            to.extend_from_slice(bytes);
+        }
+    }
+}
+
+fn nullable_bytes(bytes: Option<&[u8]>) -> usize {
+    bytes.map_or(1, |bytes| {
+        varint_bytes(length_of(bytes.len())) + bytes.len()
+    })
+}
+
+#[allow(clippy::expect_used, reason = "names its invariant")]
+fn length_of(bytes: usize) -> i32 {
+    i32::try_from(bytes).expect("invariant: what is put into a batch is far below 2 GiB")
 }
 
 impl<'a> Iterator for Headers<'a> {

@@ -59,6 +59,21 @@ pub(super) fn put_varlong(value: i64, to: &mut Vec<u8>) {
     put_unsigned(((value << 1) ^ (value >> 63)) as u64, to);
 }
 
+/// Bytes that [`put_varint`] writes.
+pub(super) fn varint_bytes(value: i32) -> usize {
+    unsigned_bytes(u64::from(((value << 1) ^ (value >> 31)) as u32))
+}
+
+/// Bytes that [`put_varlong`] writes.
+pub(super) fn varlong_bytes(value: i64) -> usize {
+    unsigned_bytes(((value << 1) ^ (value >> 63)) as u64)
+}
+
+fn unsigned_bytes(value: u64) -> usize {
+    let bits = 64 - (value | 1).leading_zeros();
+    bits.div_ceil(7) as usize
+}
+
 fn put_unsigned(mut value: u64, to: &mut Vec<u8>) {
     while value >= 0x80 {
         to.push(value as u8 | 0x80);
