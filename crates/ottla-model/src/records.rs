@@ -7,5 +7,6 @@
 
 mod frame;
 mod r#gen;
+mod producer_snapshot;
 
 pub use r#gen::*;

@@ -34,6 +34,7 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 
+use alloc::vec::Vec;
 use core::fmt;
 
 use ottla_model::batch::VerifiedBatch;
@@ -237,7 +238,7 @@ impl Machine for Partition {
         }
     }
 
-    fn unfinished(&self, _: &mut alloc::vec::Vec<Effect>) {}
+    fn unfinished(&self, _: &mut Vec<Effect>) {}
 
     fn snapshot(&self) -> Snapshot {
         self.producers.snapshot(self.end)
@@ -251,12 +252,12 @@ impl Machine for Partition {
         }
     }
 
-    fn encode_snapshot(_: &Snapshot) -> Option<alloc::vec::Vec<u8>> {
-        None
+    fn encode_snapshot(snapshot: &Snapshot) -> Option<Vec<u8>> {
+        snapshot.encode()
     }
 
-    fn decode_snapshot(_: Offset, _: &[u8]) -> Option<Snapshot> {
-        None
+    fn decode_snapshot(at: Offset, bytes: &[u8]) -> Option<Snapshot> {
+        Snapshot::decode(at, bytes)
     }
 }
 

@@ -97,13 +97,14 @@ fn run(seed: u64) -> Ran {
     }
 }
 
-/// Kafka's format has room for the newest batch of each producer.
-fn as_the_file_keeps_it(mut snapshot: Snapshot) -> Snapshot {
-    for producer in &mut snapshot.producers {
-        let cut = producer.batches.len().saturating_sub(1);
-        producer.batches.drain(..cut);
+fn as_the_file_keeps_it(snapshot: Snapshot) -> Snapshot {
+    let bytes = Partition::encode_snapshot(&snapshot).unwrap();
+    let kept = Partition::decode_snapshot(snapshot.at, &bytes).unwrap();
+    for (kept, whole) in kept.producers.iter().zip(&snapshot.producers) {
+        assert_eq!(kept.batches.last(), whole.batches.last());
+        assert!(kept.batches.len() <= 1);
     }
-    snapshot
+    kept
 }
 
 fn replay(machine: &mut Partition, heads: &[BatchHead]) {
@@ -223,4 +224,37 @@ fn a_marker_raises_the_epoch_and_empties_the_window() {
     let kept = as_the_file_keeps_it(rig.machine.snapshot());
     assert_eq!(kept, rig.machine.snapshot());
     assert_eq!(rig.append(batch(1, 1, 0, 1)), appended(2));
+}
+
+#[test]
+fn a_damaged_or_impossible_snapshot_is_not_used() {
+    let mut rig = Rig::default();
+    for id in 0..3 {
+        rig.append(batch(id, 0, 0, 2)).unwrap();
+    }
+    let snapshot = rig.machine.snapshot();
+    let bytes = Partition::encode_snapshot(&snapshot).unwrap();
+    assert_eq!(
+        Partition::decode_snapshot(rig.end, &bytes),
+        Some(snapshot.clone())
+    );
+    for at in 0..bytes.len() {
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 0x40;
+        let decoded = Partition::decode_snapshot(rig.end, &damaged);
+        assert_eq!(decoded, None, "byte {at}");
+    }
+
+    // A batch that lies behind the snapshot; the rest is right in itself.
+    assert_eq!(Partition::decode_snapshot(Offset(5), &bytes), None);
+    let refused = |change: fn(&mut Vec<ProducerEntry>)| {
+        let mut wrong = snapshot.clone();
+        change(&mut wrong.producers);
+        let bytes = Partition::encode_snapshot(&wrong).unwrap();
+        assert_eq!(Partition::decode_snapshot(rig.end, &bytes), None);
+    };
+    refused(|producers| producers[1].id = producers[0].id);
+    refused(|producers| producers[0].id = ProducerId::NONE);
+    refused(|producers| producers[0].batches[0].offset_delta = -1);
+    refused(|producers| producers[0].batches[0].offset_delta = 2);
 }
