@@ -39,7 +39,7 @@ pub enum Command {
     },
 }
 
-/// How this node takes part in its cluster.
+/// How this node takes part in its cluster. Texts are below 32 KB each.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RegisterNode {
     /// This node.

@@ -68,7 +68,8 @@ pub enum Command {
     /// Where the log ends (ListOffsets with timestamp -1). Reads the written end and is answered when
     /// that is durable, so who asks finds its own record.
     Latest,
-    /// Sets `producer.id.expiration.ms`, which holds for a producer from its next batch on.
+    /// Sets `producer.id.expiration.ms`, which holds for a producer from its next batch on. Volatile:
+    /// whoever restores the machine sends it again if it differs from the default.
     SetProducerExpiration {
         /// The time to forget a producer after; at least 1.
         expiration_ms: u64,
