@@ -7,6 +7,8 @@
 mod emit;
 mod model;
 mod parse;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::fs;

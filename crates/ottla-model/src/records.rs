@@ -7,6 +7,8 @@
 
 mod frame;
 mod r#gen;
+#[cfg(test)]
+mod tests;
 mod producer_snapshot;
 
 pub use r#gen::*;

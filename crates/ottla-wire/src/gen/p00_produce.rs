@@ -16,8 +16,12 @@ use ottla_model::uuid::Uuid;
 pub struct ProduceRequest<'a> {
     /// `string`, versions 3+, null in 3+, default null.
     pub transactional_id: Option<&'a str>,
+    /// 0: no answer, 1: written by the leader, -1: by all in-sync replicas.
+    ///
     /// `int16`, versions 0+.
     pub acks: i16,
+    /// How long acks=-1 may take.
+    ///
     /// `int32`, versions 0+.
     pub timeout_ms: i32,
     /// `[]TopicProduceData`, versions 0+.
@@ -201,6 +205,8 @@ pub struct ProduceResponse<'a> {
     pub responses: Vec<TopicProduceResponse<'a>>,
     /// `int32`, versions 1+.
     pub throttle_time_ms: i32,
+    /// The addresses of those leaders.
+    ///
     /// `[]NodeEndpoint`, versions 10+, tag 0.
     pub node_endpoints: Vec<NodeEndpoint<'a>>,
 }
@@ -355,16 +361,26 @@ pub struct PartitionProduceResponse<'a> {
     pub index: i32,
     /// `int16`, versions 0+.
     pub error_code: i16,
+    /// The offset of the first record; -1 on errors.
+    ///
     /// `int64`, versions 0+.
     pub base_offset: i64,
+    /// -1 unless the topic stamps records itself.
+    ///
     /// `int64`, versions 2+, default -1.
     pub log_append_time_ms: i64,
+    /// The first offset of the partition.
+    ///
     /// `int64`, versions 5+, default -1.
     pub log_start_offset: i64,
+    /// Which records were at fault for the whole batch.
+    ///
     /// `[]BatchIndexAndErrorMessage`, versions 8+.
     pub record_errors: Vec<BatchIndexAndErrorMessage<'a>>,
     /// `string`, versions 8+, null in 8+, default null.
     pub error_message: Option<&'a str>,
+    /// Where to go instead, with NOT_LEADER_OR_FOLLOWER.
+    ///
     /// `LeaderIdAndEpoch`, versions 10+, tag 0.
     pub current_leader: LeaderIdAndEpoch,
 }

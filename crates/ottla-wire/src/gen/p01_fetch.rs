@@ -21,20 +21,30 @@ pub struct FetchRequest<'a> {
     pub replica_id: i32,
     /// `ReplicaState`, versions 15+, tag 1.
     pub replica_state: ReplicaState,
+    /// How long to wait for MinBytes.
+    ///
     /// `int32`, versions 0+.
     pub max_wait_ms: i32,
     /// `int32`, versions 0+.
     pub min_bytes: i32,
+    /// Of the whole response; the first batch comes even if larger (KIP-74).
+    ///
     /// `int32`, versions 3+, default 2147483647.
     pub max_bytes: i32,
+    /// 0: read uncommitted, 1: read committed.
+    ///
     /// `int8`, versions 4+.
     pub isolation_level: i8,
+    /// 0: none (KIP-227).
+    ///
     /// `int32`, versions 7+.
     pub session_id: i32,
     /// `int32`, versions 7+, default -1.
     pub session_epoch: i32,
     /// `[]FetchTopic`, versions 0+.
     pub topics: Vec<FetchTopic<'a>>,
+    /// Partitions to take out of the session.
+    ///
     /// `[]ForgottenTopic`, versions 7+.
     pub forgotten_topics_data: Vec<ForgottenTopic<'a>>,
     /// `string`, versions 11+.
@@ -318,10 +328,14 @@ impl<'a> FetchTopic<'a> {
 pub struct FetchPartition {
     /// `int32`, versions 0+.
     pub partition: i32,
+    /// What the client believes; -1: unknown (KIP-320).
+    ///
     /// `int32`, versions 9+, default -1.
     pub current_leader_epoch: i32,
     /// `int64`, versions 0+.
     pub fetch_offset: i64,
+    /// Epoch of the record before FetchOffset, to detect divergence; -1: none.
+    ///
     /// `int32`, versions 12+, default -1.
     pub last_fetched_epoch: i32,
     /// `int64`, versions 5+, default -1.
@@ -495,10 +509,14 @@ pub struct FetchResponse<'a> {
     pub throttle_time_ms: i32,
     /// `int16`, versions 7+.
     pub error_code: i16,
+    /// 0: none (KIP-227).
+    ///
     /// `int32`, versions 7+.
     pub session_id: i32,
     /// `[]FetchableTopicResponse`, versions 0+.
     pub responses: Vec<FetchableTopicResponse<'a>>,
+    /// The addresses of current leaders.
+    ///
     /// `[]NodeEndpoint`, versions 16+, tag 0.
     pub node_endpoints: Vec<NodeEndpoint<'a>>,
 }
@@ -665,18 +683,30 @@ pub struct PartitionData<'a> {
     pub error_code: i16,
     /// `int64`, versions 0+.
     pub high_watermark: i64,
+    /// Below it every transaction is decided.
+    ///
     /// `int64`, versions 4+, default -1.
     pub last_stable_offset: i64,
     /// `int64`, versions 5+, default -1.
     pub log_start_offset: i64,
+    /// Where the log of who asks left ours; -1: it did not.
+    ///
     /// `EpochEndOffset`, versions 12+, tag 0.
     pub diverging_epoch: EpochEndOffset,
+    /// Where to go instead, with NOT_LEADER_OR_FOLLOWER or FENCED_LEADER_EPOCH.
+    ///
     /// `LeaderIdAndEpoch`, versions 12+, tag 1.
     pub current_leader: LeaderIdAndEpoch,
+    /// Only for the metadata log.
+    ///
     /// `SnapshotId`, versions 12+, tag 2.
     pub snapshot_id: SnapshotId,
+    /// Whose records to drop, for read committed.
+    ///
     /// `[]AbortedTransaction`, versions 4+, null in 4+.
     pub aborted_transactions: Option<Vec<AbortedTransaction>>,
+    /// -1: the leader (KIP-392).
+    ///
     /// `int32`, versions 11+, default -1.
     pub preferred_read_replica: i32,
     /// `records`, versions 0+, null in 0+.

@@ -15,6 +15,8 @@ use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader,
 pub struct ListOffsetsRequest<'a> {
     /// `int32`, versions 0+.
     pub replica_id: i32,
+    /// 0: read uncommitted, 1: read committed.
+    ///
     /// `int8`, versions 2+.
     pub isolation_level: i8,
     /// `[]ListOffsetsTopic`, versions 0+.
@@ -148,6 +150,8 @@ pub struct ListOffsetsPartition {
     pub partition_index: i32,
     /// `int32`, versions 4+, default -1.
     pub current_leader_epoch: i32,
+    /// -1 latest, -2 earliest, -3 maximum timestamp, -4 earliest local, -5 latest tiered, -6 earliest pending upload.
+    ///
     /// `int64`, versions 0+.
     pub timestamp: i64,
 }

@@ -14,6 +14,8 @@ use ottla_model::uuid::Uuid;
 /// Versions 0-13, flexible 9+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MetadataRequest<'a> {
+    /// Null (an empty list in version 0): all topics.
+    ///
     /// `[]MetadataRequestTopic`, versions 0+, null in 1+.
     pub topics: Option<Vec<MetadataRequestTopic<'a>>>,
     /// `bool`, versions 4+, default true.
@@ -213,10 +215,14 @@ pub struct MetadataResponse<'a> {
     pub brokers: Vec<MetadataResponseBroker<'a>>,
     /// `string`, versions 2+, null in 2+, default null.
     pub cluster_id: Option<&'a str>,
+    /// Of a broker that takes admin requests; -1: unknown.
+    ///
     /// `int32`, versions 1+, default -1.
     pub controller_id: i32,
     /// `[]MetadataResponseTopic`, versions 0+.
     pub topics: Vec<MetadataResponseTopic<'a>>,
+    /// A bit per operation; the default: not asked for.
+    ///
     /// `int32`, versions 8-10, default -2147483648.
     pub cluster_authorized_operations: i32,
     /// `int16`, versions 13+.
@@ -410,6 +416,8 @@ pub struct MetadataResponseTopic<'a> {
     pub is_internal: bool,
     /// `[]MetadataResponsePartition`, versions 0+.
     pub partitions: Vec<MetadataResponsePartition>,
+    /// A bit per operation; the default: not asked for.
+    ///
     /// `int32`, versions 8+, default -2147483648.
     pub topic_authorized_operations: i32,
 }

@@ -15,6 +15,8 @@ use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader,
 pub struct FindCoordinatorRequest<'a> {
     /// `string`, versions 0-3.
     pub key: &'a str,
+    /// 0: group, 1: transactional id, 2: share partition.
+    ///
     /// `int8`, versions 1+.
     pub key_type: i8,
     /// `[]string`, versions 4+.

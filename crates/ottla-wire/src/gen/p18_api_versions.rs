@@ -17,6 +17,8 @@ pub struct ApiVersionsRequest<'a> {
     pub client_software_name: &'a str,
     /// `string`, versions 3+.
     pub client_software_version: &'a str,
+    /// Which cluster the client means to reach, with NodeId (KIP-1242).
+    ///
     /// `string`, versions 5+, null in 5+, default null.
     pub cluster_id: Option<&'a str>,
     /// `int32`, versions 5+, default -1.
@@ -108,8 +110,12 @@ pub struct ApiVersionsResponse<'a> {
     pub api_keys: Vec<ApiVersion>,
     /// `int32`, versions 1+.
     pub throttle_time_ms: i32,
+    /// Versions 0 to 3 must not name features that begin at 0: old clients fail on them (KAFKA-17492).
+    ///
     /// `[]SupportedFeatureKey`, versions 3+, tag 0.
     pub supported_features: Vec<SupportedFeatureKey<'a>>,
+    /// Below 0, clients ignore the finalized features.
+    ///
     /// `int64`, versions 3+, tag 1, default -1.
     pub finalized_features_epoch: i64,
     /// `[]FinalizedFeatureKey`, versions 3+, tag 2.

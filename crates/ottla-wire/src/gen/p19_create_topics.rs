@@ -94,8 +94,12 @@ impl<'a> CreateTopicsRequest<'a> {
 pub struct CreatableTopic<'a> {
     /// `string`, versions 0+.
     pub name: &'a str,
+    /// -1: the broker's default, or as assigned.
+    ///
     /// `int32`, versions 0+.
     pub num_partitions: i32,
+    /// -1: the broker's default, or as assigned.
+    ///
     /// `int16`, versions 0+.
     pub replication_factor: i16,
     /// `[]CreatableReplicaAssignment`, versions 0+.
@@ -336,8 +340,12 @@ pub struct CreatableTopicResult<'a> {
     pub error_message: Option<&'a str>,
     /// `int16`, versions 5+, tag 0.
     pub topic_config_error_code: i16,
+    /// -1: the broker's default, or as assigned.
+    ///
     /// `int32`, versions 5+, default -1.
     pub num_partitions: i32,
+    /// -1: the broker's default, or as assigned.
+    ///
     /// `int16`, versions 5+, default -1.
     pub replication_factor: i16,
     /// `[]CreatableTopicConfigs`, versions 5+, null in 5+.

@@ -308,6 +308,8 @@ pub struct EpochEndOffset {
     pub partition: i32,
     /// `int32`, versions 1+, default -1.
     pub leader_epoch: i32,
+    /// The first offset after that epoch; -1: unknown.
+    ///
     /// `int64`, versions 0+, default -1.
     pub end_offset: i64,
 }

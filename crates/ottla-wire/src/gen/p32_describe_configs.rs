@@ -88,10 +88,14 @@ impl<'a> DescribeConfigsRequest<'a> {
 /// Versions 1-4, flexible 4+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DescribeConfigsResource<'a> {
+    /// 2 topic, 4 broker, 8 broker logger, 16 client metrics, 32 group.
+    ///
     /// `int8`, versions 0+.
     pub resource_type: i8,
     /// `string`, versions 0+.
     pub resource_name: &'a str,
+    /// Null: all.
+    ///
     /// `[]string`, versions 0+, null in 0+.
     pub configuration_keys: Option<Vec<&'a str>>,
 }
@@ -217,6 +221,8 @@ pub struct DescribeConfigsResult<'a> {
     pub error_code: i16,
     /// `string`, versions 0+, null in 0+.
     pub error_message: Option<&'a str>,
+    /// 2 topic, 4 broker, 8 broker logger, 16 client metrics, 32 group.
+    ///
     /// `int8`, versions 0+.
     pub resource_type: i8,
     /// `string`, versions 0+.
@@ -298,12 +304,16 @@ pub struct DescribeConfigsResourceResult<'a> {
     pub value: Option<&'a str>,
     /// `bool`, versions 0+.
     pub read_only: bool,
+    /// 1 topic, 2 broker, 3 brokers' default, 4 static, 5 default, 6 logger, 7 client metrics, 8 group.
+    ///
     /// `int8`, versions 1+, default -1.
     pub config_source: i8,
     /// `bool`, versions 0+.
     pub is_sensitive: bool,
     /// `[]DescribeConfigsSynonym`, versions 1+.
     pub synonyms: Vec<DescribeConfigsSynonym<'a>>,
+    /// 1 boolean, 2 string, 3 int, 4 short, 5 long, 6 double, 7 list, 8 class, 9 password.
+    ///
     /// `int8`, versions 3+.
     pub config_type: i8,
     /// `string`, versions 3+, null in 0+.

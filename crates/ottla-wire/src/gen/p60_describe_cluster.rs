@@ -15,6 +15,8 @@ use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader,
 pub struct DescribeClusterRequest {
     /// `bool`, versions 0+.
     pub include_cluster_authorized_operations: bool,
+    /// 1: brokers, 2: controllers.
+    ///
     /// `int8`, versions 1+, default 1.
     pub endpoint_type: i8,
     /// `bool`, versions 2+.
@@ -98,6 +100,8 @@ pub struct DescribeClusterResponse<'a> {
     pub error_code: i16,
     /// `string`, versions 0+, null in 0+, default null.
     pub error_message: Option<&'a str>,
+    /// 1: brokers, 2: controllers.
+    ///
     /// `int8`, versions 1+, default 1.
     pub endpoint_type: i8,
     /// `string`, versions 0+.

@@ -140,6 +140,8 @@ impl AbortedTxn {
 /// Versions 1, flexible none.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ProducerSnapshot {
+    /// CRC-32C of what follows it.
+    ///
     /// `uint32`, versions 1.
     pub crc: u32,
     /// `[]ProducerEntry`, versions 1.
@@ -211,12 +213,16 @@ pub struct ProducerEntry {
     pub last_sequence: i32,
     /// `int64`, versions 1.
     pub last_offset: i64,
+    /// Last minus first sequence of the last batch.
+    ///
     /// `int32`, versions 1.
     pub offset_delta: i32,
     /// `int64`, versions 1.
     pub timestamp: i64,
     /// `int32`, versions 1.
     pub coordinator_epoch: i32,
+    /// -1: no open transaction.
+    ///
     /// `int64`, versions 1.
     pub current_txn_first_offset: i64,
 }

@@ -34,6 +34,8 @@ pub struct RegisterBrokerRecord<'a> {
     pub in_controlled_shutdown: bool,
     /// `[]uuid`, versions 3+, tag 0.
     pub log_dirs: Vec<Uuid>,
+    /// Directories that take no new partitions; null: nothing said.
+    ///
     /// `[]uuid`, versions 4+, null in 4+, tag 1, default null.
     pub cordoned_log_dirs: Option<Vec<Uuid>>,
 }
@@ -440,12 +442,16 @@ pub struct PartitionRecord {
     pub adding_replicas: Vec<i32>,
     /// `int32`, versions 0+, default -1.
     pub leader: i32,
+    /// 1: recovering from an unclean election.
+    ///
     /// `int8`, versions 0+, tag 0.
     pub leader_recovery_state: i8,
     /// `int32`, versions 0+, default -1.
     pub leader_epoch: i32,
     /// `int32`, versions 0+, default -1.
     pub partition_epoch: i32,
+    /// Of each replica, in the order of Replicas.
+    ///
     /// `[]uuid`, versions 1+.
     pub directories: Vec<Uuid>,
     /// `[]int32`, versions 2+, null in 2+, tag 1, default null.
@@ -636,6 +642,8 @@ pub struct ConfigRecord<'a> {
     pub resource_name: Cow<'a, str>,
     /// `string`, versions 0+.
     pub name: Cow<'a, str>,
+    /// Null: the config is removed.
+    ///
     /// `string`, versions 0+, null in 0+.
     pub value: Option<Cow<'a, str>>,
 }
@@ -726,8 +734,12 @@ pub struct PartitionChangeRecord {
     pub removing_replicas: Option<Vec<i32>>,
     /// `[]int32`, versions 0+, null in 0+, tag 4, default null.
     pub adding_replicas: Option<Vec<i32>>,
+    /// 1: recovering from an unclean election.
+    ///
     /// `int8`, versions 0+, tag 5, default -1.
     pub leader_recovery_state: i8,
+    /// Of each replica, in the order of Replicas.
+    ///
     /// `[]uuid`, versions 1+, null in 1+, tag 8, default null.
     pub directories: Option<Vec<Uuid>>,
     /// `[]int32`, versions 2+, null in 2+, tag 6, default null.
@@ -1062,6 +1074,8 @@ pub struct ProducerIdsRecord {
     pub broker_id: i32,
     /// `int64`, versions 0+, default -1.
     pub broker_epoch: i64,
+    /// The first id of the next block.
+    ///
     /// `int64`, versions 0+.
     pub next_producer_id: i64,
 }
@@ -1136,6 +1150,8 @@ pub struct BrokerRegistrationChangeRecord {
     pub in_controlled_shutdown: i8,
     /// `[]uuid`, versions 2+, tag 2.
     pub log_dirs: Vec<Uuid>,
+    /// Directories that take no new partitions; null: nothing said.
+    ///
     /// `[]uuid`, versions 3+, null in 3+, tag 3, default null.
     pub cordoned_log_dirs: Option<Vec<Uuid>>,
 }
