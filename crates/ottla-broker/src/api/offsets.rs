@@ -1,0 +1,120 @@
+//! Finding offsets: by position, by time, by leader epoch (ListOffsets, OffsetForLeaderEpoch).
+
+use std::sync::Arc;
+
+use ottla_log::{Log, LogFault};
+use ottla_machine::partition::{Answer, Command};
+use ottla_model::ids::{LeaderEpoch, Offset};
+use tokio::sync::oneshot;
+
+use super::partition::PartitionRef;
+use crate::authorize::Permit;
+use crate::handle::Broker;
+use crate::shard::{Outcome, StorageFault};
+
+/// What is looked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OffsetQuery {
+    /// The end: answered once all that is written by now is durable.
+    Latest,
+    /// The first offset that may be read.
+    Earliest,
+    /// The first record of this time or later.
+    AtOrAfter(i64),
+    /// The first record with the largest timestamp (KIP-734).
+    MaxTimestamp,
+}
+
+/// What was found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FoundOffset {
+    /// The offset.
+    pub offset: Offset,
+    /// The record's timestamp, where a record was looked for.
+    pub timestamp_ms: Option<i64>,
+    /// Epoch of the record, or the latest one for the end.
+    pub leader_epoch: Option<LeaderEpoch>,
+}
+
+/// Why nothing was found.
+#[derive(Clone, Debug)]
+pub enum OffsetRefusal {
+    /// The storage failed.
+    Fault(StorageFault),
+}
+
+/// The end of an epoch (KIP-101).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct EpochEnd {
+    /// The largest epoch at or below the asked one.
+    pub leader_epoch: LeaderEpoch,
+    /// The offset after its last record.
+    pub end: Offset,
+}
+
+impl Broker {
+    /// Looks for an offset; `None` if no record is as late as asked.
+    ///
+    /// # Errors
+    /// The storage's fault.
+    pub async fn find_offset(
+        &self,
+        _permit: &Permit,
+        partition: &PartitionRef,
+        query: OffsetQuery,
+    ) -> Result<Option<FoundOffset>, OffsetRefusal> {
+        match query {
+            OffsetQuery::Latest => self.latest(partition).await.map(Some),
+            OffsetQuery::Earliest => {
+                let offset = partition.marks().log_start;
+                let leader_epoch = partition.0.shard().log().epoch_at(offset);
+                Ok(Some(FoundOffset { offset, timestamp_ms: None, leader_epoch }))
+            }
+            OffsetQuery::AtOrAfter(timestamp_ms) => {
+                self.search(partition, move |log, bound| log.find_timestamp(timestamp_ms, bound)).await
+            }
+            OffsetQuery::MaxTimestamp => self.search(partition, |log, bound| log.max_timestamp(bound)).await,
+        }
+    }
+
+    /// The end of an epoch; `None` if the partition knows none so old.
+    #[must_use]
+    pub fn epoch_end(&self, _permit: &Permit, partition: &PartitionRef, epoch: LeaderEpoch) -> Option<EpochEnd> {
+        let (leader_epoch, end) = partition.0.shard().log().epoch_end(epoch)?;
+        Some(EpochEnd { leader_epoch, end })
+    }
+
+    async fn latest(&self, partition: &PartitionRef) -> Result<FoundOffset, OffsetRefusal> {
+        let (handle, answer) = oneshot::channel();
+        partition.0.shard().submit(handle, Command::Latest);
+        self.driver().run(&partition.0.driven);
+        match answer.await {
+            Ok(Outcome::Answer(Answer::Latest { offset })) => Ok(FoundOffset {
+                offset,
+                timestamp_ms: None,
+                leader_epoch: partition.0.shard().log().epoch_at(offset),
+            }),
+            Ok(Outcome::Fault(fault)) => Err(OffsetRefusal::Fault(fault)),
+            _ => Err(OffsetRefusal::Fault(StorageFault::closed("the partition was closed"))),
+        }
+    }
+
+    /// A search may read a segment's batches from the disk, so it leaves the network's threads.
+    async fn search<F>(&self, partition: &PartitionRef, find: F) -> Result<Option<FoundOffset>, OffsetRefusal>
+    where
+        F: FnOnce(&dyn Log, Offset) -> Result<Option<ottla_log::TimestampHit>, LogFault> + Send + 'static,
+    {
+        let bound = partition.marks().durable;
+        let log = Arc::clone(partition.0.shard().log());
+        let found = tokio::task::spawn_blocking(move || find(&*log, bound)).await;
+        match found {
+            Ok(Ok(hit)) => Ok(hit.map(|hit| FoundOffset {
+                offset: hit.offset,
+                timestamp_ms: Some(hit.timestamp_ms),
+                leader_epoch: Some(hit.leader_epoch),
+            })),
+            Ok(Err(fault)) => Err(OffsetRefusal::Fault(StorageFault::new(&fault))),
+            Err(_) => Err(OffsetRefusal::Fault(StorageFault::closed("the search was cancelled"))),
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Appending clients' batches.
+//!
+//! Submitting and running are two steps, so that all Produce requests of one read of a connection
+//! become one write per partition: a gateway opens a [`Burst`], submits every batch, runs the burst
+//! once, and awaits the receipts in request order.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use ottla_machine::contract::Wait;
+use ottla_machine::partition::{Answer, Command, Partition, Refusal};
+use ottla_model::batch::VerifiedBatch;
+use ottla_model::ids::Offset;
+use ottla_model::time::WallMs;
+use tokio::sync::oneshot;
+
+use super::partition::{OpenPartition, PartitionRef};
+use crate::authorize::Permit;
+use crate::handle::Broker;
+use crate::shard::{Outcome, StorageFault};
+
+/// Where a batch went.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Appended {
+    /// Offset of its first record; of the original for a recognised retry.
+    pub base_offset: Offset,
+    /// The broker's time, for topics that stamp it.
+    pub append_time: Option<WallMs>,
+    /// First offset that may be read.
+    pub log_start: Offset,
+}
+
+/// Why a batch was not appended.
+#[derive(Clone, Debug)]
+pub enum AppendRefusal {
+    /// The partition's machine said no.
+    Refused(Refusal),
+    /// The storage failed: the batch may or may not be there after a restart.
+    Fault(StorageFault),
+}
+
+/// The promise of an answer to one append.
+#[must_use = "an append whose receipt is dropped is never answered"]
+pub struct Receipt(oneshot::Receiver<Outcome<Partition>>);
+
+impl Future for Receipt {
+    type Output = Result<Appended, AppendRefusal>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx).map(|received| match received {
+            Ok(Outcome::Answer(Answer::Appended { base_offset, append_time, log_start, .. })) => {
+                Ok(Appended { base_offset, append_time, log_start })
+            }
+            Ok(Outcome::Refusal(refusal)) => Err(AppendRefusal::Refused(refusal)),
+            Ok(Outcome::Fault(fault)) => Err(AppendRefusal::Fault(fault)),
+            // The partition answers an append with `Appended`, and drops no handle unanswered while
+            // it is open.
+            Ok(Outcome::Answer(_)) | Err(_) => {
+                Err(AppendRefusal::Fault(StorageFault::closed("the partition was closed")))
+            }
+        })
+    }
+}
+
+/// Appends that are submitted and not yet run.
+#[must_use = "a burst that is not run appends nothing"]
+pub struct Burst<'b> {
+    broker: &'b Broker,
+    touched: Vec<Arc<OpenPartition>>,
+}
+
+impl Broker {
+    /// Opens a burst of appends.
+    pub fn burst(&self) -> Burst<'_> {
+        Burst { broker: self, touched: Vec::new() }
+    }
+}
+
+impl Burst<'_> {
+    /// Submits a batch. `append_time` asks for the broker's time in the batch
+    /// (`message.timestamp.type=LogAppendTime`).
+    pub fn append(
+        &mut self,
+        _permit: &Permit,
+        partition: &PartitionRef,
+        batch: VerifiedBatch,
+        wait: Wait,
+        append_time: bool,
+    ) -> Receipt {
+        let (handle, receipt) = oneshot::channel();
+        let partition = &partition.0;
+        self.broker.metrics().appended(batch.bytes().len(), batch.head().record_count);
+        partition.shard().submit(handle, Command::Append { batch, wait, append_time });
+        if !self.touched.iter().any(|other| Arc::ptr_eq(other, partition)) {
+            self.touched.push(Arc::clone(partition));
+        }
+        Receipt(receipt)
+    }
+
+    /// Runs every partition that the burst touched, once.
+    pub fn run(self) {
+        for partition in &self.touched {
+            self.broker.driver().run(&partition.driven);
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Running shards on the runtime's threads: inline where the work arrives, on a task of its own where
+//! a run reached its bound, and again when a machine's deadline comes.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use ottla_log::Log;
+use ottla_machine::contract::Machine;
+use ottla_model::time::{MonoMs, Now};
+use tokio::sync::Notify;
+
+use crate::clock::Clock;
+use crate::shard::{Outlet, RunEnd, Shard};
+
+/// Something that can be run: a shard, whatever its machine.
+pub(crate) trait Runnable: Send + Sync + 'static {
+    fn run(&self, now: Now) -> RunEnd;
+    fn deadline(&self) -> Option<MonoMs>;
+}
+
+impl<M: Machine, L: Log, O: Outlet<M>> Runnable for Shard<M, L, O> {
+    fn run(&self, now: Now) -> RunEnd {
+        Shard::run(self, now)
+    }
+    fn deadline(&self) -> Option<MonoMs> {
+        Shard::deadline(self)
+    }
+}
+
+/// A shard with the moment at which it will be woken next.
+#[derive(Debug)]
+pub(crate) struct Driven<S> {
+    shard: Arc<S>,
+    /// Deadline that the timer knows, ms; `u64::MAX` for none.
+    armed: AtomicU64,
+}
+
+impl<S> Driven<S> {
+    pub(crate) fn new(shard: Arc<S>) -> Driven<S> {
+        Driven { shard, armed: AtomicU64::new(u64::MAX) }
+    }
+
+    pub(crate) fn shard(&self) -> &Arc<S> {
+        &self.shard
+    }
+}
+
+/// Runs shards.
+#[derive(Clone)]
+pub(crate) struct Driver {
+    clock: Clock,
+    timers: Arc<Timers>,
+}
+
+#[derive(Default)]
+struct Timers {
+    heap: Mutex<BinaryHeap<Reverse<Entry>>>,
+    changed: Notify,
+}
+
+struct Entry {
+    at: MonoMs,
+    run: Weak<dyn Wake>,
+}
+
+trait Wake: Send + Sync {
+    fn wake(self: Arc<Self>, driver: &Driver);
+}
+
+impl<S: Runnable> Wake for Driven<S> {
+    fn wake(self: Arc<Self>, driver: &Driver) {
+        self.armed.store(u64::MAX, Ordering::Relaxed);
+        driver.run(&self);
+    }
+}
+
+impl Driver {
+    pub(crate) fn new(clock: Clock) -> Driver {
+        Driver { clock, timers: Arc::default() }
+    }
+
+    pub(crate) fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// Runs a shard on this thread, and on a task of its own if that is not enough.
+    pub(crate) fn run<S: Runnable>(&self, driven: &Arc<Driven<S>>) {
+        match driven.shard.run(self.clock.now()) {
+            RunEnd::Idle => self.arm(driven),
+            RunEnd::More => {
+                let (driver, driven) = (self.clone(), Arc::clone(driven));
+                tokio::spawn(async move {
+                    while driven.shard.run(driver.clock.now()) == RunEnd::More {
+                        tokio::task::yield_now().await;
+                    }
+                    driver.arm(&driven);
+                });
+            }
+        }
+    }
+
+    /// Puts the machine's next deadline into the heap, unless an earlier one is there already.
+    fn arm<S: Runnable>(&self, driven: &Arc<Driven<S>>) {
+        let Some(at) = driven.shard.deadline() else { return };
+        if driven.armed.fetch_min(at.0, Ordering::Relaxed) <= at.0 {
+            return;
+        }
+        let run: Weak<dyn Wake> = Arc::downgrade(driven) as Weak<dyn Wake>;
+        let mut heap = self.timers.heap.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = heap.peek().is_none_or(|Reverse(first)| at < first.at);
+        heap.push(Reverse(Entry { at, run }));
+        drop(heap);
+        if first {
+            self.timers.changed.notify_one();
+        }
+    }
+
+    /// Wakes shards at their deadlines, for ever.
+    pub(crate) async fn keep_time(self) {
+        loop {
+            let next = self.wake_due();
+            let changed = self.timers.changed.notified();
+            match next {
+                None => changed.await,
+                Some(at) => {
+                    let at = tokio::time::Instant::from_std(self.clock.instant(at));
+                    tokio::select! {
+                        () = tokio::time::sleep_until(at) => {}
+                        () = changed => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// Wakes what is due; tells when the next one is.
+    fn wake_due(&self) -> Option<MonoMs> {
+        loop {
+            let due = {
+                let mut heap = self.timers.heap.lock().unwrap_or_else(PoisonError::into_inner);
+                let at = heap.peek()?.0.at;
+                if at > self.clock.mono() {
+                    return Some(at);
+                }
+                heap.pop()?
+            };
+            if let Some(driven) = due.0.run.upgrade() {
+                driven.wake(self);
+            }
+        }
+    }
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.at == other.at
+    }
+}
+impl Eq for Entry {}
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Entry {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.at.cmp(&other.at)
+    }
+}

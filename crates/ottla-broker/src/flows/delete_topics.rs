@@ -1,0 +1,34 @@
+//! DeleteTopics: the catalog logs the removal, then the partitions are closed and their files deleted.
+//!
+//! Answers after the partitions are closed and renamed away, so that a topic of the same name can be
+//! created at once. Deleted means deleted: the catalog remembers the id until its directories are
+//! gone, and finishes at start what a crash left.
+
+use ottla_machine::catalog::{Answer, Command};
+
+use crate::api::{CatalogError, DeletedTopic, TopicRefusal, TopicSelector};
+use crate::authorize::Permit;
+use crate::handle::Broker;
+use crate::shard::StorageFault;
+
+impl Broker {
+    /// Deletes topics; each succeeds or fails alone, in the order given.
+    ///
+    /// # Errors
+    /// The catalog refused the whole request, or its storage failed.
+    pub async fn delete_topics(
+        &self,
+        _permit: &Permit,
+        topics: Vec<TopicSelector>,
+    ) -> Result<Vec<Result<DeletedTopic, TopicRefusal>>, CatalogError> {
+        let Answer::TopicsDeleted(deleted) = self.ask_catalog(Command::DeleteTopics(topics)).await? else {
+            return Err(CatalogError::Fault(StorageFault::closed("the catalog answered something else")));
+        };
+        self.acts().barrier().await;
+        for topic in deleted.iter().flatten() {
+            // Volatile: after a crash the removal is simply done again.
+            let _ = self.ask_catalog(Command::ForgetRemoved { topic_id: topic.topic_id }).await;
+        }
+        Ok(deleted)
+    }
+}

@@ -1,0 +1,107 @@
+//! Opens and removes partitions on behalf of the catalog.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use ottla_log::store::{CreateRule, LogConfig, LogSpec, Recovery};
+use ottla_log::{LogFault, RollRule};
+use ottla_model::configs::TopicConfig;
+use ottla_model::ids::{LeaderEpoch, PartitionIndex};
+use ottla_model::names::{TopicName, TopicPartition};
+use ottla_model::uuid::Uuid;
+
+use crate::acts::Actor;
+use crate::api::OpenPartition;
+use crate::drive::Driven;
+use crate::ids::RandomIds;
+use crate::metrics::Metrics;
+use crate::registry::Registry;
+use crate::shard::{ShardOptions, StorageFault, open_listening};
+use crate::store::AnyStore;
+use crate::wiring::{Image, PartitionOutlet};
+
+pub(crate) struct Keeper {
+    pub(crate) store: Arc<dyn AnyStore>,
+    pub(crate) registry: Arc<Registry<OpenPartition>>,
+    pub(crate) image: Arc<ArcSwap<Image>>,
+    pub(crate) metrics: Metrics,
+}
+
+/// The segment rule of a topic.
+pub(crate) fn roll_rule(config: &TopicConfig) -> RollRule {
+    RollRule { segment_bytes: u64::from(config.segment_bytes), segment_ms: config.segment_ms }
+}
+
+/// Tells a person what opening a log found: silence means that nothing was wrong.
+pub(crate) fn report(name: &TopicPartition, recovery: &Recovery) {
+    for cut in &recovery.cuts {
+        tracing::warn!(
+            partition = %name, file = %cut.path.display(), byte = cut.position, bytes = cut.length_bytes,
+            offset = cut.from.0, why = cut.why, "cut a torn tail that no sync had covered"
+        );
+    }
+    for damage in &recovery.damage {
+        tracing::error!(
+            partition = %name, %damage,
+            "damaged below the stable mark: left as it is, reads into it fail; restore the file from a copy"
+        );
+    }
+    if let Some(gap) = recovery.gap {
+        tracing::warn!(
+            partition = %name, from = gap.from.0, to = gap.to.0,
+            "offsets skipped: a power loss may have taken records that were seen under them"
+        );
+    }
+}
+
+impl Keeper {
+    fn try_open(&self, name: &TopicPartition, epoch: LeaderEpoch) -> Result<(), LogFault> {
+        let image = self.image.load();
+        // A topic that is gone by now will be removed by a later act.
+        let Some(topic) = image.topic_by_id(name.topic_id) else { return Ok(()) };
+        let spec = LogSpec {
+            name: name.clone(),
+            create: CreateRule::MayCreate,
+            config: LogConfig { index_interval_bytes: topic.config.index_interval_bytes },
+        };
+        let (log, recovery) = self.store.open_log(&spec)?;
+        report(name, &recovery);
+        log.begin_epoch(epoch)?;
+        let options = ShardOptions::new(epoch, roll_rule(&topic.config), Box::new(RandomIds));
+        let shard = open_listening(log, PartitionOutlet::default(), options)?;
+        let open = OpenPartition { name: name.clone(), leader_epoch: epoch, driven: Arc::new(Driven::new(shard)) };
+        self.registry.insert(name.topic_id, name.partition, Arc::new(open));
+        Ok(())
+    }
+}
+
+impl Actor for Keeper {
+    fn open(&self, topic: &TopicName, topic_id: Uuid, partition: PartitionIndex, epoch: LeaderEpoch) {
+        if self.registry.get(topic_id, partition).is_some() {
+            return;
+        }
+        let name = TopicPartition { topic: topic.clone(), topic_id, partition };
+        if let Err(fault) = self.try_open(&name, epoch) {
+            self.metrics.storage_fault();
+            tracing::error!(
+                partition = %name, %fault,
+                "the partition stays closed until the next start; its clients are told to retry"
+            );
+        }
+        self.metrics.partitions_open(self.registry.len());
+    }
+
+    fn remove(&self, topic: &TopicName, topic_id: Uuid, partitions: &[PartitionIndex]) {
+        for &partition in partitions {
+            let name = TopicPartition { topic: topic.clone(), topic_id, partition };
+            if let Some(open) = self.registry.remove(topic_id, partition) {
+                open.shard().close(StorageFault::closed("the topic was deleted"));
+                open.shard().outlet().waiters.wake_all();
+            }
+            if let Err(fault) = self.store.remove_log(&name) {
+                tracing::error!(partition = %name, %fault, "the files of a deleted partition stay until the next start");
+            }
+        }
+        self.metrics.partitions_open(self.registry.len());
+    }
+}

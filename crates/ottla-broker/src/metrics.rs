@@ -1,0 +1,56 @@
+//! The broker's own figures, and the registry that the gateways add theirs to.
+
+use prometheus::{IntCounter, IntGauge, Registry};
+
+/// Counters and gauges of the broker; each is a handle, so counting is one atomic addition.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    registry: Registry,
+    append_batches: IntCounter,
+    append_records: IntCounter,
+    append_bytes: IntCounter,
+    partitions_open: IntGauge,
+    storage_faults: IntCounter,
+}
+
+impl Metrics {
+    /// A fresh registry.
+    ///
+    /// # Errors
+    /// Two figures have the same name.
+    pub fn new() -> Result<Metrics, prometheus::Error> {
+        let registry = Registry::new();
+        let counter = |name: &str, help: &str| -> Result<IntCounter, prometheus::Error> {
+            let counter = IntCounter::new(name, help)?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok(counter)
+        };
+        let append_batches = counter("ottla_append_batches_total", "Batches submitted to partitions.")?;
+        let append_records = counter("ottla_append_records_total", "Records in these batches.")?;
+        let append_bytes = counter("ottla_append_bytes_total", "Bytes of these batches, as sent.")?;
+        let storage_faults = counter("ottla_storage_faults_total", "Partitions that a fault of the storage kept closed.")?;
+        let partitions_open = IntGauge::new("ottla_partitions_open", "Partitions that are open.")?;
+        registry.register(Box::new(partitions_open.clone()))?;
+        Ok(Metrics { registry, append_batches, append_records, append_bytes, partitions_open, storage_faults })
+    }
+
+    /// Where a gateway registers figures of its own.
+    #[must_use]
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    pub(crate) fn appended(&self, bytes: usize, records: i32) {
+        self.append_batches.inc();
+        self.append_records.inc_by(u64::try_from(records).unwrap_or(0));
+        self.append_bytes.inc_by(bytes as u64);
+    }
+
+    pub(crate) fn partitions_open(&self, count: usize) {
+        self.partitions_open.set(count as i64);
+    }
+
+    pub(crate) fn storage_fault(&self) {
+        self.storage_faults.inc();
+    }
+}
