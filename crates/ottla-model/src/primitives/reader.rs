@@ -150,6 +150,11 @@ impl<'a> Reader<'a> {
     }
 
     fn base128(&mut self, bytes_max: usize) -> Result<u64, DecodeError> {
+        // Nearly all lengths, counts and tags.
+        if let Some(&byte @ ..0x80) = self.input.get(self.at) {
+            self.at += 1;
+            return Ok(u64::from(byte));
+        }
         let mut value = 0u64;
         for (i, &byte) in self.input[self.at..].iter().take(bytes_max).enumerate() {
             // The tenth byte holds one bit; bits of a fifth byte beyond 32 are for the caller to refuse.
