@@ -19,8 +19,8 @@ pub struct Reader<'a> {
 }
 
 /// Memory that decoded arrays may take, per byte of input. Elements are larger in memory than on the
-/// wire (an empty string is 1 byte there and 16 here); real messages stay below 8, and only an input
-/// made to exhaust memory comes near this.
+/// wire (an empty string is 1 byte there and 16 here). Names of one letter come to 11 times; only an
+/// input made to exhaust memory goes beyond this.
 const MEMORY_PER_INPUT_BYTE: usize = 16;
 /// What even the smallest input may take, in bytes.
 const MEMORY_BASE: usize = 64 * 1024;
