@@ -50,6 +50,7 @@ impl Attributes {
     const TRANSACTIONAL: i16 = 0x10;
     const CONTROL: i16 = 0x20;
     const DELETE_HORIZON: i16 = 0x40;
+    const KNOWN: i16 = 0x7f;
 
     /// The compression, if the bits name one.
     ///
@@ -72,10 +73,11 @@ impl Attributes {
         Attributes((self.0 & !Self::CODEC) | codec as i16)
     }
 
-    /// These attributes with another timestamp type.
+    /// These attributes with another timestamp type, and without bits that have no meaning: Kafka
+    /// drops those whenever it writes a timestamp type.
     #[must_use]
     pub fn with_timestamp_type(self, kind: TimestampType) -> Attributes {
-        let cleared = self.0 & !Self::LOG_APPEND_TIME;
+        let cleared = self.0 & Self::KNOWN & !Self::LOG_APPEND_TIME;
         Attributes(match kind {
             TimestampType::CreateTime => cleared,
             TimestampType::LogAppendTime => cleared | Self::LOG_APPEND_TIME,

@@ -187,7 +187,7 @@ fn stamping_keeps_or_renews_the_crc() {
     assert_eq!(BatchHead::parse(batch.bytes()), Ok(*batch.head()));
     assert_eq!(batch.head().next_offset(), Offset(100));
 
-    batch.stamp_max_timestamp(11);
+    batch.stamp_create_time(11);
     assert_ne!(batch.head().crc, crc);
     batch.stamp_append_time(WallMs(77));
     assert_eq!(batch.head().max_timestamp_ms, 77);

@@ -66,8 +66,12 @@ impl VerifiedBatch {
         self.head.crc = head::stamp_time(&mut self.bytes, self.head.attributes, at.0);
     }
 
-    /// Corrects the largest timestamp of a batch whose records were read, and hashes anew.
-    pub fn stamp_max_timestamp(&mut self, max_timestamp_ms: i64) {
+    /// Makes the records' own timestamps hold, the largest being `max_timestamp_ms`, and hashes anew.
+    pub fn stamp_create_time(&mut self, max_timestamp_ms: i64) {
+        self.head.attributes = self
+            .head
+            .attributes
+            .with_timestamp_type(TimestampType::CreateTime);
         self.head.max_timestamp_ms = max_timestamp_ms;
         self.head.crc = head::stamp_time(&mut self.bytes, self.head.attributes, max_timestamp_ms);
     }

@@ -1,0 +1,13 @@
+//! The crate's face, from outside: bytes in, batches and rejections out.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "tests"
+)]
+
+mod codecs;
+mod common;
+mod fuzz;
+mod golden;
+mod verify;
