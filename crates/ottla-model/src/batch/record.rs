@@ -272,7 +272,7 @@ impl ControlType {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn take_record<'a>(from: &mut &'a [u8]) -> Result<RecordView<'a>, RecordError> {
     let body_bytes = take_varint(from)?;
     let length = usize::try_from(body_bytes).map_err(|_| RecordError::Length(body_bytes))?;
@@ -301,7 +301,7 @@ fn take_record<'a>(from: &mut &'a [u8]) -> Result<RecordView<'a>, RecordError> {
     })
 }
 
-#[inline]
+#[inline(always)]
 fn take_headers<'a>(from: &mut &'a [u8]) -> Result<Headers<'a>, RecordError> {
     let count = take_varint(from)?;
     if count == 0 {
@@ -335,7 +335,7 @@ fn take_header<'a>(from: &mut &'a [u8]) -> Result<HeaderView<'a>, RecordError> {
     })
 }
 
-#[inline]
+#[inline(always)]
 fn take_nullable<'a>(from: &mut &'a [u8]) -> Result<Option<&'a [u8]>, RecordError> {
     let length = take_varint(from)?;
     if length == -1 {

@@ -1,5 +1,7 @@
 //! Zig-zag varints of up to 5 and 10 bytes, as records use them (Kafka `ByteUtils`).
 //!
+//! Forced inline where a record is walked: the calls were a seventh of the time per record.
+//!
 //! Readers advance a slice and leave it unspecified after an error. Bits beyond the type's width in
 //! the last byte are dropped, as Kafka drops them.
 
@@ -8,31 +10,42 @@ use alloc::vec::Vec;
 use super::record::RecordError;
 
 /// Reads up to 5 bytes as a signed number.
-#[inline]
+#[inline(always)]
 pub(super) fn take_varint(from: &mut &[u8]) -> Result<i32, RecordError> {
-    let raw = match from.split_first() {
-        Some((&byte, rest)) if byte < 0x80 => {
-            *from = rest;
-            u32::from(byte)
-        }
-        _ => take_long_form(from, 5)? as u32,
+    let raw = match take_short_form(from) {
+        Some(raw) => raw,
+        None => take_long_form(from, 5)? as u32,
     };
     Ok((raw >> 1) as i32 ^ -((raw & 1) as i32))
 }
 
 /// Reads up to 10 bytes as a signed number.
-#[inline]
+#[inline(always)]
 pub(super) fn take_varlong(from: &mut &[u8]) -> Result<i64, RecordError> {
-    let raw = match from.split_first() {
-        Some((&byte, rest)) if byte < 0x80 => {
-            *from = rest;
-            u64::from(byte)
-        }
-        _ => take_long_form(from, 10)?,
+    let raw = match take_short_form(from) {
+        Some(raw) => u64::from(raw),
+        None => take_long_form(from, 10)?,
     };
     Ok((raw >> 1) as i64 ^ -((raw & 1) as i64))
 }
 
+/// One or two bytes: deltas, keys, most values.
+#[inline(always)]
+fn take_short_form(from: &mut &[u8]) -> Option<u32> {
+    match **from {
+        [one, ref rest @ ..] if one < 0x80 => {
+            *from = rest;
+            Some(u32::from(one))
+        }
+        [one, two, ref rest @ ..] if two < 0x80 => {
+            *from = rest;
+            Some(u32::from(one & 0x7f) | u32::from(two) << 7)
+        }
+        _ => None,
+    }
+}
+
+#[inline(never)]
 fn take_long_form(from: &mut &[u8], bytes_max: usize) -> Result<u64, RecordError> {
     let mut value = 0u64;
     for (at, &byte) in from.iter().take(bytes_max).enumerate() {
