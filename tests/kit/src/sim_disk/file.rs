@@ -155,8 +155,11 @@ impl FileState {
         if !torn || next > self.pending.len() {
             return self.blend(version, None, |_| version);
         }
-        let size_version = if random.chance(4) { next } else { version };
-        let size = self.pick_size(version, random);
+        // A truncation that happened cut the size too: never the old size with its bytes gone.
+        let (size_version, size) = match random.chance(4) {
+            true => (next, self.size_at(next)),
+            false => (version, self.pick_size(version, random)),
+        };
         let eighths = [1, 4, 7][random.below(3) as usize];
         self.blend(size_version, Some(size), |versions| {
             if versions.contains(&next) && random.chance(eighths) {

@@ -126,6 +126,20 @@ fn no_byte_from_before_a_truncation_is_seen_after_the_file_grew_again() {
 }
 
 #[test]
+fn a_truncation_alone_makes_no_zeros() {
+    let disk = SimDisk::new();
+    let file = durable(&disk, "/a", &[1; 3000]);
+    file.set_len(100).unwrap();
+    let seen = outcomes(&disk, |image, seed| {
+        let bytes = read(image, "/a").unwrap();
+        assert!(bytes.iter().all(|byte| *byte == 1), "seed {seed}");
+        bytes.len()
+    });
+    assert_eq!((seen.first(), seen.last()), (Some(&100), Some(&3000)));
+    assert!(seen.len() > 2, "never a size between");
+}
+
+#[test]
 fn a_failed_sync_leaves_bytes_that_no_later_sync_saves() {
     use super::super::{DiskError, Fault, Operation};
     let disk = SimDisk::new();
