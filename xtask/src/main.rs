@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // This program talks to a person.
 
 mod codegen;
+mod test;
 
 use std::process::ExitCode;
 
@@ -12,11 +13,18 @@ struct Command {
     run: fn(&[String]) -> Result<(), String>,
 }
 
-const COMMANDS: &[Command] = &[Command {
-    name: "codegen",
-    about: "[--check]  write the messages and stored records from their schema, or fail if they differ",
-    run: codegen::run,
-}];
+const COMMANDS: &[Command] = &[
+    Command {
+        name: "codegen",
+        about: "[--check]  write the messages and stored records from their schema, or fail if they differ",
+        run: codegen::run,
+    },
+    Command {
+        name: "test",
+        about: "[--target ottla|kafka] [--seed N] [SECTION...]  set everything up and run every test, or some sections",
+        run: test::run,
+    },
+];
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);

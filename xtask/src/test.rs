@@ -1,0 +1,314 @@
+//! `cargo xtask test [--target ottla|kafka] [--seed N] [SECTION...]`: sets everything up and runs every test.
+//!
+//! Without a section all run, those that only wait beside those that compute:
+//!
+//! | section | what |
+//! |---|---|
+//! | setup | Debian packages, Maven jars, our Java: into the cache, which may be empty |
+//! | fmt, clippy, codegen | nothing to format, no lint, generated files as their schema says |
+//! | unit | unit and integration tests of the workspace |
+//! | build | the release build of the broker |
+//! | clients, judges | kcat and the Java client against it, then kafka-dump-log over its files |
+//! | kills | the whole broker under kills and hostile bytes |
+//! | planted | builds with planted bugs, which the tests must find |
+//!
+//! With `CI` set, nothing may be skipped. `--target kafka` runs the clients and judges against Apache Kafka: it
+//! proves the suite itself. This command never changes the workspace.
+
+mod broker;
+mod cache;
+mod cargo;
+mod clients;
+mod judge;
+mod kcat;
+mod process;
+mod random;
+mod report;
+mod rows;
+mod setup;
+mod stored;
+
+use std::path::Path;
+use std::thread;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use self::broker::Target;
+use self::cache::Cache;
+use self::cargo::Cargo;
+use self::report::{Closed, Section, conclude};
+use self::setup::Tools;
+
+const SECTIONS: [&str; 10] = [
+    "setup", "fmt", "clippy", "codegen", "unit", "build", "clients", "judges", "kills", "planted",
+];
+
+/// # Errors
+/// If the arguments make no sense or any case failed.
+pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
+    let options = Options::parse(arguments)?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .ok_or("xtask lies in no workspace")?;
+    let cache = Cache::open()?;
+    println!("cache: {}", cache.root().display());
+    let start = Instant::now();
+    let run = Run {
+        options,
+        root,
+        cargo: Cargo {
+            root,
+            target: cache.target(),
+        },
+        cache,
+    };
+    let sections = run.all();
+    conclude(&sections, start.elapsed())
+}
+
+struct Options {
+    sections: Vec<String>,
+    kafka: bool,
+    seed: u64,
+}
+
+impl Options {
+    fn parse(arguments: &[String]) -> Result<Self, String> {
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_err(|e| e.to_string())?;
+        let mut options = Self {
+            sections: Vec::new(),
+            kafka: false,
+            seed: since.as_secs(),
+        };
+        let mut arguments = arguments.iter();
+        while let Some(argument) = arguments.next() {
+            let mut value = || {
+                arguments
+                    .next()
+                    .ok_or_else(|| format!("{argument} needs a value"))
+            };
+            match argument.as_str() {
+                "--target" => {
+                    options.kafka = match value()?.as_str() {
+                        "kafka" => true,
+                        "ottla" => false,
+                        other => return Err(format!("no target {other}: ottla or kafka")),
+                    }
+                }
+                "--seed" => options.seed = value()?.parse().map_err(|e| format!("--seed: {e}"))?,
+                name if SECTIONS.contains(&name) => options.sections.push(name.to_owned()),
+                other => {
+                    return Err(format!(
+                        "no section {other}; there are: {}",
+                        SECTIONS.join(" ")
+                    ));
+                }
+            }
+        }
+        Ok(options)
+    }
+
+    /// Whether a section was asked for, or is needed by one that was.
+    fn wants(&self, name: &str) -> bool {
+        let asked = |name: &str| {
+            self.sections.is_empty() || self.sections.iter().any(|section| section == name)
+        };
+        let clients = asked("clients") || asked("judges");
+        match name {
+            "clients" | "judges" => clients,
+            "setup" => asked(name) || clients,
+            "build" => asked(name) || asked("kills") || (clients && !self.kafka),
+            _ => asked(name),
+        }
+    }
+}
+
+struct Run<'a> {
+    options: Options,
+    root: &'a Path,
+    cache: Cache,
+    cargo: Cargo<'a>,
+}
+
+impl Run<'_> {
+    /// Downloads run beside the checks, kills beside the clients: each of these waits more than it computes.
+    fn all(&self) -> Vec<Closed> {
+        thread::scope(|scope| {
+            let setup = scope.spawn(|| self.setup());
+            let mut closed = Vec::new();
+            let mut section =
+                |name, body: &dyn Fn(&Section)| closed.extend(self.section(name, body));
+            section("fmt", &|section| {
+                self.cargo.whole(section, &["fmt", "--all", "--check"])
+            });
+            section("clippy", &|section| {
+                self.cargo.whole(
+                    section,
+                    &[
+                        "clippy",
+                        "--workspace",
+                        "--all-targets",
+                        "--",
+                        "-D",
+                        "warnings",
+                    ],
+                );
+            });
+            section("codegen", &|section| section_codegen(section));
+            section("unit", &|section| {
+                // The end-to-end tests want the release build: they are the section "kills".
+                self.cargo.tests(
+                    section,
+                    &[
+                        "test",
+                        "--workspace",
+                        "--exclude",
+                        "ottla-e2e",
+                        "--no-fail-fast",
+                    ],
+                );
+            });
+            section("build", &|section| {
+                self.cargo
+                    .whole(section, &["build", "--release", "--package", "ottla"])
+            });
+            let built = !self.options.wants("build") || closed.last().is_some_and(Closed::is_ok);
+
+            let kills = scope.spawn(move || {
+                let kills = self.section("kills", &|section| {
+                    if !built {
+                        return section.failed("not run: there is no release build");
+                    }
+                    self.cargo.tests(
+                        section,
+                        &[
+                            "test",
+                            "--package",
+                            "ottla-e2e",
+                            "--release",
+                            "--no-fail-fast",
+                        ],
+                    );
+                });
+                kills
+                    .into_iter()
+                    .chain(self.section("planted", &|section| self.planted(section)))
+                    .collect::<Vec<_>>()
+            });
+            let mut sections = Vec::new();
+            match setup.join() {
+                Ok((section, tools)) => {
+                    sections.extend(section);
+                    sections.append(&mut closed);
+                    if let Some(tools) = tools {
+                        sections.extend(self.clients(&tools, built));
+                    }
+                }
+                Err(_) => {
+                    sections.extend(self.section("setup", &|section| section.failed("panicked")))
+                }
+            }
+            match kills.join() {
+                Ok(kills) => sections.extend(kills),
+                Err(_) => {
+                    sections.extend(self.section("kills", &|section| section.failed("panicked")))
+                }
+            }
+            sections
+        })
+    }
+
+    fn section(&self, name: &'static str, body: &dyn Fn(&Section)) -> Option<Closed> {
+        if !self.options.wants(name) {
+            return None;
+        }
+        let section = Section::new(name);
+        body(&section);
+        Some(section.close())
+    }
+
+    fn setup(&self) -> (Option<Closed>, Option<Tools>) {
+        if !self.options.wants("setup") {
+            return (None, None);
+        }
+        let section = Section::new("setup");
+        let tools = setup::run(&section, &self.cache, self.root);
+        (Some(section.close()), Some(tools))
+    }
+
+    fn clients(&self, tools: &Tools, built: bool) -> Vec<Closed> {
+        if !self.options.wants("clients") {
+            return Vec::new();
+        }
+        let section = Section::new("clients");
+        let left = self.target(tools, built).and_then(|target| {
+            let work = self.cache.run_dir()?;
+            let left = clients::run(&section, &target, tools, self.options.seed, &work.path)?;
+            Ok((work, left))
+        });
+        let (mut work, left) = match left {
+            Ok(left) => left,
+            Err(why) => {
+                section.failed(why);
+                return vec![section.close()];
+            }
+        };
+        work.keep = !section.is_ok();
+        let clients = section.close();
+        let section = Section::new("judges");
+        if let Err(why) = clients::judge(&section, tools, left, self.root, &work.path) {
+            section.failed(why);
+        }
+        work.keep |= !section.is_ok();
+        vec![clients, section.close()]
+    }
+
+    fn target<'t>(&self, tools: &'t Tools, built: bool) -> Result<Target<'t>, String> {
+        if self.options.kafka {
+            return tools.java.as_ref().map(Target::Kafka).map_err(Clone::clone);
+        }
+        if built {
+            Ok(Target::Ottla(self.cargo.binary()))
+        } else {
+            Err("not run: there is no release build".into())
+        }
+    }
+
+    /// Builds with planted bugs, as soon as the simulator knows any.
+    fn planted(&self, section: &Section) {
+        let metadata = cargo_metadata::MetadataCommand::new()
+            .current_dir(self.root)
+            .no_deps()
+            .exec();
+        match metadata {
+            Ok(found)
+                if found
+                    .packages
+                    .iter()
+                    .any(|one| one.name == "ottla-sim" && one.features.contains_key("planted")) =>
+            {
+                self.cargo.tests(
+                    section,
+                    &[
+                        "test",
+                        "--package",
+                        "ottla-sim",
+                        "--features",
+                        "planted",
+                        "--no-fail-fast",
+                    ],
+                );
+            }
+            Ok(_) => section.say("ottla-sim has no feature \"planted\": nothing to run"),
+            Err(why) => section.failed(why.to_string()),
+        }
+    }
+}
+
+fn section_codegen(section: &Section) {
+    section.case(
+        "cargo xtask codegen --check",
+        crate::codegen::run(&["--check".to_owned()]),
+    );
+}

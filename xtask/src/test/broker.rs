@@ -1,0 +1,201 @@
+//! The broker under test: `ottla`, or Apache Kafka as a stand-in that proves the suite itself.
+
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::process::{capture, tail, wait};
+use super::setup::Java;
+
+const START_LIMIT: Duration = Duration::from_secs(60);
+const STOP_LIMIT: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(5);
+
+/// What to start.
+pub(super) enum Target<'a> {
+    Ottla(PathBuf),
+    Kafka(&'a Java),
+}
+
+impl Target<'_> {
+    /// Whether everything that was answered is known everywhere at once. Apache Kafka's metadata follows a moment later.
+    pub(super) fn is_prompt(&self) -> bool {
+        matches!(self, Self::Ottla(_))
+    }
+}
+
+/// A running broker; dropping it kills it.
+pub(super) struct Broker {
+    child: Child,
+    log: PathBuf,
+    /// `HOST:PORT` for clients.
+    pub(super) address: String,
+    /// The directory that holds the partition directories.
+    pub(super) data: PathBuf,
+}
+
+impl Broker {
+    /// Starts the target with its data below `home` and returns when it serves.
+    pub(super) fn start(target: &Target<'_>, home: &Path) -> Result<Self, String> {
+        let log = home.join("broker.log");
+        fs::create_dir_all(home).map_err(|e| format!("{}: {e}", home.display()))?;
+        match target {
+            Target::Ottla(binary) => Self::start_ottla(binary, home, log),
+            Target::Kafka(java) => Self::start_kafka(java, home, log),
+        }
+    }
+
+    /// Asks it to stop and waits for a clean end.
+    pub(super) fn stop(mut self) -> Result<(), String> {
+        let id = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(id, rustix::process::Signal::TERM)
+            .map_err(|e| e.to_string())?;
+        let status = wait(&mut self.child, STOP_LIMIT).map_err(|why| format!("SIGTERM: {why}"))?;
+        // A JVM that ends by SIGTERM says so with 143.
+        if status.success() || status.code() == Some(143) {
+            return Ok(());
+        }
+        Err(format!("{status} after SIGTERM: {}", self.last_words()))
+    }
+
+    /// Lines that a person would have to look at.
+    pub(super) fn complaints(&self) -> Vec<String> {
+        let text = fs::read_to_string(&self.log).unwrap_or_default();
+        let bad = |line: &&str| {
+            line.contains(" ERROR ") || line.contains(" WARN ") || line.contains("panicked")
+        };
+        text.lines().filter(bad).map(str::to_owned).collect()
+    }
+
+    fn start_ottla(binary: &Path, home: &Path, log: PathBuf) -> Result<Self, String> {
+        let data = home.join("data");
+        let mut command = Command::new(binary);
+        command
+            .args([
+                "start",
+                "--listen",
+                "127.0.0.1:0",
+                "--log-level",
+                "warn",
+                "--data",
+            ])
+            .arg(&data);
+        let child = spawn(&mut command, &log)?;
+        let mut broker = Self {
+            child,
+            log,
+            address: String::new(),
+            data,
+        };
+        let written = broker.data.join("ottla.address");
+        broker
+            .until(|_| fs::read_to_string(&written).is_ok_and(|text| text.trim().contains(':')))?;
+        let address =
+            fs::read_to_string(&written).map_err(|e| format!("{}: {e}", written.display()))?;
+        broker.address = address.trim().to_owned();
+        Ok(broker)
+    }
+
+    fn start_kafka(java: &Java, home: &Path, log: PathBuf) -> Result<Self, String> {
+        let data = home.join("data");
+        let address = format!("127.0.0.1:{}", free_port()?);
+        let controller = format!("127.0.0.1:{}", free_port()?);
+        let properties = home.join("server.properties");
+        let text = format!(
+            "process.roles=broker,controller\n\
+             node.id=1\n\
+             controller.quorum.voters=1@{controller}\n\
+             listeners=PLAINTEXT://{address},CONTROLLER://{controller}\n\
+             advertised.listeners=PLAINTEXT://{address}\n\
+             listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
+             controller.listener.names=CONTROLLER\n\
+             log.dirs={}\n\
+             num.partitions=3\n\
+             offsets.topic.replication.factor=1\n\
+             transaction.state.log.replication.factor=1\n\
+             transaction.state.log.min.isr=1\n\
+             share.coordinator.state.topic.replication.factor=1\n\
+             share.coordinator.state.topic.min.isr=1\n\
+             group.initial.rebalance.delay.ms=0\n",
+            data.display()
+        );
+        fs::write(&properties, text).map_err(|e| format!("{}: {e}", properties.display()))?;
+        let mut format = java.command("kafka.tools.StorageTool", 256, "WARN");
+        format
+            .args(["format", "-t", "AAAAAAAAAAAAAAAAAAAAAQ", "-c"])
+            .arg(&properties);
+        capture(&mut format, None, START_LIMIT)?;
+
+        // The line that says "started" is at INFO.
+        let mut serve = java.command("kafka.Kafka", 512, "INFO");
+        serve.arg(&properties);
+        let child = spawn(&mut serve, &log)?;
+        let mut broker = Self {
+            child,
+            log,
+            address,
+            data,
+        };
+        broker.until(|log| log.contains("Kafka Server started"))?;
+        Ok(broker)
+    }
+
+    fn until(&mut self, ready: impl Fn(&str) -> bool) -> Result<(), String> {
+        let deadline = Instant::now() + START_LIMIT;
+        loop {
+            if ready(&fs::read_to_string(&self.log).unwrap_or_default()) {
+                return Ok(());
+            }
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return Err(format!(
+                    "the broker ended with {status}: {}",
+                    self.last_words()
+                ));
+            }
+            if Instant::now() > deadline {
+                return Err(format!(
+                    "the broker was not ready after {START_LIMIT:?}: {}",
+                    self.last_words()
+                ));
+            }
+            thread::sleep(POLL);
+        }
+    }
+
+    fn last_words(&self) -> String {
+        tail(&fs::read_to_string(&self.log).unwrap_or_default())
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn spawn(command: &mut Command, log: &Path) -> Result<Child, String> {
+    let file = File::create(log).map_err(|e| format!("{}: {e}", log.display()))?;
+    let again = file
+        .try_clone()
+        .map_err(|e| format!("{}: {e}", log.display()))?;
+    let program = command.get_program().to_string_lossy().into_owned();
+    command
+        .stdin(Stdio::null())
+        .stdout(file)
+        .stderr(again)
+        .spawn()
+        .map_err(|e| format!("{program}: {e}"))
+}
+
+/// Free a moment ago. Only the stand-in needs it: it must know its port before it starts.
+fn free_port() -> Result<u16, String> {
+    let listener = TcpListener::bind("127.0.0.1:0").map_err(|e| e.to_string())?;
+    listener
+        .local_addr()
+        .map(|address| address.port())
+        .map_err(|e| e.to_string())
+}

@@ -1,0 +1,325 @@
+//! Every codec, acks and idempotence of kcat: produce, list, query offsets, consume, compare byte for byte.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use super::super::random::Random;
+use super::super::report::Section;
+use super::super::rows::Row;
+use super::super::stored::Stored;
+use super::Client;
+use super::content::{self, Piece, Record};
+
+const RECORDS: usize = 10_000;
+/// kcat mostly waits: several at a time, though cores are few.
+const WORKERS: usize = 4;
+/// One text line with the lengths, then the bytes of key and value.
+const FORMAT: &str = r"%p %o %T %K %S %h\n%k%s\n";
+
+#[derive(Clone, Copy)]
+struct Combo {
+    codec: &'static str,
+    acks: &'static str,
+    idempotent: bool,
+}
+
+impl Combo {
+    fn all() -> Vec<Self> {
+        let mut all = Vec::new();
+        for codec in ["none", "gzip", "snappy", "lz4", "zstd"] {
+            for (acks, idempotent) in [("0", false), ("1", false), ("all", false), ("all", true)] {
+                all.push(Self {
+                    codec,
+                    acks,
+                    idempotent,
+                });
+            }
+        }
+        all
+    }
+
+    fn topic(self) -> String {
+        format!(
+            "kcat-{}-acks-{}{}",
+            self.codec,
+            self.acks,
+            if self.idempotent { "-idempotent" } else { "" }
+        )
+    }
+
+    fn row(self, client: &Client<'_>) -> Row {
+        Row::ok(&[
+            ("client", "kcat"),
+            ("version", &client.kcat.version),
+            ("librdkafka", &client.kcat.librdkafka),
+            ("case", "produce-consume"),
+            ("codec", self.codec),
+            ("acks", self.acks),
+            ("idempotent", if self.idempotent { "on" } else { "off" }),
+            ("records", &RECORDS.to_string()),
+        ])
+    }
+}
+
+pub(super) fn run(section: &Section, client: &Client<'_>, seed: u64) -> (Vec<Row>, Vec<Stored>) {
+    let todo: Mutex<VecDeque<Combo>> = Mutex::new(Combo::all().into());
+    let done: Mutex<BTreeMap<String, (Row, Vec<Stored>)>> = Mutex::default();
+    thread::scope(|scope| {
+        for _ in 0..WORKERS {
+            scope.spawn(|| {
+                loop {
+                    let next = todo
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .pop_front();
+                    let Some(combo) = next else { return };
+                    match trip(client, combo, seed) {
+                        Ok(stored) => {
+                            section.passed(1);
+                            let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
+                            done.insert(combo.topic(), (combo.row(client), stored));
+                        }
+                        Err(why) => section.failed(format!("kcat: {}: {why}", combo.topic())),
+                    }
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let in_order = Combo::all()
+        .into_iter()
+        .filter_map(|combo| done.remove(&combo.topic()));
+    let (rows, stored): (Vec<Row>, Vec<Vec<Stored>>) = in_order.unzip();
+    (rows, stored.into_iter().flatten().collect())
+}
+
+fn trip(client: &Client<'_>, combo: Combo, seed: u64) -> Result<Vec<Stored>, String> {
+    let topic = combo.topic();
+    let mut random = Random::new(seed);
+    let first = content::first(&mut random);
+    // With acks=0 a record for a topic that is just being made may be lost by right.
+    let careful = Combo {
+        acks: if combo.acks == "0" { "1" } else { combo.acks },
+        ..combo
+    };
+    produce(client, careful, &topic, &first)?;
+    let partitions = client.settled(&topic)?;
+    let mut sent: BTreeMap<i32, Vec<Record>> = partitions
+        .iter()
+        .map(|partition| (*partition, Vec::new()))
+        .collect();
+    sent.entry(first.partition)
+        .or_default()
+        .extend(first.expected());
+    for piece in content::pieces(&mut random, &partitions, RECORDS - 1) {
+        produce(client, combo, &topic, &piece)?;
+        sent.entry(piece.partition)
+            .or_default()
+            .extend(piece.expected());
+    }
+
+    let mut compared = 0;
+    let mut times = BTreeMap::new();
+    for (partition, expected) in &sent {
+        let found = consume(client, combo, &topic, *partition, expected)?;
+        compared += found.len();
+        times.insert(*partition, found);
+    }
+    if compared != RECORDS {
+        return Err(format!("compared {compared} records of {RECORDS}"));
+    }
+    offsets(client, &topic, &times)?;
+    let stored = |(partition, records): (&i32, &Vec<Record>)| Stored {
+        topic: topic.clone(),
+        partition: *partition,
+        records: records.len() as u64,
+        codec: combo.codec.to_owned(),
+        idempotent: combo.idempotent,
+    };
+    Ok(sent.iter().map(stored).collect())
+}
+
+fn produce(client: &Client<'_>, combo: Combo, topic: &str, piece: &Piece) -> Result<(), String> {
+    let partition = piece.partition.to_string();
+    let acks = format!("acks={}", combo.acks);
+    let idempotence = format!("enable.idempotence={}", combo.idempotent);
+    let mut arguments = vec![
+        "-P",
+        "-t",
+        topic,
+        "-p",
+        &partition,
+        "-D",
+        r"\x1e",
+        "-z",
+        combo.codec,
+    ];
+    arguments.extend(["-X", &acks, "-X", &idempotence]);
+    // Several batches an invocation, none so small that compressing it would not pay: librdkafka then sends it plain.
+    arguments.extend(["-X", "batch.num.messages=250", "-X", "linger.ms=50"]);
+    arguments.extend(piece.kind.arguments());
+    client.run(&arguments, Some(piece.input())).map(drop)
+}
+
+/// Reads a partition from its beginning, compares all, and answers the timestamps in order.
+fn consume(
+    client: &Client<'_>,
+    combo: Combo,
+    topic: &str,
+    partition: i32,
+    expected: &[Record],
+) -> Result<Vec<i64>, String> {
+    let number = partition.to_string();
+    let count = expected.len().to_string();
+    let mut arguments = vec![
+        "-C",
+        "-q",
+        "-t",
+        topic,
+        "-p",
+        &number,
+        "-o",
+        "beginning",
+        "-f",
+        FORMAT,
+    ];
+    arguments.extend(["-X", "fetch.wait.max.ms=10", "-X", "check.crcs=true"]);
+    if combo.acks == "0" {
+        // Nothing said when the last record arrived: wait for the count, not for the end.
+        arguments.extend(["-c", &count]);
+    } else {
+        arguments.push("-e");
+    }
+    let printed = client.run(&arguments, None)?.stdout;
+    let mut timestamps = Vec::with_capacity(expected.len());
+    let mut rest = printed.as_slice();
+    while !rest.is_empty() {
+        let at = timestamps.len();
+        let (head, record, after) =
+            parse(rest).ok_or_else(|| format!("{topic}-{partition}: unreadable at record {at}"))?;
+        if head[..2] != [i64::from(partition), at as i64] {
+            return Err(format!(
+                "{topic}-{partition}: record {at} says partition and offset {:?}",
+                &head[..2]
+            ));
+        }
+        match expected.get(at) {
+            Some(sent) if record.is(sent) => {}
+            sent => {
+                return Err(format!(
+                    "{topic}-{partition} offset {at}: sent {sent:?}, found {record:?}"
+                ));
+            }
+        }
+        timestamps.push(head[2]);
+        rest = after;
+    }
+    if timestamps.len() != expected.len() {
+        return Err(format!(
+            "{topic}-{partition}: {} records of {}",
+            timestamps.len(),
+            expected.len()
+        ));
+    }
+    Ok(timestamps)
+}
+
+/// A record as kcat printed it.
+#[derive(Debug)]
+struct Printed<'a> {
+    key: Option<&'a [u8]>,
+    value: Option<&'a [u8]>,
+    headers: &'a [u8],
+}
+
+impl Printed<'_> {
+    fn is(&self, sent: &Record) -> bool {
+        self.key == sent.key.as_deref()
+            && self.value == sent.value.as_deref()
+            && self.headers == sent.headers.as_bytes()
+    }
+}
+
+/// Partition, offset, timestamp and the two lengths; the record; what follows.
+fn parse(bytes: &[u8]) -> Option<([i64; 5], Printed<'_>, &[u8])> {
+    let end = bytes.iter().position(|byte| *byte == b'\n')?;
+    let mut words = bytes[..end].splitn(6, |byte| *byte == b' ');
+    let mut head = [0; 5];
+    for number in &mut head {
+        *number = std::str::from_utf8(words.next()?).ok()?.parse().ok()?;
+    }
+    let headers = words.next()?;
+    let (key, rest) = counted(&bytes[end + 1..], head[3])?;
+    let (value, rest) = counted(rest, head[4])?;
+    Some((
+        head,
+        Printed {
+            key,
+            value,
+            headers,
+        },
+        rest.strip_prefix(b"\n")?,
+    ))
+}
+
+/// That many bytes; -1 is null.
+fn counted(bytes: &[u8], length: i64) -> Option<(Option<&[u8]>, &[u8])> {
+    if length == -1 {
+        return Some((None, bytes));
+    }
+    let (found, rest) = bytes.split_at_checked(usize::try_from(length).ok()?)?;
+    Some((Some(found), rest))
+}
+
+/// Earliest, latest, and by time: each against the first record at or after it.
+fn offsets(
+    client: &Client<'_>,
+    topic: &str,
+    times: &BTreeMap<i32, Vec<i64>>,
+) -> Result<(), String> {
+    let by_time = |times: &[i64], wanted: i64| {
+        times
+            .iter()
+            .position(|time| *time >= wanted)
+            .map_or(-1, |at| at as i64)
+    };
+    let at = |part: usize| {
+        move |times: &[i64]| {
+            times
+                .get((times.len() - 1) * part / 4)
+                .copied()
+                .unwrap_or(0)
+        }
+    };
+    let latest = |times: &[i64]| times.iter().max().copied().unwrap_or(0);
+    type Pick<'a> = Box<dyn Fn(&[i64]) -> (i64, i64) + 'a>;
+    let questions: Vec<Pick<'_>> = vec![
+        Box::new(|_| (-2, 0)),
+        Box::new(|times| (-1, times.len() as i64)),
+        Box::new(|times| (at(0)(times), by_time(times, at(0)(times)))),
+        Box::new(|times| (at(2)(times), by_time(times, at(2)(times)))),
+        Box::new(|times| (at(2)(times) + 1, by_time(times, at(2)(times) + 1))),
+        Box::new(|times| (latest(times), by_time(times, latest(times)))),
+        Box::new(|times| (latest(times) + 1, -1)),
+    ];
+    for question in questions {
+        let asked: Vec<(i32, (i64, i64))> = times
+            .iter()
+            .map(|(partition, times)| (*partition, question(times)))
+            .collect();
+        let queries: Vec<(i32, i64)> = asked
+            .iter()
+            .map(|(partition, (time, _))| (*partition, *time))
+            .collect();
+        let found = client.offsets(topic, &queries)?;
+        for ((partition, (time, expected)), found) in asked.into_iter().zip(found) {
+            if found != expected {
+                return Err(format!(
+                    "{topic}-{partition}: time {time} is at offset {expected}, kcat -Q says {found}"
+                ));
+            }
+        }
+    }
+    Ok(())
+}
