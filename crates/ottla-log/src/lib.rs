@@ -5,9 +5,26 @@
 //! border, anything else that is damaged is reported and never cut. Never knows producers, groups,
 //! transactions or requests: a snapshot is bytes to it.
 
+mod checkpoint;
 pub mod disk;
+mod file_names;
+mod index_file;
+mod local;
+mod log;
+mod maps;
+mod meta;
+mod offset_index;
+mod segment;
 pub mod store;
+mod time_index;
+mod walk;
 
+pub use local::{
+    Clock, Durability, FoundDirectory, LocalStore, OpenError, Plant, Random, StartReport,
+    StoreOptions,
+};
+pub use log::LocalLog;
 pub use store::{
-    ActiveSegment, AppendItem, Log, LogFault, MarkListener, Read, ReadError, RollRule, TimestampHit,
+    ActiveSegment, AppendItem, CreateRule, Cut, Gap, Log, LogConfig, LogFault, LogSpec, LogStore,
+    MarkListener, Read, ReadError, Recovery, RollRule, TimestampHit,
 };

@@ -3,8 +3,13 @@
 //! A shard assigns offsets, so it also decides when a segment is full ([`RollRule`]); the log only
 //! writes what it is handed, keeps the indexes, reads, and tells how far it has come.
 
-use std::path::PathBuf;
+mod log_store;
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
+
+pub use log_store::{CreateRule, Cut, Gap, LogConfig, LogSpec, LogStore, Recovery};
 
 use bytes::Bytes;
 use ottla_model::batch::BatchHead;
@@ -69,6 +74,39 @@ pub enum LogFault {
     /// The log was closed by an earlier fault, or removed.
     #[error("the log is closed: {0}")]
     Closed(String),
+    /// What is on disk contradicts what was asked, and was left as it is.
+    #[error("{}: {why}", path.display())]
+    Refused {
+        /// The file or directory.
+        path: PathBuf,
+        /// The contradiction.
+        why: String,
+    },
+}
+
+impl LogFault {
+    /// What the operating system said about an operation on a path.
+    #[must_use]
+    pub fn io(operation: &'static str, path: &Path, error: std::io::Error) -> LogFault {
+        LogFault::Io {
+            operation,
+            path: path.to_path_buf(),
+            error: Arc::new(error),
+        }
+    }
+
+    /// True if the file or directory is not there.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, LogFault::Io { error, .. } if error.kind() == ErrorKind::NotFound)
+    }
+
+    pub(crate) fn refused(path: &Path, why: impl Into<String>) -> LogFault {
+        LogFault::Refused {
+            path: path.to_path_buf(),
+            why: why.into(),
+        }
+    }
 }
 
 /// What a read found.
@@ -108,7 +146,11 @@ impl Read {
         match self {
             Read::Empty => Ok(Bytes::new()),
             Read::Memory(bytes) => Ok(bytes.clone()),
-            Read::File { file, position, length } => {
+            Read::File {
+                file,
+                position,
+                length,
+            } => {
                 let mut buffer = vec![0; *length];
                 file.read_exact_at(&mut buffer, *position)?;
                 Ok(buffer.into())
@@ -215,7 +257,11 @@ pub trait Log: Send + Sync + 'static {
     ///
     /// # Errors
     /// The disk's fault.
-    fn find_timestamp(&self, timestamp_ms: i64, bound: Offset) -> Result<Option<TimestampHit>, LogFault>;
+    fn find_timestamp(
+        &self,
+        timestamp_ms: i64,
+        bound: Offset,
+    ) -> Result<Option<TimestampHit>, LogFault>;
 
     /// The first record below `bound` with the largest timestamp there is (KIP-734).
     ///
@@ -255,7 +301,12 @@ impl ActiveSegment {
     /// An empty segment.
     #[must_use]
     pub fn empty(base_offset: Offset, created: WallMs) -> ActiveSegment {
-        ActiveSegment { base_offset, size_bytes: 0, first_timestamp_ms: None, created }
+        ActiveSegment {
+            base_offset,
+            size_bytes: 0,
+            first_timestamp_ms: None,
+            created,
+        }
     }
 
     /// This segment after one more batch.
@@ -327,10 +378,20 @@ impl<L: Log + ?Sized> Log for Arc<L> {
     ) -> Result<(), LogFault> {
         (**self).replay(from, whole, visit)
     }
-    fn read(&self, from: Offset, bound: Offset, bytes_max: usize, at_least_one: bool) -> Result<Read, ReadError> {
+    fn read(
+        &self,
+        from: Offset,
+        bound: Offset,
+        bytes_max: usize,
+        at_least_one: bool,
+    ) -> Result<Read, ReadError> {
         (**self).read(from, bound, bytes_max, at_least_one)
     }
-    fn find_timestamp(&self, timestamp_ms: i64, bound: Offset) -> Result<Option<TimestampHit>, LogFault> {
+    fn find_timestamp(
+        &self,
+        timestamp_ms: i64,
+        bound: Offset,
+    ) -> Result<Option<TimestampHit>, LogFault> {
         (**self).find_timestamp(timestamp_ms, bound)
     }
     fn max_timestamp(&self, bound: Offset) -> Result<Option<TimestampHit>, LogFault> {

@@ -1,0 +1,182 @@
+//! Files of sorted entries of one fixed width: what `.index` and `.timeindex` have in common.
+//!
+//! A growing index keeps its newest entries in memory and moves older ones to its file in whole
+//! chunks, so memory is bounded and a killed process loses the newest entries only. Indexes are
+//! caches: whatever a file says is checked against the log before it is believed, and all of it can
+//! be built anew.
+
+use std::io::IoSlice;
+use std::path::PathBuf;
+
+use crate::disk::Disk;
+use crate::store::LogFault;
+
+/// Entries that move to the file at once: 32 KiB of offset index for 16 MiB of log.
+const CHUNK: usize = 4096;
+
+/// A segment spans fewer than 2^31 offsets and bytes, so no honest index has more entries than an
+/// entry per indexed batch of the smallest size allows.
+pub(crate) const INDEX_BYTES_MAX: usize = 512 * 1024 * 1024;
+
+/// The index of a segment that still grows.
+#[derive(Debug)]
+pub(crate) struct Growing<const N: usize> {
+    path: PathBuf,
+    /// First entry of each chunk in the file.
+    firsts: Vec<[u8; N]>,
+    tail: Vec<[u8; N]>,
+    last: Option<[u8; N]>,
+}
+
+/// Where an entry lies: found under a lock, read outside it.
+#[derive(Debug)]
+pub(crate) enum Spot<const N: usize> {
+    /// The entry, if there is one.
+    Entry(Option<[u8; N]>),
+    /// In a chunk of the file.
+    Chunk {
+        /// The file.
+        path: PathBuf,
+        /// Which chunk.
+        chunk: usize,
+    },
+}
+
+impl<const N: usize> Growing<N> {
+    /// No entries; a file that is there will be overwritten.
+    pub(crate) fn new(path: PathBuf) -> Growing<N> {
+        Growing {
+            path,
+            firsts: Vec::new(),
+            tail: Vec::new(),
+            last: None,
+        }
+    }
+
+    /// The entries of a file up to the first that `follows` refuses, seeing it and the one before.
+    pub(crate) fn load(
+        disk: &dyn Disk,
+        path: PathBuf,
+        mut follows: impl FnMut(Option<&[u8; N]>, &[u8; N]) -> bool,
+    ) -> Result<Growing<N>, LogFault> {
+        let mut index = Growing::new(path);
+        let Some(bytes) = disk.read_file(&index.path, INDEX_BYTES_MAX)? else {
+            return Ok(index);
+        };
+        for entry in bytes.as_chunks::<N>().0 {
+            if !follows(index.last.as_ref(), entry) {
+                break;
+            }
+            index.push(*entry);
+            if index.tail.len() == CHUNK {
+                index.firsts.push(index.tail[0]);
+                index.tail.clear();
+            }
+        }
+        Ok(index)
+    }
+
+    /// Adds an entry at the end.
+    pub(crate) fn push(&mut self, entry: [u8; N]) {
+        self.tail.push(entry);
+        self.last = Some(entry);
+    }
+
+    /// The newest entry.
+    pub(crate) fn last(&self) -> Option<&[u8; N]> {
+        self.last.as_ref()
+    }
+
+    /// Number of entries.
+    pub(crate) fn len(&self) -> usize {
+        self.firsts.len() * CHUNK + self.tail.len()
+    }
+
+    /// Takes the newest entries back, of which none has moved to the file. `last` is what the newest
+    /// entry was at that length.
+    pub(crate) fn truncate(&mut self, len: usize, last: Option<[u8; N]>) {
+        self.tail
+            .truncate(len.saturating_sub(self.firsts.len() * CHUNK));
+        self.last = last;
+    }
+
+    /// Where the last entry is that `below` accepts; it accepts a prefix of the entries.
+    pub(crate) fn find(&self, below: impl Fn(&[u8; N]) -> bool) -> Spot<N> {
+        if self.tail.first().is_some_and(&below) || self.firsts.is_empty() {
+            let count = self.tail.partition_point(&below);
+            return Spot::Entry(count.checked_sub(1).map(|at| self.tail[at]));
+        }
+        match self.firsts.partition_point(&below).checked_sub(1) {
+            None => Spot::Entry(None),
+            Some(chunk) => Spot::Chunk {
+                path: self.path.clone(),
+                chunk,
+            },
+        }
+    }
+
+    /// The oldest chunk in memory as bytes, with its place in the file, once there are two:
+    /// a reader at the tail finds its entry in memory.
+    pub(crate) fn overdue_chunk(&self) -> Option<(PathBuf, u64, Vec<u8>)> {
+        let chunk = self.tail.get(..2 * CHUNK)?.get(..CHUNK)?;
+        let position = (self.firsts.len() * CHUNK * N) as u64;
+        Some((self.path.clone(), position, chunk.as_flattened().to_vec()))
+    }
+
+    /// Forgets the chunk that [`overdue_chunk`](Self::overdue_chunk) gave and that is in the file now.
+    pub(crate) fn chunk_written(&mut self) {
+        self.firsts.push(self.tail[0]);
+        self.tail.drain(..CHUNK);
+    }
+
+    /// Makes the file hold every entry and nothing else.
+    pub(crate) fn write_all(&self, disk: &dyn Disk) -> Result<(), LogFault> {
+        let file = disk.open(&self.path, true)?;
+        let position = (self.firsts.len() * CHUNK * N) as u64;
+        let bytes = self.tail.as_flattened();
+        if !bytes.is_empty() {
+            file.write_all_at(&mut [IoSlice::new(bytes)], position)?;
+        }
+        file.set_len(position + bytes.len() as u64)
+    }
+
+    /// All entries of an index of which nothing has moved to a file.
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        debug_assert!(self.firsts.is_empty());
+        self.tail.into_flattened()
+    }
+}
+
+impl<const N: usize> Spot<N> {
+    /// The entry, read from the file if it lies there.
+    pub(crate) fn resolve(
+        self,
+        disk: &dyn Disk,
+        below: impl Fn(&[u8; N]) -> bool,
+    ) -> Result<Option<[u8; N]>, LogFault> {
+        match self {
+            Spot::Entry(entry) => Ok(entry),
+            Spot::Chunk { path, chunk } => {
+                let mut bytes = vec![0; CHUNK * N];
+                disk.open(&path, false)?
+                    .read_exact_at(&mut bytes, (chunk * CHUNK * N) as u64)?;
+                Ok(last_below(&bytes, below))
+            }
+        }
+    }
+}
+
+/// The last entry that `below` accepts, of sorted entries.
+pub(crate) fn last_below<const N: usize>(
+    bytes: &[u8],
+    below: impl Fn(&[u8; N]) -> bool,
+) -> Option<[u8; N]> {
+    let entries = bytes.as_chunks::<N>().0;
+    let count = entries.partition_point(below);
+    count.checked_sub(1).map(|at| entries[at])
+}
+
+/// The newest entry.
+pub(crate) fn last<const N: usize>(bytes: &[u8]) -> Option<[u8; N]> {
+    bytes.as_chunks::<N>().0.last().copied()
+}

@@ -1,0 +1,80 @@
+//! Opening one log: is it there, whose is it, may it be created.
+
+use std::io::IoSlice;
+use std::sync::Arc;
+
+use super::LocalStore;
+use crate::file_names::PARTITION_METADATA;
+use crate::log::{LastStop, LocalLog, OpenRequest};
+use crate::meta::encode_partition_metadata;
+use crate::store::{CreateRule, LogFault, LogSpec, Recovery};
+
+impl LocalStore {
+    pub(super) fn open_one(&self, spec: &LogSpec) -> Result<(Arc<LocalLog>, Recovery), LogFault> {
+        let shared = &self.shared;
+        let disk = &shared.disk;
+        let name = &spec.name;
+        let key = name.directory();
+        let directory = shared.root.join(&key);
+        if self.logs().contains_key(&key) {
+            return Err(LogFault::refused(&directory, "the log is open already"));
+        }
+        let slot = shared.marks.find(name);
+        let there = self.unopened().get(&key).copied();
+        match there {
+            None => {
+                if spec.create == CreateRule::MustExist {
+                    return Err(LogFault::refused(&directory, "the directory is missing"));
+                }
+                if let Some((_, marks)) = slot.filter(|(_, marks)| marks.stable.0 > 0) {
+                    let why = format!(
+                        "the directory is missing, though it held records up to offset {}",
+                        marks.stable
+                    );
+                    return Err(LogFault::refused(&directory, why));
+                }
+                disk.create_dir(&directory)?;
+            }
+            Some(Some(topic_id)) if topic_id != name.topic_id => {
+                let why = format!("it belongs to topic id {topic_id}, not {}", name.topic_id);
+                return Err(LogFault::refused(&directory, why));
+            }
+            Some(_) => {}
+        }
+        if !matches!(there, Some(Some(_))) {
+            // Missing, or not durable yet when the machine stopped. Synced with the log's first batch.
+            let file = disk.open(&directory.join(PARTITION_METADATA), true)?;
+            file.set_len(0)?;
+            let text = encode_partition_metadata(name.topic_id);
+            file.write_all_at(&mut [IoSlice::new(text.as_bytes())], 0)?;
+        }
+        let checkpoint_key = (name.topic.clone(), name.partition);
+        let (log, recovery) = LocalLog::open(OpenRequest {
+            name: name.clone(),
+            directory,
+            config: spec.config,
+            shared: shared.clone(),
+            slot,
+            last_stop: LastStop {
+                clean: self.start.clean,
+                marks_damaged: self.start.found.damaged > 0,
+                recovery_point: self
+                    .start
+                    .recovery_points
+                    .get(&checkpoint_key)
+                    .copied()
+                    .filter(|_| there.is_some()),
+                log_start: self
+                    .start
+                    .log_starts
+                    .get(&checkpoint_key)
+                    .copied()
+                    .filter(|_| there.is_some()),
+            },
+            created: there.is_none(),
+        })?;
+        self.unopened().remove(&key);
+        self.logs().insert(key, log.clone());
+        Ok((log, recovery))
+    }
+}

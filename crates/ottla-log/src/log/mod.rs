@@ -1,0 +1,325 @@
+//! One log in a directory of segments.
+//!
+//! Owns the segments, the leader epochs and the snapshots' files. Guarantees: readers see whole
+//! batches below the bound that they name; a batch of a later segment is never durable before one of
+//! an earlier; after an append that failed the log is as before, or closed.
+
+mod append;
+mod epochs;
+mod flush;
+mod read;
+mod recover;
+mod reserve;
+mod snapshots;
+pub(crate) mod timestamps;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use bytes::Bytes;
+use ottla_model::batch::BatchHead;
+use ottla_model::ids::{LeaderEpoch, Offset};
+use ottla_model::marks::Marks;
+use ottla_model::names::TopicPartition;
+use ottla_model::time::WallMs;
+
+pub(crate) use epochs::Epochs;
+pub(crate) use flush::{Extent, FlushTask};
+pub(crate) use recover::{LastStop, OpenRequest};
+
+use crate::local::Shared;
+use crate::local::marks::SlotId;
+use crate::segment::Segment;
+use crate::store::{
+    ActiveSegment, AppendItem, Log, LogConfig, LogFault, MarkListener, Read, ReadError,
+    TimestampHit,
+};
+
+/// One log of a [`LocalStore`](crate::LocalStore).
+pub struct LocalLog {
+    name: TopicPartition,
+    directory: PathBuf,
+    config: LogConfig,
+    shared: Arc<Shared>,
+    slot: SlotId,
+    me: Weak<LocalLog>,
+    /// Held by whoever changes files: one append at a time.
+    writer: Mutex<()>,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// Never empty, oldest first; the last one is active.
+    segments: Vec<Arc<Segment>>,
+    log_start: Offset,
+    written: Offset,
+    /// End of the last record; below `written` if a gap was opened.
+    data_end: Offset,
+    durable: Offset,
+    /// Where in which segment the durable mark is, if known.
+    durable_place: Option<Place>,
+    /// Largest timestamp of the active segment's first batch.
+    first_timestamp_ms: Option<i64>,
+    created: WallMs,
+    epochs: Epochs,
+    /// Offsets of the snapshots, oldest first.
+    snapshots: Vec<Offset>,
+    /// Offsets that are gone with the end of the log.
+    lost: Option<Lost>,
+    dirty: Dirty,
+    reservation: Reservation,
+    listener: Option<Weak<dyn MarkListener>>,
+    closed: Option<Closed>,
+    /// Something was appended since the log was opened.
+    touched: bool,
+}
+
+/// An offset that is a batch border, and where that is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Place {
+    offset: Offset,
+    segment_base: Offset,
+    position: u64,
+}
+
+/// Offsets below the stable mark that the files no longer have.
+#[derive(Clone, Debug)]
+struct Lost {
+    from: Offset,
+    to: Offset,
+    fault: LogFault,
+}
+
+struct Closed {
+    fault: LogFault,
+    /// Nothing may be read any more.
+    removed: bool,
+}
+
+/// What a sync still has to cover.
+#[derive(Default)]
+struct Dirty {
+    segments: Vec<Arc<Segment>>,
+    /// Other files, written whole and closed.
+    files: Vec<PathBuf>,
+    /// There are names in the directory that are not durable.
+    directory: bool,
+    /// The directory's own name is not durable.
+    root: bool,
+    epochs: bool,
+    queued: bool,
+}
+
+/// Offsets that records may be given without asking the mark file.
+#[derive(Clone, Copy, Debug)]
+struct Reservation {
+    /// Durably reserved up to here.
+    reserved: Offset,
+    /// How far ahead to reserve.
+    stride: i64,
+    /// The newest epoch is not in the mark file yet.
+    epoch_is_new: bool,
+}
+
+impl LocalLog {
+    /// The partition.
+    #[must_use]
+    pub fn name(&self) -> &TopicPartition {
+        &self.name
+    }
+
+    /// Its directory.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Lets nothing be appended any more, and nothing be read if the log is removed.
+    pub(crate) fn close(&self, fault: &LogFault, removed: bool) {
+        let listener = {
+            let mut state = self.lock();
+            match &mut state.closed {
+                Some(closed) => {
+                    closed.removed |= removed;
+                    return;
+                }
+                None => {
+                    state.closed = Some(Closed {
+                        fault: fault.clone(),
+                        removed,
+                    })
+                }
+            }
+            state.dirty = Dirty::default();
+            state.listener.clone()
+        };
+        if let Some(listener) = listener.and_then(|listener| listener.upgrade()) {
+            listener.closed(fault);
+        }
+    }
+
+    /// The fault that closed the log.
+    pub(crate) fn closed_by(&self) -> Option<LogFault> {
+        self.lock()
+            .closed
+            .as_ref()
+            .map(|closed| closed.fault.clone())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_writer(&self) -> MutexGuard<'_, ()> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn announce(&self, marks: Marks) {
+        let listener = self.lock().listener.clone();
+        if let Some(listener) = listener.and_then(|listener| listener.upgrade()) {
+            listener.advanced(marks);
+        }
+    }
+}
+
+impl State {
+    fn marks(&self) -> Marks {
+        Marks {
+            log_start: self.log_start,
+            written: self.written,
+            durable: self.durable,
+        }
+    }
+
+    fn active(&self) -> &Arc<Segment> {
+        &self.segments[self.segments.len() - 1]
+    }
+
+    /// Index of the segment that holds `offset`, or would.
+    fn segment_of(&self, offset: Offset) -> usize {
+        self.segments
+            .partition_point(|segment| segment.base() <= offset)
+            .saturating_sub(1)
+    }
+
+    fn refuse_if_closed(&self) -> Result<(), LogFault> {
+        match &self.closed {
+            Some(closed) => Err(LogFault::Closed(closed.fault.to_string())),
+            None => Ok(()),
+        }
+    }
+
+    fn refuse_if_removed(&self) -> Result<(), LogFault> {
+        match &self.closed {
+            Some(closed) if closed.removed => Err(LogFault::Closed(closed.fault.to_string())),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Log for LocalLog {
+    fn marks(&self) -> Marks {
+        self.lock().marks()
+    }
+
+    fn listen(&self, listener: Weak<dyn MarkListener>) {
+        self.lock().listener = Some(listener);
+    }
+
+    fn append(&self, items: &[AppendItem]) -> Result<Marks, LogFault> {
+        self.append_items(items)
+    }
+
+    fn probe(&self) -> Result<(), LogFault> {
+        self.probe_disk()
+    }
+
+    fn active_segment(&self) -> ActiveSegment {
+        let state = self.lock();
+        let mut segment = ActiveSegment::empty(state.active().base(), state.created);
+        // The active segment's size is known without asking the disk.
+        segment.size_bytes = state.active().size_bytes().unwrap_or_default();
+        segment.first_timestamp_ms = state.first_timestamp_ms;
+        segment
+    }
+
+    fn snapshots(&self) -> Vec<Offset> {
+        self.lock().snapshots.iter().rev().copied().collect()
+    }
+
+    fn read_snapshot(&self, at: Offset) -> Result<Bytes, LogFault> {
+        self.read_snapshot_file(at)
+    }
+
+    fn write_snapshot(&self, at: Offset, bytes: &[u8]) -> Result<(), LogFault> {
+        self.write_snapshot_file(at, bytes)
+    }
+
+    fn offset_before(&self, from: Offset, bytes_back: u64) -> Offset {
+        self.find_offset_before(from, bytes_back)
+    }
+
+    fn replay(
+        &self,
+        from: Offset,
+        whole: bool,
+        visit: &mut dyn FnMut(&BatchHead, &[u8]) -> bool,
+    ) -> Result<(), LogFault> {
+        self.visit_batches(from, whole, visit)
+    }
+
+    fn read(
+        &self,
+        from: Offset,
+        bound: Offset,
+        bytes_max: usize,
+        at_least_one: bool,
+    ) -> Result<Read, ReadError> {
+        self.read_slice(from, bound, bytes_max, at_least_one)
+    }
+
+    fn find_timestamp(
+        &self,
+        timestamp_ms: i64,
+        bound: Offset,
+    ) -> Result<Option<TimestampHit>, LogFault> {
+        self.first_at_or_after(timestamp_ms, bound)
+    }
+
+    fn max_timestamp(&self, bound: Offset) -> Result<Option<TimestampHit>, LogFault> {
+        self.first_of_the_latest(bound)
+    }
+
+    fn begin_epoch(&self, epoch: LeaderEpoch) -> Result<(), LogFault> {
+        let _writer = self.lock_writer();
+        let mut state = self.lock();
+        state.refuse_if_closed()?;
+        let start = state.data_end;
+        if state.epochs.begin(epoch, start) {
+            // Written when the first record of the epoch is: no record, no trace needed. A restart
+            // in between begins the same epoch again.
+            state.reservation.epoch_is_new = true;
+            state.dirty.epochs = true;
+        }
+        Ok(())
+    }
+
+    fn epoch_end(&self, epoch: LeaderEpoch) -> Option<(LeaderEpoch, Offset)> {
+        let state = self.lock();
+        state.epochs.end_of(epoch, state.written)
+    }
+
+    fn epoch_at(&self, offset: Offset) -> Option<LeaderEpoch> {
+        self.lock().epochs.at(offset)
+    }
+}
+
+impl fmt::Debug for LocalLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalLog")
+            .field("name", &self.name)
+            .field("marks", &self.lock().marks())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,459 @@
+//! Opening a log: what the last stop left is taken over, checked or cut.
+//!
+//! After a clean stop everything is trusted, and only the last segment's end is looked for. After an
+//! unclean one batches below the stable mark are trusted, every one above is checked, and the log is
+//! cut at the first that is not whole. Nothing below the mark is ever cut: damage there is reported
+//! and kept. All of it can be interrupted and done again.
+//!
+//! Worked example. Segments begin at 0, 500 and 900; stable is 700. The walk starts in the segment at
+//! 500, at the last index entry below 700. Batches are whole up to 850, then one has a wrong CRC: the
+//! file is cut there and the segment at 900 removed, for no record of it was ever reported durable.
+//! The log goes on at 850, or behind its reservation if power was lost. Were the mark at 860, the bad
+//! batch would be damage: it stays, reads into it fail, and the log goes on behind it.
+
+mod scan;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use ottla_model::ids::{LeaderEpoch, Offset};
+use ottla_model::names::TopicPartition;
+
+use super::reserve::STRIDE_MAX;
+use super::{Dirty, Epochs, LocalLog, Lost, Reservation, State};
+use crate::checkpoint;
+use crate::disk::Disk;
+use crate::file_names::{
+    EPOCHS, PARTITION_METADATA, SegmentFile, UNFINISHED, parse_segment_file, segment_file,
+};
+use crate::local::Shared;
+use crate::local::marks::{Slot, SlotId};
+use crate::segment::Segment;
+use crate::store::{Gap, LogConfig, LogFault, Recovery};
+use scan::{Scan, Scanned, files_of};
+
+/// What to open.
+pub(crate) struct OpenRequest {
+    pub(crate) name: TopicPartition,
+    pub(crate) directory: PathBuf,
+    pub(crate) config: LogConfig,
+    pub(crate) shared: Arc<Shared>,
+    /// What the mark file says of the log.
+    pub(crate) slot: Option<(SlotId, Slot)>,
+    pub(crate) last_stop: LastStop,
+    /// The directory has just been made.
+    pub(crate) created: bool,
+}
+
+/// What is known of the last stop.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LastStop {
+    pub(crate) clean: bool,
+    /// Some log's marks are unreadable, perhaps this one's.
+    pub(crate) marks_damaged: bool,
+    /// What Kafka's checkpoints say.
+    pub(crate) recovery_point: Option<Offset>,
+    pub(crate) log_start: Option<Offset>,
+}
+
+/// Files of a log's directory.
+struct Listed {
+    bases: Vec<Offset>,
+    snapshots: Vec<Offset>,
+}
+
+/// Offsets that the log begins, goes on and ends with.
+struct Ends {
+    data: Offset,
+    /// What the files should at least hold.
+    stable: Offset,
+    floor: Offset,
+    written: Offset,
+    gap: bool,
+}
+
+impl LocalLog {
+    /// Opens the log in a directory that is there.
+    pub(crate) fn open(request: OpenRequest) -> Result<(Arc<LocalLog>, Recovery), LogFault> {
+        let OpenRequest {
+            name,
+            directory,
+            config,
+            shared,
+            slot,
+            last_stop,
+            created,
+        } = request;
+        let disk = &shared.disk;
+        let mut recovery = Recovery {
+            created,
+            checked: !last_stop.clean && !created,
+            ..Recovery::default()
+        };
+        let listed = list(&**disk, &directory)?;
+        let marks = slot.map(|(_, slot)| slot);
+
+        let known_stable = marks.map(|marks| marks.stable).or(last_stop.recovery_point);
+        let last_base = listed.bases.last().copied().unwrap_or(Offset::ZERO);
+        let stable = known_stable.unwrap_or(if last_stop.clean {
+            Offset(i64::MAX)
+        } else {
+            last_base
+        });
+        let first_checked = match last_stop.clean {
+            true => listed.bases.len().saturating_sub(1),
+            false => listed
+                .bases
+                .partition_point(|base| *base <= stable)
+                .saturating_sub(1),
+        };
+        let mut scan = Scan {
+            disk,
+            directory: &directory,
+            index_interval_bytes: config.index_interval_bytes,
+            stable,
+            check: !last_stop.clean,
+            floor: marks.map_or(Offset::ZERO, |marks| marks.floor),
+            recovery: &mut recovery,
+            epochs: Vec::new(),
+        };
+        let scanned = scan.run(&listed.bases[first_checked..])?;
+        let batch_epochs = scan.epochs;
+
+        let data_end = scanned
+            .last()
+            .map_or(last_stop.log_start.unwrap_or(Offset::ZERO), |last| last.end);
+        let ends = ends(data_end, marks, known_stable, &last_stop, &shared, created);
+        let lost = lost(&ends, &directory, scanned.last());
+        recovery
+            .damage
+            .extend(lost.iter().map(|lost| lost.fault.clone()));
+        recovery.gap = (ends.gap && ends.written > ends.data).then_some(Gap {
+            from: ends.data,
+            to: ends.written,
+        });
+
+        let mut dirty = Dirty::default();
+        if !last_stop.clean || created {
+            // Names may be in the page cache only; they go with the first sync.
+            dirty.directory = true;
+            dirty.root = true;
+            dirty.files.push(directory.join(PARTITION_METADATA));
+        }
+        let power_loss = marks.is_some_and(|marks| marks.losses < shared.marks.losses());
+        let settled = power_loss || !recovery.cuts.is_empty();
+        let stable_now = if last_stop.clean || settled {
+            ends.data
+        } else {
+            stable.min(ends.data)
+        };
+        if settled {
+            // What was read after a power loss is on the disk; what was cut must stay so.
+            for scanned in &scanned {
+                scanned.segment.file()?.sync()?;
+            }
+            shared.sync_dir(&directory)?;
+        }
+
+        let active = scanned.last();
+        let first_timestamp_ms = active.and_then(|active| active.first_timestamp_ms);
+        let segments = Segments {
+            shared: &shared,
+            directory: &directory,
+            dirty: &mut dirty,
+        }
+        .assemble(
+            &listed.bases[..first_checked],
+            &scanned,
+            &ends,
+            stable_now,
+            lost.is_some(),
+        )?;
+        let replaced = active
+            .is_none_or(|active| Some(active.segment.base()) != segments.last().map(|s| s.base()));
+
+        let epochs = epochs(
+            &**disk,
+            &directory,
+            &batch_epochs,
+            marks,
+            ends.data,
+            &mut dirty,
+        )?;
+        let snapshots = keep_snapshots(&**disk, &directory, listed.snapshots, ends.written)?;
+        let log_start = last_stop
+            .log_start
+            .unwrap_or(Offset::ZERO)
+            .max(segments.first().map_or(Offset::ZERO, |first| {
+                if created { Offset::ZERO } else { first.base() }
+            }))
+            .min(ends.written);
+        let durable = if stable_now >= ends.data || !shared.waits_for_sync() {
+            ends.written
+        } else {
+            stable_now
+        };
+
+        let slot = claim(&shared, &name, slot, &ends, stable_now)?;
+        let unsynced = durable < ends.written || stable_now < ends.data;
+        let log = Arc::new_cyclic(|me| LocalLog {
+            name,
+            directory,
+            config,
+            slot,
+            me: me.clone(),
+            writer: Mutex::default(),
+            state: Mutex::new(State {
+                segments,
+                log_start,
+                written: ends.written,
+                data_end: ends.data,
+                durable: durable.max(log_start),
+                durable_place: None,
+                first_timestamp_ms: if replaced { None } else { first_timestamp_ms },
+                created: (shared.options.clock)(),
+                epochs,
+                snapshots,
+                lost,
+                dirty,
+                reservation: Reservation::known(marks.map_or(Offset::ZERO, |marks| marks.reserved)),
+                listener: None,
+                closed: None,
+                touched: recovery.checked || created,
+            }),
+            shared,
+        });
+        if unsynced {
+            log.ask_for_flush();
+        }
+        Ok((log, recovery))
+    }
+}
+
+/// Lists a log's directory and removes what was never finished.
+fn list(disk: &dyn Disk, directory: &Path) -> Result<Listed, LogFault> {
+    let mut listed = Listed {
+        bases: Vec::new(),
+        snapshots: Vec::new(),
+    };
+    let mut indexes = Vec::new();
+    for (name, is_dir) in disk.list(directory)? {
+        if is_dir {
+            continue;
+        }
+        match parse_segment_file(&name) {
+            Some((base, SegmentFile::Log)) => listed.bases.push(base),
+            Some((at, SegmentFile::Snapshot)) => listed.snapshots.push(at),
+            Some((base, _)) => indexes.push((base, name)),
+            // Kafka: `.cleaned` was being written, `.deleted` waited to be deleted.
+            None if [UNFINISHED, ".cleaned", ".deleted"]
+                .iter()
+                .any(|end| name.ends_with(end)) =>
+            {
+                disk.remove_file(&directory.join(name))?;
+            }
+            None => {}
+        }
+    }
+    listed.bases.sort();
+    listed.snapshots.sort();
+    for (base, name) in indexes {
+        if listed.bases.binary_search(&base).is_err() {
+            disk.remove_file(&directory.join(name))?;
+        }
+    }
+    Ok(listed)
+}
+
+/// Where the log goes on.
+fn ends(
+    data: Offset,
+    marks: Option<Slot>,
+    known_stable: Option<Offset>,
+    last_stop: &LastStop,
+    shared: &Shared,
+    created: bool,
+) -> Ends {
+    let mut floor = marks.map_or(Offset::ZERO, |marks| marks.floor);
+    let mut gap = false;
+    if let Some(marks) = marks {
+        // A directory that is gone although its marks are there went with a power loss, or with
+        // somebody's hand: offsets may have been seen either way.
+        let lost_power = !last_stop.clean && marks.losses < shared.marks.losses();
+        if lost_power || created {
+            floor = floor.max(marks.reserved);
+            gap = true;
+        }
+    } else if last_stop.marks_damaged && !last_stop.clean && !created {
+        // Nobody knows what was reserved: no more than this beyond what was written.
+        floor = data + 2 * STRIDE_MAX;
+        gap = true;
+    }
+    let stable = known_stable.unwrap_or(Offset::ZERO);
+    Ends {
+        data,
+        stable,
+        floor,
+        written: data.max(floor).max(stable),
+        gap,
+    }
+}
+
+/// Records below the stable mark that are gone with the end of the files.
+fn lost(ends: &Ends, directory: &Path, last: Option<&Scanned>) -> Option<Lost> {
+    // Offsets of a gap were never records.
+    let to = ends.stable;
+    if ends.data >= to || to <= ends.floor {
+        return None;
+    }
+    let path = match last {
+        Some(last) => last.segment.path().to_path_buf(),
+        None => directory.to_path_buf(),
+    };
+    let fault = LogFault::Damaged {
+        path,
+        position: last.map_or(0, |last| last.size_bytes),
+        offset: ends.data,
+        why: format!("the log ends here, but records up to offset {to} were stable"),
+    };
+    Some(Lost {
+        from: ends.data,
+        to,
+        fault,
+    })
+}
+
+/// Makes the list of segments, the last of which can be appended to.
+struct Segments<'a> {
+    shared: &'a Shared,
+    directory: &'a Path,
+    dirty: &'a mut Dirty,
+}
+
+impl Segments<'_> {
+    fn assemble(
+        self,
+        trusted: &[Offset],
+        scanned: &[Scanned],
+        ends: &Ends,
+        stable_now: Offset,
+        ends_early: bool,
+    ) -> Result<Vec<Arc<Segment>>, LogFault> {
+        let disk = &self.shared.disk;
+        let mut segments: Vec<Arc<Segment>> = trusted
+            .iter()
+            .map(|base| Segment::sealed(disk.clone(), self.directory, *base))
+            .collect();
+        for (nth, one) in scanned.iter().enumerate() {
+            let segment = &one.segment;
+            let base = segment.base();
+            let last = nth + 1 == scanned.len();
+            // An empty segment takes its first batch at its base only; damage is not appended to.
+            let stays_empty = last && one.size_bytes == 0 && ends.written > base;
+            let ends_badly = last && (one.damaged || ends_early) && ends.written > base;
+            if stays_empty && !ends_early && !one.damaged {
+                for path in files_of(self.directory, base) {
+                    disk.remove_file(&path)?;
+                }
+                self.dirty.directory = true;
+            } else {
+                if one.end > stable_now {
+                    self.dirty.add_segment(segment);
+                }
+                if !last || ends_badly {
+                    segment.write_index_files()?;
+                    self.dirty
+                        .files
+                        .extend(crate::segment::index_paths(segment.path()));
+                    self.dirty.directory = true;
+                    segment.seal();
+                }
+                segments.push(segment.clone());
+            }
+            if stays_empty || ends_badly {
+                segments.push(Segment::create(disk.clone(), self.directory, ends.written)?);
+                self.dirty.directory = true;
+            }
+        }
+        if segments.is_empty() || scanned.is_empty() {
+            segments.push(Segment::create(disk.clone(), self.directory, ends.written)?);
+            self.dirty.directory = true;
+        }
+        Ok(segments)
+    }
+}
+
+/// The epochs as the checkpoint has them, completed by what was met in batches and what the marks say.
+fn epochs(
+    disk: &dyn Disk,
+    directory: &Path,
+    met: &[(LeaderEpoch, Offset)],
+    marks: Option<Slot>,
+    data_end: Offset,
+    dirty: &mut Dirty,
+) -> Result<Epochs, LogFault> {
+    let mut epochs = match checkpoint::read_epochs(disk, &directory.join(EPOCHS)) {
+        Ok(rows) => Epochs::new(rows),
+        Err(fault @ LogFault::Refused { .. }) => {
+            tracing::warn!(%fault, "older leader epochs are forgotten");
+            Epochs::default()
+        }
+        Err(fault) => return Err(fault),
+    };
+    dirty.epochs |= epochs.truncate(data_end);
+    for (epoch, start) in met {
+        dirty.epochs |= epochs.begin(*epoch, *start);
+    }
+    if let Some(marks) = marks {
+        dirty.epochs |= epochs.begin(marks.epoch, data_end);
+    }
+    Ok(epochs)
+}
+
+/// Deletes snapshots of what is not there.
+fn keep_snapshots(
+    disk: &dyn Disk,
+    directory: &Path,
+    snapshots: Vec<Offset>,
+    written: Offset,
+) -> Result<Vec<Offset>, LogFault> {
+    let (kept, ahead): (Vec<Offset>, Vec<Offset>) =
+        snapshots.into_iter().partition(|at| *at <= written);
+    for at in ahead {
+        disk.remove_file(&segment_file(directory, at, SegmentFile::Snapshot))?;
+    }
+    Ok(kept)
+}
+
+/// Writes what was found into the log's marks. Durable before the first append: it needs a new
+/// reservation, and that is in the same slot.
+fn claim(
+    shared: &Shared,
+    name: &TopicPartition,
+    slot: Option<(SlotId, Slot)>,
+    ends: &Ends,
+    stable_now: Offset,
+) -> Result<SlotId, LogFault> {
+    let losses = shared.marks.losses();
+    match slot {
+        Some((id, known)) => {
+            if known.losses != losses || known.floor != ends.floor {
+                shared.marks.update(id, |slot| {
+                    slot.losses = losses;
+                    slot.floor = ends.floor;
+                    slot.stable = slot.stable.max(stable_now);
+                })?;
+            }
+            Ok(id)
+        }
+        None => shared.marks.claim(Slot {
+            topic_id: name.topic_id,
+            partition: name.partition,
+            epoch: LeaderEpoch::NONE,
+            stable: stable_now,
+            reserved: Offset::ZERO,
+            floor: ends.floor,
+            losses,
+        }),
+    }
+}

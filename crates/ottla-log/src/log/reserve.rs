@@ -1,0 +1,62 @@
+//! Staying below the durable reservation, see [`marks`](crate::local::marks).
+
+use ottla_model::ids::{LeaderEpoch, Offset};
+
+use super::{LocalLog, Reservation};
+use crate::store::LogFault;
+
+/// How far ahead a log reserves at first.
+pub(super) const STRIDE_MIN: i64 = 65_536;
+/// How far ahead a log reserves at most, and so how wide a gap can be.
+pub(super) const STRIDE_MAX: i64 = 16 * 1024 * 1024;
+
+impl Reservation {
+    /// What the mark file said, durably.
+    pub(super) fn known(reserved: Offset) -> Reservation {
+        Reservation {
+            reserved,
+            stride: STRIDE_MIN,
+            epoch_is_new: false,
+        }
+    }
+
+    /// True if the flusher should reserve more before an append has to.
+    pub(super) fn runs_low(&self, written: Offset) -> bool {
+        self.reserved - written < self.stride / 2
+    }
+}
+
+impl LocalLog {
+    /// Lets records up to `end` be written: makes a higher reservation durable first if need be.
+    pub(super) fn reserve(&self, end: Offset) -> Result<(), LogFault> {
+        let (reserved, epoch) = {
+            let mut state = self.lock();
+            let reservation = &mut state.reservation;
+            if end <= reservation.reserved && !reservation.epoch_is_new {
+                return Ok(());
+            }
+            if end > reservation.reserved && reservation.reserved > Offset::ZERO {
+                // The flusher was outrun: this log is fast.
+                reservation.stride = (reservation.stride * 2).min(STRIDE_MAX);
+            }
+            let reserved = reservation.reserved.max(end + reservation.stride);
+            (reserved, state.epochs.latest())
+        };
+        let generation = self.shared.marks.update(self.slot, |slot| {
+            slot.reserved = slot.reserved.max(reserved);
+            slot.epoch = slot.epoch.max(epoch.unwrap_or(slot.epoch));
+        })?;
+        self.shared.marks.sync(generation)?;
+        self.reserved(reserved, epoch);
+        Ok(())
+    }
+
+    /// A reservation became durable, and an epoch with it.
+    pub(super) fn reserved(&self, reserved: Offset, epoch: Option<LeaderEpoch>) {
+        let mut state = self.lock();
+        let is_newest = state.epochs.latest() == epoch;
+        let reservation = &mut state.reservation;
+        reservation.reserved = reservation.reserved.max(reserved);
+        reservation.epoch_is_new &= !is_newest;
+    }
+}

@@ -1,0 +1,139 @@
+//! The face of a store towards the runtime: opening and removing logs, driving the syncs, stopping.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ottla_model::ids::Offset;
+use ottla_model::names::TopicPartition;
+
+use super::{Log, LogFault};
+
+/// How long a flusher sleeps before it looks whether there is something to tidy up.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// Owns logs. One thread of the runtime calls [`flush_until_stopped`](Self::flush_until_stopped); a
+/// simulator calls [`flush_round`](Self::flush_round) by hand.
+pub trait LogStore: Send + Sync + 'static {
+    /// Its logs.
+    type Log: Log;
+
+    /// Opens a log, recovers it if the last stop was unclean, and creates it if it may. At most
+    /// once per partition until it is removed.
+    ///
+    /// # Errors
+    /// The disk's fault; `Refused` if the directory is missing although it may not be, or belongs to
+    /// another incarnation of the topic. Damage is no error: it is in [`Recovery::damage`].
+    fn open_log(&self, spec: &LogSpec) -> Result<(Arc<Self::Log>, Recovery), LogFault>;
+
+    /// Closes a log and makes it unreachable for good; the space comes back later. Fine if there is
+    /// no such log.
+    ///
+    /// # Errors
+    /// The disk's fault.
+    fn remove_log(&self, name: &TopicPartition) -> Result<(), LogFault>;
+
+    /// Waits until a log wants a sync, the store is stopped, or the time is over. True if there is
+    /// work.
+    fn wait_dirty(&self, timeout: Duration) -> bool;
+
+    /// Syncs everything that asked for it so far, then advances the durable marks. What is appended
+    /// meanwhile belongs to the next round. A log whose sync fails is closed. True if there was
+    /// anything to do.
+    fn flush_round(&self) -> bool;
+
+    /// True once [`stop`](Self::stop) was called.
+    fn stopped(&self) -> bool;
+
+    /// Ends [`flush_until_stopped`](Self::flush_until_stopped).
+    fn stop(&self);
+
+    /// Syncs everything, writes what a clean start wants to find, and takes no more appends.
+    ///
+    /// # Errors
+    /// The first of the disk's faults; the next start will be an unclean one.
+    fn close(&self) -> Result<(), LogFault>;
+
+    /// The flusher's loop: rounds while logs are dirty, sleeps otherwise.
+    fn flush_until_stopped(&self) {
+        while !self.stopped() {
+            // A round without dirty logs sweeps up: removed directories, marks not yet synced.
+            self.wait_dirty(IDLE);
+            self.flush_round();
+        }
+    }
+}
+
+/// Which log to open, and how.
+#[derive(Clone, Debug)]
+pub struct LogSpec {
+    /// The partition.
+    pub name: TopicPartition,
+    /// What to do if it is not there.
+    pub create: CreateRule,
+    /// What the topic's config says.
+    pub config: LogConfig,
+}
+
+/// What to do if a log's directory is not there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CreateRule {
+    /// Refuse.
+    MustExist,
+    /// Create it, unless a mark says that it held records.
+    MayCreate,
+}
+
+/// The part of a topic's config that a log needs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LogConfig {
+    /// Bytes of log between two index entries (`index.interval.bytes`).
+    pub index_interval_bytes: u32,
+}
+
+impl Default for LogConfig {
+    fn default() -> LogConfig {
+        LogConfig {
+            index_interval_bytes: 4096,
+        }
+    }
+}
+
+/// What opening a log found and did.
+#[derive(Clone, Default, Debug)]
+pub struct Recovery {
+    /// There was no such log.
+    pub created: bool,
+    /// The tail was checked, because the last stop was unclean.
+    pub checked: bool,
+    /// What was cut off above the stable mark.
+    pub cuts: Vec<Cut>,
+    /// What is damaged below it, and was left as it is. Reads into it fail, all others work.
+    pub damage: Vec<LogFault>,
+    /// Offsets that are skipped, because a power loss may have taken records with them.
+    pub gap: Option<Gap>,
+}
+
+/// Bytes that were cut off.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Cut {
+    /// The file that was cut or removed.
+    pub path: PathBuf,
+    /// Where it was cut.
+    pub position: u64,
+    /// How many bytes went.
+    pub length_bytes: u64,
+    /// First offset that went.
+    pub from: Offset,
+    /// What was wrong there.
+    pub why: String,
+}
+
+/// Offsets `from..to` hold no records and never will.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Gap {
+    /// End of the last record.
+    pub from: Offset,
+    /// Offset of the next record.
+    pub to: Offset,
+}
