@@ -110,6 +110,22 @@ impl Client<'_> {
             .ok_or_else(|| format!("kcat -Q answered {found:?}"))
     }
 
+    /// Waits until the partition ends at this offset.
+    fn arrived(&self, topic: &str, partition: i32, end: i64) -> Result<(), String> {
+        let deadline = Instant::now() + SETTLE_LIMIT;
+        loop {
+            let found = self.offsets(topic, &[(partition, -1)])?;
+            if found == [end] {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(format!(
+                    "{topic}-{partition} ends at {found:?}, records were sent up to {end}"
+                ));
+            }
+        }
+    }
+
     /// Waits until a new topic is listed and every partition of it tells its offsets.
     fn settled(&self, topic: &str) -> Result<Vec<i32>, String> {
         let deadline = Instant::now() + SETTLE_LIMIT;

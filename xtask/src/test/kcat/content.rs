@@ -35,7 +35,6 @@ pub(super) enum Kind {
 }
 
 /// A record as it must come back. Headers are as kcat prints them.
-#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Record {
     pub(super) key: Option<Vec<u8>>,
     pub(super) value: Option<Vec<u8>>,
