@@ -140,7 +140,8 @@ impl Run<'_> {
             let mut section =
                 |name, body: &dyn Fn(&Section)| closed.extend(self.section(name, body));
             section("fmt", &|section| {
-                self.cargo.whole(section, &["fmt", "--all", "--check"])
+                self.cargo
+                    .whole(section, &["fmt", "--all", "--check", "--", "-l"])
             });
             section("clippy", &|section| {
                 self.cargo.whole(

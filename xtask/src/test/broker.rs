@@ -61,6 +61,13 @@ impl Broker {
         Err(format!("{status} after SIGTERM: {}", self.last_words()))
     }
 
+    /// Asks Ottla's own health command about it.
+    pub(super) fn health(&self, binary: &Path) -> Result<(), String> {
+        let mut health = Command::new(binary);
+        health.args(["health", "--listen", &self.address]);
+        capture(&mut health, None, STOP_LIMIT).map(drop)
+    }
+
     /// Lines that a person would have to look at.
     pub(super) fn complaints(&self) -> Vec<String> {
         let text = fs::read_to_string(&self.log).unwrap_or_default();

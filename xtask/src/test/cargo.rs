@@ -52,7 +52,7 @@ impl Cargo<'_> {
         if let Err(why) = outcome
             && failed == 0
         {
-            section.failed(why);
+            section.failed(format!("{what}: {why}"));
         }
     }
 

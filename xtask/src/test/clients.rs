@@ -39,6 +39,9 @@ pub(super) fn run(
         broker.address,
         start.elapsed()
     ));
+    if let Target::Ottla(binary) = target {
+        section.case("ottla health", broker.health(binary));
+    }
     let mut left = Left {
         data: broker.data.clone(),
         stored: Vec::new(),

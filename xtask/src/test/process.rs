@@ -51,7 +51,7 @@ pub(super) fn capture(
 /// Runs to the end and hands over each line of either stream as it comes.
 ///
 /// # Errors
-/// As [`capture`].
+/// As [`capture`]; a bad exit is told by its status alone, for the lines have been seen.
 pub(super) fn stream(
     command: &mut Command,
     limit: Duration,
@@ -82,7 +82,7 @@ pub(super) fn stream(
     if status.success() {
         Ok(())
     } else {
-        Err(format!("{}: {status}", shown(command)))
+        Err(status.to_string())
     }
 }
 
