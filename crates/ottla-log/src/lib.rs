@@ -12,6 +12,7 @@ mod index_file;
 mod local;
 mod log;
 mod maps;
+mod memory;
 mod meta;
 mod offset_index;
 mod segment;
@@ -24,6 +25,7 @@ pub use local::{
     StoreOptions,
 };
 pub use log::LocalLog;
+pub use memory::{MemoryLog, MemoryStore};
 pub use store::{
     ActiveSegment, AppendItem, CreateRule, Cut, Gap, Log, LogConfig, LogFault, LogSpec, LogStore,
     MarkListener, Read, ReadError, Recovery, RollRule, TimestampHit,

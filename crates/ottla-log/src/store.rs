@@ -222,8 +222,8 @@ pub trait Log: Send + Sync + 'static {
     /// The disk's fault.
     fn write_snapshot(&self, at: Offset, bytes: &[u8]) -> Result<(), LogFault>;
 
-    /// The base offset of a batch at or below `from` with about `bytes_back` bytes of log between.
-    /// Never further back than the segment before the one that holds `from`.
+    /// The base offset of a batch at or below `from` with about `bytes_back` bytes of log between, or
+    /// the log start.
     fn offset_before(&self, from: Offset, bytes_back: u64) -> Offset;
 
     /// Hands every batch from the one that holds `from` up to the written end to `visit`: its head,

@@ -1,3 +1,7 @@
 //! What the tests of several crates share. Not shipped; may panic where a test would.
 
+pub mod conformance;
+#[cfg(test)]
+mod conformance_tests;
 pub mod sim_disk;
+pub mod wire_client;

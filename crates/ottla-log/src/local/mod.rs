@@ -233,6 +233,14 @@ impl Shared {
             && self.options.plant() != Plant::AckBeforeSync
     }
 
+    /// True once the store has given the directory back.
+    fn is_closed(&self) -> bool {
+        self.lock
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_none()
+    }
+
     /// Makes the names in a directory durable.
     pub(crate) fn sync_dir(&self, path: &Path) -> Result<(), LogFault> {
         if self.options.plant() == Plant::SkipDirSync {

@@ -16,6 +16,9 @@ impl LocalStore {
         let name = &spec.name;
         let key = name.directory();
         let directory = shared.root.join(&key);
+        if shared.is_closed() {
+            return Err(LogFault::Closed("the store is closed".into()));
+        }
         if self.logs().contains_key(&key) {
             return Err(LogFault::refused(&directory, "the log is open already"));
         }

@@ -126,29 +126,29 @@ impl LocalLog {
     }
 
     pub(super) fn find_offset_before(&self, from: Offset, bytes_back: u64) -> Offset {
-        let (segment, previous, log_start) = {
+        let (mut at, segments, log_start) = {
             let state = self.lock();
-            let at = state.segment_of(from);
-            let previous = at.checked_sub(1).map(|at| state.segments[at].clone());
-            (state.segments[at].clone(), previous, state.log_start)
+            (
+                state.segment_of(from),
+                state.segments.clone(),
+                state.log_start,
+            )
         };
-        let before = || -> Result<Offset, LogFault> {
-            let size_bytes = segment.size_bytes()?;
-            let position = segment
+        let mut before = || -> Result<Offset, LogFault> {
+            let size_bytes = segments[at].size_bytes()?;
+            let mut position = segments[at]
                 .locate(from, size_bytes)?
                 .map_or(size_bytes, |found| found.position);
-            if let Some(position) = position.checked_sub(bytes_back) {
-                return segment.base_at(position);
+            let mut missing = bytes_back;
+            while position < missing && at > 0 {
+                missing -= position;
+                at -= 1;
+                position = segments[at].size_bytes()?;
             }
-            let Some(previous) = previous else {
-                return Ok(segment.base());
-            };
-            let missing = bytes_back - position;
-            previous.base_at(previous.size_bytes()?.saturating_sub(missing))
+            segments[at].base_at(position.saturating_sub(missing))
         };
-        // A hint: on a fault the segment's own base is as good, and who reads there sees the fault.
-        let found = before().unwrap_or_else(|_| segment.base());
-        found.max(log_start).min(from)
+        // A hint: on a fault the offset itself is as good, and who reads there sees the fault.
+        before().unwrap_or(from).max(log_start).min(from)
     }
 }
 
