@@ -5,4 +5,3 @@ pub mod conformance;
 mod conformance_tests;
 pub mod sim_disk;
 pub mod wire_client;
-pub mod wire_client;
