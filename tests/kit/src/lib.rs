@@ -1,5 +1,6 @@
 //! What the tests of several crates share. Not shipped; may panic where a test would.
 
+pub mod broker_process;
 pub mod conformance;
 #[cfg(test)]
 mod conformance_tests;
