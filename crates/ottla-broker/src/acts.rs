@@ -22,7 +22,11 @@ pub(crate) enum Act {
         partitions: Vec<(PartitionIndex, LeaderEpoch)>,
     },
     /// Close these partitions and delete them.
-    Remove { topic: TopicName, topic_id: Uuid, partitions: Vec<PartitionIndex> },
+    Remove {
+        topic: TopicName,
+        topic_id: Uuid,
+        partitions: Vec<PartitionIndex>,
+    },
     /// Tell that all before is done.
     Barrier(oneshot::Sender<()>),
     /// End the thread.
@@ -37,7 +41,13 @@ pub(crate) struct Acts {
 
 /// Performs acts.
 pub(crate) trait Actor: Send + Sync + 'static {
-    fn open(&self, topic: &TopicName, topic_id: Uuid, partition: PartitionIndex, epoch: LeaderEpoch);
+    fn open(
+        &self,
+        topic: &TopicName,
+        topic_id: Uuid,
+        partition: PartitionIndex,
+        epoch: LeaderEpoch,
+    );
     fn remove(&self, topic: &TopicName, topic_id: Uuid, partitions: &[PartitionIndex]);
 }
 
@@ -65,12 +75,20 @@ impl Acts {
 pub(crate) fn perform(actor: &Arc<impl Actor>, orders: &mpsc::Receiver<Act>) {
     while let Ok(act) = orders.recv() {
         match act {
-            Act::Open { topic, topic_id, partitions } => {
+            Act::Open {
+                topic,
+                topic_id,
+                partitions,
+            } => {
                 for (partition, epoch) in partitions {
                     actor.open(&topic, topic_id, partition, epoch);
                 }
             }
-            Act::Remove { topic, topic_id, partitions } => actor.remove(&topic, topic_id, &partitions),
+            Act::Remove {
+                topic,
+                topic_id,
+                partitions,
+            } => actor.remove(&topic, topic_id, &partitions),
             Act::Barrier(done) => {
                 let _ = done.send(());
             }

@@ -77,7 +77,12 @@ impl Gate {
     ///
     /// # Errors
     /// [`Denied`] if the policy says no.
-    pub fn permit(&self, _who: &Principal, operation: Operation, _kind: ResourceKind) -> Result<Permit, Denied> {
+    pub fn permit(
+        &self,
+        _who: &Principal,
+        operation: Operation,
+        _kind: ResourceKind,
+    ) -> Result<Permit, Denied> {
         match self.policy {
             Policy::Open => Ok(Permit { operation }),
         }

@@ -39,7 +39,10 @@ pub(crate) struct Driven<S> {
 
 impl<S> Driven<S> {
     pub(crate) fn new(shard: Arc<S>) -> Driven<S> {
-        Driven { shard, armed: AtomicU64::new(u64::MAX) }
+        Driven {
+            shard,
+            armed: AtomicU64::new(u64::MAX),
+        }
     }
 
     pub(crate) fn shard(&self) -> &Arc<S> {
@@ -78,7 +81,10 @@ impl<S: Runnable> Wake for Driven<S> {
 
 impl Driver {
     pub(crate) fn new(clock: Clock) -> Driver {
-        Driver { clock, timers: Arc::default() }
+        Driver {
+            clock,
+            timers: Arc::default(),
+        }
     }
 
     pub(crate) fn clock(&self) -> Clock {
@@ -103,12 +109,18 @@ impl Driver {
 
     /// Puts the machine's next deadline into the heap, unless an earlier one is there already.
     fn arm<S: Runnable>(&self, driven: &Arc<Driven<S>>) {
-        let Some(at) = driven.shard.deadline() else { return };
+        let Some(at) = driven.shard.deadline() else {
+            return;
+        };
         if driven.armed.fetch_min(at.0, Ordering::Relaxed) <= at.0 {
             return;
         }
         let run: Weak<dyn Wake> = Arc::downgrade(driven) as Weak<dyn Wake>;
-        let mut heap = self.timers.heap.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut heap = self
+            .timers
+            .heap
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let first = heap.peek().is_none_or(|Reverse(first)| at < first.at);
         heap.push(Reverse(Entry { at, run }));
         drop(heap);
@@ -139,7 +151,11 @@ impl Driver {
     fn wake_due(&self) -> Option<MonoMs> {
         loop {
             let due = {
-                let mut heap = self.timers.heap.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut heap = self
+                    .timers
+                    .heap
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner);
                 let at = heap.peek()?.0.at;
                 if at > self.clock.mono() {
                     return Some(at);

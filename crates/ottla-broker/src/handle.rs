@@ -86,7 +86,10 @@ impl Broker {
     ///
     /// # Errors
     /// The catalog cannot be read or written, or the system refuses a thread.
-    pub async fn start<S: LogStore>(store: Arc<S>, options: BrokerOptions) -> Result<Broker, StartError> {
+    pub async fn start<S: LogStore>(
+        store: Arc<S>,
+        options: BrokerOptions,
+    ) -> Result<Broker, StartError> {
         let store: Arc<dyn AnyStore> = store;
         let metrics = Metrics::new()?;
         let image = Arc::new(ArcSwap::from_pointee(Image::default()));
@@ -124,7 +127,9 @@ impl Broker {
     async fn settle(&self) -> Result<(), StartError> {
         let refused = |error: CatalogError| StartError::CatalogWrite(format!("{error:?}"));
         let options = &self.0.options;
-        for command in wiring::start_commands(options.node_id, options.directory_id, options.unclean) {
+        for command in
+            wiring::start_commands(options.node_id, options.directory_id, options.unclean)
+        {
             self.ask_catalog(command).await.map_err(refused)?;
         }
         for effect in self.0.catalog.shard().unfinished() {
@@ -155,7 +160,13 @@ impl Broker {
             }
         }
         self.0.store.stop();
-        let threads = std::mem::take(&mut *self.0.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        let threads = std::mem::take(
+            &mut *self
+                .0
+                .threads
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
         for thread in threads {
             let _ = thread.join();
         }
@@ -230,10 +241,20 @@ fn open_catalog(
     acts: &Acts,
 ) -> Result<Arc<Driven<CatalogShard>>, StartError> {
     let Ok(topic) = TopicName::parse(wiring::CLUSTER_METADATA_TOPIC) else {
-        return Err(StartError::CatalogWrite("its name is not a topic name".into()));
+        return Err(StartError::CatalogWrite(
+            "its name is not a topic name".into(),
+        ));
     };
-    let name = TopicPartition { topic, topic_id: Uuid::METADATA_TOPIC, partition: PartitionIndex(0) };
-    let spec = LogSpec { name: name.clone(), create: CreateRule::MayCreate, config: LogConfig::default() };
+    let name = TopicPartition {
+        topic,
+        topic_id: Uuid::METADATA_TOPIC,
+        partition: PartitionIndex(0),
+    };
+    let spec = LogSpec {
+        name: name.clone(),
+        create: CreateRule::MayCreate,
+        config: LogConfig::default(),
+    };
     let (log, recovery) = store.open_log(&spec)?;
     keeper::report(&name, &recovery);
     if let Some(damage) = recovery.damage.into_iter().next() {
@@ -250,7 +271,10 @@ fn open_catalog(
     let shard_options = ShardOptions::new(epoch, keeper::roll_rule(&defaults), Box::new(RandomIds));
     let outlet = CatalogOutlet::new(Arc::clone(image), acts.clone());
     let shard = open_listening(log, outlet, shard_options)?;
-    let cluster = wiring::Cluster { id: Arc::clone(&options.cluster_id), node: options.node_id };
+    let cluster = wiring::Cluster {
+        id: Arc::clone(&options.cluster_id),
+        node: options.node_id,
+    };
     let rebuilt = shard.inspect(|catalog| catalog.image().adopt(cluster, defaults));
     shard.outlet().publish(rebuilt);
     Ok(Arc::new(Driven::new(shard)))

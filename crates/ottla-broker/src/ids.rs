@@ -21,7 +21,9 @@ pub fn random_uuid() -> Uuid {
     while filled < bytes.len() {
         // getrandom(2) without flags fails only if a signal interrupts it before the kernel's pool is
         // ready, at boot.
-        if let Ok(count) = rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty()) {
+        if let Ok(count) =
+            rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty())
+        {
             filled += count;
         }
     }

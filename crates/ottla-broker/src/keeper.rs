@@ -29,7 +29,10 @@ pub(crate) struct Keeper {
 
 /// The segment rule of a topic.
 pub(crate) fn roll_rule(config: &TopicConfig) -> RollRule {
-    RollRule { segment_bytes: u64::from(config.segment_bytes), segment_ms: config.segment_ms }
+    RollRule {
+        segment_bytes: u64::from(config.segment_bytes),
+        segment_ms: config.segment_ms,
+    }
 }
 
 /// Tells a person what opening a log found: silence means that nothing was wrong.
@@ -58,29 +61,48 @@ impl Keeper {
     fn try_open(&self, name: &TopicPartition, epoch: LeaderEpoch) -> Result<(), LogFault> {
         let image = self.image.load();
         // A topic that is gone by now will be removed by a later act.
-        let Some(topic) = image.topic_by_id(name.topic_id) else { return Ok(()) };
+        let Some(topic) = image.topic_by_id(name.topic_id) else {
+            return Ok(());
+        };
         let spec = LogSpec {
             name: name.clone(),
             create: CreateRule::MayCreate,
-            config: LogConfig { index_interval_bytes: topic.config.index_interval_bytes },
+            config: LogConfig {
+                index_interval_bytes: topic.config.index_interval_bytes,
+            },
         };
         let (log, recovery) = self.store.open_log(&spec)?;
         report(name, &recovery);
         log.begin_epoch(epoch)?;
         let options = ShardOptions::new(epoch, roll_rule(&topic.config), Box::new(RandomIds));
         let shard = open_listening(log, PartitionOutlet::default(), options)?;
-        let open = OpenPartition { name: name.clone(), leader_epoch: epoch, driven: Arc::new(Driven::new(shard)) };
-        self.registry.insert(name.topic_id, name.partition, Arc::new(open));
+        let open = OpenPartition {
+            name: name.clone(),
+            leader_epoch: epoch,
+            driven: Arc::new(Driven::new(shard)),
+        };
+        self.registry
+            .insert(name.topic_id, name.partition, Arc::new(open));
         Ok(())
     }
 }
 
 impl Actor for Keeper {
-    fn open(&self, topic: &TopicName, topic_id: Uuid, partition: PartitionIndex, epoch: LeaderEpoch) {
+    fn open(
+        &self,
+        topic: &TopicName,
+        topic_id: Uuid,
+        partition: PartitionIndex,
+        epoch: LeaderEpoch,
+    ) {
         if self.registry.get(topic_id, partition).is_some() {
             return;
         }
-        let name = TopicPartition { topic: topic.clone(), topic_id, partition };
+        let name = TopicPartition {
+            topic: topic.clone(),
+            topic_id,
+            partition,
+        };
         if let Err(fault) = self.try_open(&name, epoch) {
             self.metrics.storage_fault();
             tracing::error!(
@@ -93,9 +115,14 @@ impl Actor for Keeper {
 
     fn remove(&self, topic: &TopicName, topic_id: Uuid, partitions: &[PartitionIndex]) {
         for &partition in partitions {
-            let name = TopicPartition { topic: topic.clone(), topic_id, partition };
+            let name = TopicPartition {
+                topic: topic.clone(),
+                topic_id,
+                partition,
+            };
             if let Some(open) = self.registry.remove(topic_id, partition) {
-                open.shard().close(StorageFault::closed("the topic was deleted"));
+                open.shard()
+                    .close(StorageFault::closed("the topic was deleted"));
                 open.shard().outlet().waiters.wake_all();
             }
             if let Err(fault) = self.store.remove_log(&name) {

@@ -25,13 +25,29 @@ impl Metrics {
             registry.register(Box::new(counter.clone()))?;
             Ok(counter)
         };
-        let append_batches = counter("ottla_append_batches_total", "Batches submitted to partitions.")?;
+        let append_batches = counter(
+            "ottla_append_batches_total",
+            "Batches submitted to partitions.",
+        )?;
         let append_records = counter("ottla_append_records_total", "Records in these batches.")?;
-        let append_bytes = counter("ottla_append_bytes_total", "Bytes of these batches, as sent.")?;
-        let storage_faults = counter("ottla_storage_faults_total", "Partitions that a fault of the storage kept closed.")?;
+        let append_bytes = counter(
+            "ottla_append_bytes_total",
+            "Bytes of these batches, as sent.",
+        )?;
+        let storage_faults = counter(
+            "ottla_storage_faults_total",
+            "Partitions that a fault of the storage kept closed.",
+        )?;
         let partitions_open = IntGauge::new("ottla_partitions_open", "Partitions that are open.")?;
         registry.register(Box::new(partitions_open.clone()))?;
-        Ok(Metrics { registry, append_batches, append_records, append_bytes, partitions_open, storage_faults })
+        Ok(Metrics {
+            registry,
+            append_batches,
+            append_records,
+            append_bytes,
+            partitions_open,
+            storage_faults,
+        })
     }
 
     /// Where a gateway registers figures of its own.
@@ -42,7 +58,8 @@ impl Metrics {
 
     pub(crate) fn appended(&self, bytes: usize, records: i32) {
         self.append_batches.inc();
-        self.append_records.inc_by(u64::try_from(records).unwrap_or(0));
+        self.append_records
+            .inc_by(u64::try_from(records).unwrap_or(0));
         self.append_bytes.inc_by(bytes as u64);
     }
 

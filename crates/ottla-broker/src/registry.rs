@@ -14,7 +14,9 @@ pub(crate) struct Registry<P> {
 
 impl<P> Default for Registry<P> {
     fn default() -> Self {
-        Registry { open: RwLock::default() }
+        Registry {
+            open: RwLock::default(),
+        }
     }
 }
 
@@ -35,10 +37,18 @@ impl<P> Registry<P> {
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<P>> {
-        self.open.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.open
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .cloned()
+            .collect()
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.open.read().unwrap_or_else(PoisonError::into_inner).len()
+        self.open
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
     }
 }

@@ -31,7 +31,10 @@ impl Waiter {
     }
 
     fn wake(&self, index: usize) {
-        self.woken.lock().unwrap_or_else(PoisonError::into_inner).push(index);
+        self.woken
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(index);
         self.notify.notify_one();
     }
 }
@@ -52,7 +55,10 @@ struct List {
 
 impl Default for List {
     fn default() -> List {
-        List { entries: Vec::new(), sweep_at: 16 }
+        List {
+            entries: Vec::new(),
+            sweep_at: 16,
+        }
     }
 }
 

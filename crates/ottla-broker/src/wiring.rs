@@ -62,7 +62,11 @@ pub(crate) struct CatalogOutlet {
 impl CatalogOutlet {
     pub(crate) fn new(published: Arc<ArcSwap<Image>>, acts: Acts) -> CatalogOutlet {
         let next = Mutex::new(Image::clone(&published.load()));
-        CatalogOutlet { published, next, acts }
+        CatalogOutlet {
+            published,
+            next,
+            acts,
+        }
     }
 
     /// Starts over from the state as rebuilt at start.
@@ -100,14 +104,27 @@ impl Outlet<Catalog> for CatalogOutlet {
 /// An effect of the catalog as an act of the runtime.
 pub(crate) fn act(effect: Effect) -> Act {
     match effect {
-        Effect::OpenPartitions { topic_id, name, partitions } => Act::Open {
+        Effect::OpenPartitions {
+            topic_id,
+            name,
+            partitions,
+        } => Act::Open {
             topic: name,
             topic_id,
-            partitions: partitions.into_iter().map(|p| (p.partition, p.leader_epoch)).collect(),
+            partitions: partitions
+                .into_iter()
+                .map(|p| (p.partition, p.leader_epoch))
+                .collect(),
         },
-        Effect::RemovePartitions { topic_id, name, partitions } => {
-            Act::Remove { topic: name, topic_id, partitions }
-        }
+        Effect::RemovePartitions {
+            topic_id,
+            name,
+            partitions,
+        } => Act::Remove {
+            topic: name,
+            topic_id,
+            partitions,
+        },
     }
 }
 

@@ -83,7 +83,13 @@ impl Broker {
         }
         let waiter = Waiter::new();
         let register = |index: usize| {
-            request.partitions[index].partition.0.shard().outlet().waiters.register(&waiter, index);
+            request.partitions[index]
+                .partition
+                .0
+                .shard()
+                .outlet()
+                .waiters
+                .register(&waiter, index);
         };
         for index in 0..request.partitions.len() {
             register(index);
@@ -116,7 +122,12 @@ struct Gathered<'r> {
 
 impl<'r> Gathered<'r> {
     fn new(request: &'r FetchRequest) -> Self {
-        Gathered { request, answers: Vec::with_capacity(request.partitions.len()), bytes: 0, refused: false }
+        Gathered {
+            request,
+            answers: Vec::with_capacity(request.partitions.len()),
+            bytes: 0,
+            refused: false,
+        }
     }
 
     fn is_enough(&self) -> bool {
@@ -138,7 +149,9 @@ impl<'r> Gathered<'r> {
 
     fn plan_if_moved(&mut self, index: usize) {
         let moved = match &self.answers[index] {
-            Ok(fetched) => self.request.partitions[index].partition.marks().durable > fetched.high_watermark,
+            Ok(fetched) => {
+                self.request.partitions[index].partition.marks().durable > fetched.high_watermark
+            }
             Err(_) => false,
         };
         if moved {
@@ -146,12 +159,21 @@ impl<'r> Gathered<'r> {
         }
     }
 
-    fn look_up(&self, asked: &FetchPartition, others_bytes: usize) -> Result<Fetched, FetchRefusal> {
+    fn look_up(
+        &self,
+        asked: &FetchPartition,
+        others_bytes: usize,
+    ) -> Result<Fetched, FetchRefusal> {
         let shard = asked.partition.0.shard();
-        let query = Query::Fetch { offset: asked.offset, isolation: self.request.isolation };
+        let query = Query::Fetch {
+            offset: asked.offset,
+            isolation: self.request.isolation,
+        };
         let plan = shard.plan(&query).map_err(|error| match error {
             PlanError::Refused(Refusal::OffsetOutOfRange { .. }) => FetchRefusal::OutOfRange,
-            PlanError::Refused(other) => FetchRefusal::Fault(StorageFault::closed(&other.to_string())),
+            PlanError::Refused(other) => {
+                FetchRefusal::Fault(StorageFault::closed(&other.to_string()))
+            }
             PlanError::Fault(fault) => FetchRefusal::Fault(fault),
         })?;
         let left = self.request.bytes_max.saturating_sub(others_bytes);
@@ -159,7 +181,10 @@ impl<'r> Gathered<'r> {
         let read = if plan.bound <= plan.start || (left == 0 && !first) {
             Read::Empty
         } else {
-            shard.log().read(plan.start, plan.bound, asked.bytes_max.min(left), first).map_err(refusal)?
+            shard
+                .log()
+                .read(plan.start, plan.bound, asked.bytes_max.min(left), first)
+                .map_err(refusal)?
         };
         Ok(Fetched {
             read,
@@ -171,7 +196,9 @@ impl<'r> Gathered<'r> {
 }
 
 fn bytes_of(answer: &Result<Fetched, FetchRefusal>) -> usize {
-    answer.as_ref().map_or(0, |fetched| fetched.read.length_bytes())
+    answer
+        .as_ref()
+        .map_or(0, |fetched| fetched.read.length_bytes())
 }
 
 pub(super) fn refusal(error: ReadError) -> FetchRefusal {

@@ -17,8 +17,8 @@ pub use topics::CatalogError;
 pub use crate::shard::StorageFault;
 pub use crate::wiring::{Image, PartitionImage, TopicImage};
 pub use ottla_machine::catalog::{
-    Assignment, CreateTopics, DeletedTopic, NewTopic, Refusal as CatalogRefusal, TopicCreated, TopicDefaults,
-    TopicRefusal, TopicSelector,
+    Assignment, CreateTopics, DeletedTopic, NewTopic, Refusal as CatalogRefusal, TopicCreated,
+    TopicDefaults, TopicRefusal, TopicSelector,
 };
 pub use ottla_machine::contract::Wait;
 pub use ottla_machine::partition::{InvalidRecord, Isolation, Refusal as PartitionRefusal};

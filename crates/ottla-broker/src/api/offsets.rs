@@ -68,18 +68,33 @@ impl Broker {
             OffsetQuery::Earliest => {
                 let offset = partition.marks().log_start;
                 let leader_epoch = partition.0.shard().log().epoch_at(offset);
-                Ok(Some(FoundOffset { offset, timestamp_ms: None, leader_epoch }))
+                Ok(Some(FoundOffset {
+                    offset,
+                    timestamp_ms: None,
+                    leader_epoch,
+                }))
             }
             OffsetQuery::AtOrAfter(timestamp_ms) => {
-                self.search(partition, move |log, bound| log.find_timestamp(timestamp_ms, bound)).await
+                self.search(partition, move |log, bound| {
+                    log.find_timestamp(timestamp_ms, bound)
+                })
+                .await
             }
-            OffsetQuery::MaxTimestamp => self.search(partition, |log, bound| log.max_timestamp(bound)).await,
+            OffsetQuery::MaxTimestamp => {
+                self.search(partition, |log, bound| log.max_timestamp(bound))
+                    .await
+            }
         }
     }
 
     /// The end of an epoch; `None` if the partition knows none so old.
     #[must_use]
-    pub fn epoch_end(&self, _permit: &Permit, partition: &PartitionRef, epoch: LeaderEpoch) -> Option<EpochEnd> {
+    pub fn epoch_end(
+        &self,
+        _permit: &Permit,
+        partition: &PartitionRef,
+        epoch: LeaderEpoch,
+    ) -> Option<EpochEnd> {
         let (leader_epoch, end) = partition.0.shard().log().epoch_end(epoch)?;
         Some(EpochEnd { leader_epoch, end })
     }
@@ -95,14 +110,22 @@ impl Broker {
                 leader_epoch: partition.0.shard().log().epoch_at(offset),
             }),
             Ok(Outcome::Fault(fault)) => Err(OffsetRefusal::Fault(fault)),
-            _ => Err(OffsetRefusal::Fault(StorageFault::closed("the partition was closed"))),
+            _ => Err(OffsetRefusal::Fault(StorageFault::closed(
+                "the partition was closed",
+            ))),
         }
     }
 
     /// A search may read a segment's batches from the disk, so it leaves the network's threads.
-    async fn search<F>(&self, partition: &PartitionRef, find: F) -> Result<Option<FoundOffset>, OffsetRefusal>
+    async fn search<F>(
+        &self,
+        partition: &PartitionRef,
+        find: F,
+    ) -> Result<Option<FoundOffset>, OffsetRefusal>
     where
-        F: FnOnce(&dyn Log, Offset) -> Result<Option<ottla_log::TimestampHit>, LogFault> + Send + 'static,
+        F: FnOnce(&dyn Log, Offset) -> Result<Option<ottla_log::TimestampHit>, LogFault>
+            + Send
+            + 'static,
     {
         let bound = partition.marks().durable;
         let log = Arc::clone(partition.0.shard().log());
@@ -114,7 +137,9 @@ impl Broker {
                 leader_epoch: Some(hit.leader_epoch),
             })),
             Ok(Err(fault)) => Err(OffsetRefusal::Fault(StorageFault::new(&fault))),
-            Err(_) => Err(OffsetRefusal::Fault(StorageFault::closed("the search was cancelled"))),
+            Err(_) => Err(OffsetRefusal::Fault(StorageFault::closed(
+                "the search was cancelled",
+            ))),
         }
     }
 }

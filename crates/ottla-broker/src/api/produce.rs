@@ -49,18 +49,27 @@ impl Future for Receipt {
     type Output = Result<Appended, AppendRefusal>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0).poll(cx).map(|received| match received {
-            Ok(Outcome::Answer(Answer::Appended { base_offset, append_time, log_start, .. })) => {
-                Ok(Appended { base_offset, append_time, log_start })
-            }
-            Ok(Outcome::Refusal(refusal)) => Err(AppendRefusal::Refused(refusal)),
-            Ok(Outcome::Fault(fault)) => Err(AppendRefusal::Fault(fault)),
-            // The partition answers an append with `Appended`, and drops no handle unanswered while
-            // it is open.
-            Ok(Outcome::Answer(_)) | Err(_) => {
-                Err(AppendRefusal::Fault(StorageFault::closed("the partition was closed")))
-            }
-        })
+        Pin::new(&mut self.0)
+            .poll(cx)
+            .map(|received| match received {
+                Ok(Outcome::Answer(Answer::Appended {
+                    base_offset,
+                    append_time,
+                    log_start,
+                    ..
+                })) => Ok(Appended {
+                    base_offset,
+                    append_time,
+                    log_start,
+                }),
+                Ok(Outcome::Refusal(refusal)) => Err(AppendRefusal::Refused(refusal)),
+                Ok(Outcome::Fault(fault)) => Err(AppendRefusal::Fault(fault)),
+                // The partition answers an append with `Appended`, and drops no handle unanswered while
+                // it is open.
+                Ok(Outcome::Answer(_)) | Err(_) => Err(AppendRefusal::Fault(StorageFault::closed(
+                    "the partition was closed",
+                ))),
+            })
     }
 }
 
@@ -74,7 +83,10 @@ pub struct Burst<'b> {
 impl Broker {
     /// Opens a burst of appends.
     pub fn burst(&self) -> Burst<'_> {
-        Burst { broker: self, touched: Vec::new() }
+        Burst {
+            broker: self,
+            touched: Vec::new(),
+        }
     }
 }
 
@@ -91,9 +103,22 @@ impl Burst<'_> {
     ) -> Receipt {
         let (handle, receipt) = oneshot::channel();
         let partition = &partition.0;
-        self.broker.metrics().appended(batch.bytes().len(), batch.head().record_count);
-        partition.shard().submit(handle, Command::Append { batch, wait, append_time });
-        if !self.touched.iter().any(|other| Arc::ptr_eq(other, partition)) {
+        self.broker
+            .metrics()
+            .appended(batch.bytes().len(), batch.head().record_count);
+        partition.shard().submit(
+            handle,
+            Command::Append {
+                batch,
+                wait,
+                append_time,
+            },
+        );
+        if !self
+            .touched
+            .iter()
+            .any(|other| Arc::ptr_eq(other, partition))
+        {
             self.touched.push(Arc::clone(partition));
         }
         Receipt(receipt)

@@ -28,12 +28,20 @@ impl Broker {
             defaults: self.topic_defaults(),
             validate_only,
         };
-        let Answer::TopicsCreated(created) = self.ask_catalog(Command::CreateTopics(request)).await? else {
-            return Err(CatalogError::Fault(StorageFault::closed("the catalog answered something else")));
+        let Answer::TopicsCreated(created) =
+            self.ask_catalog(Command::CreateTopics(request)).await?
+        else {
+            return Err(CatalogError::Fault(StorageFault::closed(
+                "the catalog answered something else",
+            )));
         };
         if !validate_only {
             self.acts().barrier().await;
-            for topic in created.iter().flatten().filter(|t| t.replication_factor_asked > t.replication_factor) {
+            for topic in created
+                .iter()
+                .flatten()
+                .filter(|t| t.replication_factor_asked > t.replication_factor)
+            {
                 tracing::info!(
                     topic = %topic.name,
                     asked = topic.replication_factor_asked,

@@ -21,13 +21,21 @@ impl Broker {
         _permit: &Permit,
         topics: Vec<TopicSelector>,
     ) -> Result<Vec<Result<DeletedTopic, TopicRefusal>>, CatalogError> {
-        let Answer::TopicsDeleted(deleted) = self.ask_catalog(Command::DeleteTopics(topics)).await? else {
-            return Err(CatalogError::Fault(StorageFault::closed("the catalog answered something else")));
+        let Answer::TopicsDeleted(deleted) =
+            self.ask_catalog(Command::DeleteTopics(topics)).await?
+        else {
+            return Err(CatalogError::Fault(StorageFault::closed(
+                "the catalog answered something else",
+            )));
         };
         self.acts().barrier().await;
         for topic in deleted.iter().flatten() {
             // Volatile: after a crash the removal is simply done again.
-            let _ = self.ask_catalog(Command::ForgetRemoved { topic_id: topic.topic_id }).await;
+            let _ = self
+                .ask_catalog(Command::ForgetRemoved {
+                    topic_id: topic.topic_id,
+                })
+                .await;
         }
         Ok(deleted)
     }

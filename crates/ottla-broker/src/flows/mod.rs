@@ -26,7 +26,9 @@ impl Broker {
             Ok(Outcome::Answer(answer)) => Ok(answer),
             Ok(Outcome::Refusal(refusal)) => Err(CatalogError::Refused(refusal)),
             Ok(Outcome::Fault(fault)) => Err(CatalogError::Fault(fault)),
-            Err(_) => Err(CatalogError::Fault(StorageFault::closed("the broker is stopping"))),
+            Err(_) => Err(CatalogError::Fault(StorageFault::closed(
+                "the broker is stopping",
+            ))),
         }
     }
 }

@@ -24,7 +24,9 @@ impl Broker {
         let current = match block.take().filter(|block| block.count > 0) {
             Some(current) => current,
             None => {
-                let command = Command::AllocateProducerIds { node: self.node_id() };
+                let command = Command::AllocateProducerIds {
+                    node: self.node_id(),
+                };
                 match self.ask_catalog(command).await? {
                     Answer::ProducerIds(fresh) => fresh,
                     _ => {

@@ -56,7 +56,12 @@ pub(super) struct Core<M: Machine, O: Outlet<M>> {
 }
 
 impl<M: Machine, O: Outlet<M>> Core<M, O> {
-    pub(super) fn new(machine: M, marks: Marks, segment: ActiveSegment, options: ShardOptions) -> Self {
+    pub(super) fn new(
+        machine: M,
+        marks: Marks,
+        segment: ActiveSegment,
+        options: ShardOptions,
+    ) -> Self {
         Core {
             state: State::Active,
             machine,
@@ -83,7 +88,8 @@ impl<M: Machine, O: Outlet<M>> Core<M, O> {
 
     pub(super) fn decide(&mut self, handle: O::Handle, command: M::Command, now: Now) {
         if let State::Closed(fault) = &self.state {
-            self.outbox.push(Out::Answer(handle, Outcome::Fault(fault.clone())));
+            self.outbox
+                .push(Out::Answer(handle, Outcome::Fault(fault.clone())));
             return;
         }
         let ticket = Ticket(self.next_ticket);
@@ -98,9 +104,15 @@ impl<M: Machine, O: Outlet<M>> Core<M, O> {
         };
         self.machine.decide(ticket, command, &mut cx, &mut decision);
         if let State::Refusing { .. } = self.state
-            && decision.emits.iter().any(|emit| matches!(emit, Emit::Logged(_)))
+            && decision
+                .emits
+                .iter()
+                .any(|emit| matches!(emit, Emit::Logged(_)))
         {
-            self.outbox.push(Out::Answer(handle, Outcome::Fault(StorageFault::refusing())));
+            self.outbox.push(Out::Answer(
+                handle,
+                Outcome::Fault(StorageFault::refusing()),
+            ));
             return;
         }
         self.held.insert(ticket, handle);
@@ -108,7 +120,10 @@ impl<M: Machine, O: Outlet<M>> Core<M, O> {
     }
 
     pub(super) fn expire_if_due(&mut self, now: Now) {
-        let due = self.machine.deadline().is_some_and(|deadline| deadline <= now.mono);
+        let due = self
+            .machine
+            .deadline()
+            .is_some_and(|deadline| deadline <= now.mono);
         if !due || !matches!(self.state, State::Active) {
             return;
         }
@@ -143,7 +158,9 @@ impl<M: Machine, O: Outlet<M>> Core<M, O> {
         }
         for reply in decision.replies {
             // A ticket is answered once: a second reply to it finds nobody.
-            let Some(handle) = self.held.remove(&reply.to) else { continue };
+            let Some(handle) = self.held.remove(&reply.to) else {
+                continue;
+            };
             let outcome = match reply.value {
                 Ok(answer) => Outcome::Answer(answer),
                 Err(refusal) => Outcome::Refusal(refusal),
@@ -153,7 +170,12 @@ impl<M: Machine, O: Outlet<M>> Core<M, O> {
         }
     }
 
-    fn log_records(&mut self, producer: Option<ProducerStamp>, records: Vec<M::Record>, wall: WallMs) {
+    fn log_records(
+        &mut self,
+        producer: Option<ProducerStamp>,
+        records: Vec<M::Record>,
+        wall: WallMs,
+    ) {
         let spec = producer.map_or_else(BatchSpec::default, |p| BatchSpec {
             producer_id: p.id,
             producer_epoch: p.epoch,
@@ -166,7 +188,12 @@ impl<M: Machine, O: Outlet<M>> Core<M, O> {
             key.clear();
             value.clear();
             let (has_key, has_value) = record.encode(&mut key, &mut value);
-            builder.push(has_key.then_some(&key[..]), has_value.then_some(&value[..]), &[], wall.0);
+            builder.push(
+                has_key.then_some(&key[..]),
+                has_value.then_some(&value[..]),
+                &[],
+                wall.0,
+            );
         }
         let (head, end) = self.collect(builder.build(), wall);
         let mut released = Vec::new();
@@ -183,11 +210,22 @@ impl<M: Machine, O: Outlet<M>> Core<M, O> {
     }
 
     /// Gives a batch its offset and puts it behind what collects, in a new segment if need be.
-    fn collect(&mut self, mut batch: VerifiedBatch, wall: WallMs) -> (ottla_model::batch::BatchHead, Offset) {
+    fn collect(
+        &mut self,
+        mut batch: VerifiedBatch,
+        wall: WallMs,
+    ) -> (ottla_model::batch::BatchHead, Offset) {
         batch.stamp(self.end, self.options.leader_epoch);
-        if self.options.roll.must_roll(&self.segment, batch.head(), wall) {
+        if self
+            .options
+            .roll
+            .must_roll(&self.segment, batch.head(), wall)
+        {
             let snapshot = M::encode_snapshot(&self.machine.snapshot()).map(Into::into);
-            self.collecting.push(AppendItem::Roll { base_offset: self.end, snapshot });
+            self.collecting.push(AppendItem::Roll {
+                base_offset: self.end,
+                snapshot,
+            });
             self.segment = ActiveSegment::empty(self.end, wall);
         }
         let (head, bytes) = batch.freeze();
@@ -199,7 +237,8 @@ impl<M: Machine, O: Outlet<M>> Core<M, O> {
     }
 
     fn park(&mut self, saw: Offset, wait: Wait, out: Out<M, O>) {
-        self.parked.park(saw, wait, out, self.marks, &mut self.outbox);
+        self.parked
+            .park(saw, wait, out, self.marks, &mut self.outbox);
     }
 
     /// The next append, unless one is in flight.
@@ -209,7 +248,9 @@ impl<M: Machine, O: Outlet<M>> Core<M, O> {
         }
         self.append_in_flight = true;
         self.collecting_bytes = 0;
-        Some(AppendJob { items: std::mem::take(&mut self.collecting) })
+        Some(AppendJob {
+            items: std::mem::take(&mut self.collecting),
+        })
     }
 
     pub(super) fn append_done(&mut self, marks: Marks) {
@@ -247,7 +288,9 @@ impl<M: Machine, O: Outlet<M>> Core<M, O> {
         self.segment = segment;
         self.advanced(marks);
         if let State::Rebuilding = self.state {
-            self.state = State::Refusing { next_probe: MonoMs(0) };
+            self.state = State::Refusing {
+                next_probe: MonoMs(0),
+            };
         }
     }
 
@@ -284,13 +327,15 @@ impl<M: Machine, O: Outlet<M>> Core<M, O> {
         for out in self.parked.take_above(kept) {
             // Effects and records above are dropped with the events that made them.
             if let Out::Answer(handle, _) = out {
-                self.outbox.push(Out::Answer(handle, Outcome::Fault(fault.clone())));
+                self.outbox
+                    .push(Out::Answer(handle, Outcome::Fault(fault.clone())));
             }
         }
         let mut held: Vec<_> = self.held.drain().collect();
         held.sort_unstable_by_key(|(ticket, _)| *ticket);
         for (_, handle) in held {
-            self.outbox.push(Out::Answer(handle, Outcome::Fault(fault.clone())));
+            self.outbox
+                .push(Out::Answer(handle, Outcome::Fault(fault.clone())));
         }
     }
 }

@@ -18,8 +18,6 @@ mod core;
 mod outlet;
 mod parked;
 mod rebuild;
-#[cfg(test)]
-mod tests;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -51,7 +49,13 @@ impl ShardOptions {
     /// Options with the usual bounds: 256 commands a turn, 8 MiB collecting.
     #[must_use]
     pub fn new(leader_epoch: LeaderEpoch, roll: RollRule, ids: Box<dyn Ids>) -> ShardOptions {
-        ShardOptions { leader_epoch, roll, ids, turn_commands_max: 256, collecting_bytes_max: 8 << 20 }
+        ShardOptions {
+            leader_epoch,
+            roll,
+            ids,
+            turn_commands_max: 256,
+            collecting_bytes_max: 8 << 20,
+        }
     }
 }
 
@@ -135,7 +139,9 @@ impl<M: Machine, L: Log, O: Outlet<M>> Shard<M, L, O> {
         if let State::Rebuilding = core.state {
             return Err(PlanError::Fault(StorageFault::rebuilding()));
         }
-        core.machine.plan(query, core.marks).map_err(PlanError::Refused)
+        core.machine
+            .plan(query, core.marks)
+            .map_err(PlanError::Refused)
     }
 
     /// How far the log has come.
@@ -178,7 +184,9 @@ impl<M: Machine, L: Log, O: Outlet<M>> Shard<M, L, O> {
             let mut commands = std::mem::take(&mut *lock(&self.mailbox)).into_iter();
             let mut decided = 0;
             while core.accepts_commands() && decided < core.options.turn_commands_max {
-                let Some((handle, command)) = commands.next() else { break };
+                let Some((handle, command)) = commands.next() else {
+                    break;
+                };
                 core.decide(handle, command, now);
                 decided += 1;
             }

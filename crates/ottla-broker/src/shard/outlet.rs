@@ -54,11 +54,15 @@ impl StorageFault {
     }
 
     pub(super) fn rebuilding() -> StorageFault {
-        StorageFault(Arc::from("the partition is being rebuilt after a storage fault"))
+        StorageFault(Arc::from(
+            "the partition is being rebuilt after a storage fault",
+        ))
     }
 
     pub(super) fn refusing() -> StorageFault {
-        StorageFault(Arc::from("the log refuses appends until its disk takes data again"))
+        StorageFault(Arc::from(
+            "the log refuses appends until its disk takes data again",
+        ))
     }
 }
 

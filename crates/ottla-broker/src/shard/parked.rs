@@ -35,7 +35,10 @@ pub(super) struct Parked<M: Machine, O: Outlet<M>> {
 
 impl<M: Machine, O: Outlet<M>> Parked<M, O> {
     pub(super) fn new() -> Self {
-        Parked { written: VecDeque::new(), durable: VecDeque::new() }
+        Parked {
+            written: VecDeque::new(),
+            durable: VecDeque::new(),
+        }
     }
 
     /// Lets `out` leave at once, or parks it until the mark that it waits for has passed `saw`.
@@ -55,13 +58,20 @@ impl<M: Machine, O: Outlet<M>> Parked<M, O> {
         if saw <= mark && queue.front().is_none_or(|(first, _)| *first > saw) {
             return outbox.push(out);
         }
-        let behind = queue.iter().rev().take_while(|(other, _)| *other > saw).count();
+        let behind = queue
+            .iter()
+            .rev()
+            .take_while(|(other, _)| *other > saw)
+            .count();
         queue.insert(queue.len() - behind, (saw, out));
     }
 
     /// Moves out what the marks have passed, in order.
     pub(super) fn release(&mut self, marks: Marks, outbox: &mut Vec<Out<M, O>>) {
-        for (queue, mark) in [(&mut self.written, marks.written), (&mut self.durable, marks.durable)] {
+        for (queue, mark) in [
+            (&mut self.written, marks.written),
+            (&mut self.durable, marks.durable),
+        ] {
             while queue.front().is_some_and(|(saw, _)| *saw <= mark) {
                 outbox.extend(queue.pop_front().map(|(_, out)| out));
             }

@@ -12,25 +12,36 @@ pub(super) fn rebuild<M: Machine>(log: &impl Log) -> Result<M, LogFault> {
     let mut machine = None;
     for at in log.snapshots() {
         if let Some(snapshot) = M::decode_snapshot(at, &log.read_snapshot(at)?) {
-            start = if M::REPLAY_BACK_BYTES > 0 { log.offset_before(at, M::REPLAY_BACK_BYTES) } else { at };
+            start = if M::REPLAY_BACK_BYTES > 0 {
+                log.offset_before(at, M::REPLAY_BACK_BYTES)
+            } else {
+                at
+            };
             machine = Some(M::restore(snapshot));
             break;
         }
     }
     let mut machine = machine.unwrap_or_else(|| M::restore(M::Snapshot::default()));
     let mut damage = None;
-    log.replay(start, M::Record::IN_LOG, &mut |head, bytes| match replay_batch(&mut machine, head, bytes) {
-        Ok(()) => true,
-        Err((offset, why)) => {
-            damage = Some((offset, why));
-            false
-        }
-    })?;
+    log.replay(
+        start,
+        M::Record::IN_LOG,
+        &mut |head, bytes| match replay_batch(&mut machine, head, bytes) {
+            Ok(()) => true,
+            Err((offset, why)) => {
+                damage = Some((offset, why));
+                false
+            }
+        },
+    )?;
     match damage {
         None => Ok(machine),
-        Some((offset, why)) => {
-            Err(LogFault::Damaged { path: "log".into(), position: 0, offset, why })
-        }
+        Some((offset, why)) => Err(LogFault::Damaged {
+            path: "log".into(),
+            position: 0,
+            offset,
+            why,
+        }),
     }
 }
 
