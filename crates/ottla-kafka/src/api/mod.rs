@@ -1,0 +1,97 @@
+//! The APIs that are served: one file each, and the table that everything else is made of.
+//!
+//! What ApiVersions advertises, which requests reach a handler, what permission they need and what the
+//! documentation lists all come from [`TABLE`], so nothing is advertised without a handler.
+
+pub(crate) mod call;
+mod table;
+
+pub(crate) mod p00_produce;
+pub(crate) mod p01_fetch;
+mod p02_list_offsets;
+mod p03_metadata;
+mod p10_find_coordinator;
+mod p18_api_versions;
+mod p19_create_topics;
+mod p20_delete_topics;
+mod p22_init_producer_id;
+mod p23_offset_for_leader_epoch;
+mod p32_describe_configs;
+mod p60_describe_cluster;
+
+use std::future::Future;
+use std::ops::RangeInclusive;
+use std::pin::Pin;
+
+use ottla_broker::authorize::{Operation, ResourceKind};
+use ottla_wire::encoder::Frame;
+use ottla_wire::{ApiKey, Reader};
+
+use crate::close::CloseReason;
+pub(crate) use call::Call;
+pub use table::{ServedApi, api_table_markdown, served_apis};
+
+/// An API that is served.
+pub(crate) struct Registration {
+    /// Which.
+    pub(crate) key: ApiKey,
+    /// The versions that are answered.
+    pub(crate) versions: RangeInclusive<i16>,
+    /// The lowest version that ApiVersions names: that of `versions`, but for Produce.
+    pub(crate) advertised_min: i16,
+    /// What every request of it needs a permit for.
+    pub(crate) needs: (Operation, ResourceKind),
+    /// What answers it.
+    pub(crate) handler: Handler,
+    /// How it differs from Kafka's, for the documentation.
+    pub(crate) note: &'static str,
+}
+
+/// How requests of an API are answered.
+#[derive(Clone, Copy)]
+pub(crate) enum Handler {
+    /// Once all before it on the connection are answered, and before anything after it is looked at.
+    Alone(HandleAlone),
+    /// Submitted together with its neighbours of the same kind, answered when the log is as far as
+    /// they ask for.
+    Submit(p00_produce::Submit),
+}
+
+/// Answers a request whose body the reader stands at.
+pub(crate) type HandleAlone = for<'a> fn(&'a Call<'a>, Reader<'a>) -> Answering<'a>;
+
+/// An answer in the making.
+pub(crate) type Answering<'a> =
+    Pin<Box<dyn Future<Output = Result<Frame, CloseReason>> + Send + 'a>>;
+
+/// All APIs that are served, by key.
+pub(crate) const TABLE: &[Registration] = &[
+    p00_produce::API,
+    p01_fetch::API,
+    p02_list_offsets::API,
+    p03_metadata::API,
+    p10_find_coordinator::API,
+    p18_api_versions::API,
+    p19_create_topics::API,
+    p20_delete_topics::API,
+    p22_init_producer_id::API,
+    p23_offset_for_leader_epoch::API,
+    p32_describe_configs::API,
+    p60_describe_cluster::API,
+];
+
+/// Finds an API, with its place in the table.
+pub(crate) fn find(key: ApiKey) -> Option<(usize, &'static Registration)> {
+    TABLE.iter().enumerate().find(|(_, api)| api.key == key)
+}
+
+/// True if requests of this key and version reach a handler: their numbers as they stand on the wire.
+pub(crate) fn is_served(key: i16, version: i16) -> bool {
+    ApiKey::try_from(key)
+        .ok()
+        .and_then(find)
+        .is_some_and(|(_, api)| {
+            // ApiVersions answers every version.
+            api.key == ApiKey::ApiVersions || api.versions.contains(&version)
+        })
+}

@@ -1,0 +1,340 @@
+//! One connection: reads bursts, submits what can be submitted together, answers in order.
+//!
+//! ```text
+//! socket ─► Input ─► frames ─┬─ Produce ─► one burst of the broker ─► InFlight ─┐
+//!                            └─ the rest: once InFlight is empty, one by one ───┴─► Outbox ─► socket
+//! ```
+//!
+//! Guarantees: answers leave in the order of their requests; nothing is read while the client does not
+//! take its answers, or while too much of it is unanswered; an idle connection holds no buffer; what
+//! was asked before a request that ends the connection is still answered.
+
+mod in_flight;
+mod input;
+mod outbox;
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use ottla_broker::authorize::{Permit, Principal};
+use ottla_wire::frame::decode_request_header;
+use ottla_wire::headers::RequestHeader;
+use ottla_wire::{ApiKey, Reader};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep};
+
+use crate::address::Peer;
+use crate::api::p00_produce::Submission;
+use crate::api::{self, Call, Handler, Registration};
+use crate::close::{CloseReason, short};
+use crate::gateway::Gateway;
+use crate::stop::Stop;
+use in_flight::InFlight;
+use input::Input;
+use outbox::Outbox;
+
+/// When an alarm rings that nobody set.
+const NEVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// Serves a connection to its end. Answers why it ended, if that was not the server's stop.
+pub(crate) async fn run(
+    gateway: &Gateway,
+    stream: TcpStream,
+    remote: SocketAddr,
+    stopping: &Stop,
+) -> Option<CloseReason> {
+    // A socket that fails here has lost its client already.
+    let (Ok(local), Ok(())) = (stream.local_addr(), stream.set_nodelay(true)) else {
+        return Some(CloseReason::Gone);
+    };
+    let mut connection = Connection {
+        gateway,
+        stopping,
+        peer: Peer { remote, local },
+        stream,
+        input: Input::default(),
+        in_flight: InFlight::default(),
+        outbox: Outbox::default(),
+        client_id: None,
+        heard: Instant::now(),
+    };
+    let reason = connection.serve().await.err()?;
+    if !matches!(reason, CloseReason::Gone) {
+        // Best effort: the client may have gone too.
+        let _ = connection.answer_all().await;
+    }
+    Some(reason)
+}
+
+struct Connection<'g> {
+    gateway: &'g Gateway,
+    stopping: &'g Stop,
+    peer: Peer,
+    stream: TcpStream,
+    input: Input,
+    in_flight: InFlight,
+    outbox: Outbox,
+    /// Of the last request: clients send the same one all the time.
+    client_id: Option<Arc<str>>,
+    heard: Instant,
+}
+
+/// A request whose header was read.
+struct Request {
+    frame: BytesMut,
+    /// Where the body begins in the frame.
+    body_at: usize,
+    api: &'static Registration,
+    version: i16,
+    correlation_id: i32,
+    permit: Permit,
+}
+
+enum Event {
+    Answered,
+    Read,
+    Alarm,
+    Stopping,
+}
+
+impl Connection<'_> {
+    async fn serve(&mut self) -> Result<(), CloseReason> {
+        let alarm = tokio::time::sleep(NEVER);
+        tokio::pin!(alarm);
+        loop {
+            self.handle_frames().await?;
+            if self.stopping.is_set() || self.input.has_ended() {
+                return self.answer_all().await;
+            }
+            match self.wait(alarm.as_mut()).await? {
+                Event::Answered => {
+                    self.outbox
+                        .flush(&mut self.stream, self.gateway.metrics())
+                        .await?
+                }
+                Event::Read => self.heard = Instant::now(),
+                Event::Alarm => self.ring(alarm.as_mut())?,
+                Event::Stopping => {}
+            }
+        }
+    }
+
+    /// Handles all complete frames that may be handled now.
+    async fn handle_frames(&mut self) -> Result<(), CloseReason> {
+        while let Some(request) = self.submit()? {
+            self.answer_all().await?;
+            self.handle_alone(request).await?;
+        }
+        Ok(())
+    }
+
+    /// Submits consecutive Produce requests as one burst, and answers the first request that is none.
+    fn submit(&mut self) -> Result<Option<Request>, CloseReason> {
+        let options = self.gateway.options();
+        let mut submission = None;
+        let next = loop {
+            if !self.in_flight.has_room(options) {
+                break Ok(None);
+            }
+            let request = match self.input.next_frame(options) {
+                Ok(Some(frame)) => self.open(frame),
+                Ok(None) => break Ok(None),
+                Err(reason) => Err(reason),
+            };
+            match request {
+                Ok(request) => match request.api.handler {
+                    Handler::Alone(_) => break Ok(Some(request)),
+                    Handler::Submit(submit) => {
+                        let submission =
+                            submission.get_or_insert_with(|| Submission::open(self.gateway));
+                        match submit(submission, request.into_produce(&self.client_id)) {
+                            Ok(pending) => self.in_flight.push(pending),
+                            Err(reason) => break Err(reason),
+                        }
+                    }
+                },
+                Err(reason) => break Err(reason),
+            }
+        };
+        if let Some(submission) = submission {
+            submission.run();
+        }
+        next
+    }
+
+    /// Reads the header of a request and asks the gate.
+    fn open(&mut self, frame: BytesMut) -> Result<Request, CloseReason> {
+        let (key, header, body) =
+            decode_request_header(&frame).map_err(|error| stranger(&frame, error))?;
+        let version = header.request_api_version;
+        let Some((place, api)) = api::find(key).filter(|_| api::is_served(key.into(), version))
+        else {
+            return Err(CloseReason::Unsupported {
+                api: key,
+                version,
+                client_id: header.client_id.map(short),
+            });
+        };
+        let (operation, kind) = api.needs;
+        let permit = self
+            .gateway
+            .broker()
+            .gate()
+            .permit(&Principal::Anonymous, operation, kind)
+            .map_err(|_| CloseReason::Denied(operation))?;
+        if self.client_id.as_deref() != header.client_id {
+            self.client_id = header.client_id.map(Arc::from);
+        }
+        self.input.negotiated();
+        self.gateway.metrics().request(place);
+        Ok(Request {
+            body_at: body.position(),
+            api,
+            version,
+            correlation_id: header.correlation_id,
+            permit,
+            frame,
+        })
+    }
+
+    async fn handle_alone(&mut self, request: Request) -> Result<(), CloseReason> {
+        let Handler::Alone(handle) = request.api.handler else {
+            return Ok(());
+        };
+        let call = Call {
+            gateway: self.gateway,
+            peer: &self.peer,
+            key: request.api.key,
+            version: request.version,
+            correlation_id: request.correlation_id,
+            client_id: self.client_id.as_deref(),
+            permit: request.permit,
+            stream: &self.stream,
+            stopping: self.stopping,
+        };
+        let body = Reader::new(request.frame.get(request.body_at..).unwrap_or_default());
+        let frame = handle(&call, body).await?;
+        self.outbox.push(frame, call.key, call.version)?;
+        self.heard = Instant::now();
+        self.outbox
+            .flush(&mut self.stream, self.gateway.metrics())
+            .await
+    }
+
+    /// Waits for all that was submitted and sends the answers.
+    async fn answer_all(&mut self) -> Result<(), CloseReason> {
+        while !self.in_flight.is_empty() {
+            let Connection {
+                in_flight, outbox, ..
+            } = self;
+            poll_fn(|cx| in_flight.poll_answers(cx, outbox)).await?;
+            self.outbox
+                .flush(&mut self.stream, self.gateway.metrics())
+                .await?;
+        }
+        Ok(())
+    }
+
+    async fn wait(&mut self, mut alarm: Pin<&mut Sleep>) -> Result<Event, CloseReason> {
+        let next = self.deadline();
+        if next < alarm.deadline() {
+            alarm.as_mut().reset(next);
+        }
+        let Connection {
+            gateway,
+            stopping,
+            stream,
+            input,
+            in_flight,
+            outbox,
+            ..
+        } = self;
+        let may_read = in_flight.has_room(gateway.options());
+        tokio::select! {
+            biased;
+            answered = poll_fn(|cx| in_flight.poll_answers(cx, outbox)), if !in_flight.is_empty() => {
+                answered.map(|()| Event::Answered)
+            }
+            read = poll_fn(|cx| input.poll_burst(cx, stream)), if may_read => {
+                gateway.metrics().bytes_in.inc_by(read? as u64);
+                Ok(Event::Read)
+            }
+            () = alarm => Ok(Event::Alarm),
+            () = stopping.wait() => Ok(Event::Stopping),
+        }
+    }
+
+    /// When something must happen if nothing else does. The alarm is set to earlier moments only, so
+    /// that it costs nothing per request, and set anew when it rings too early.
+    fn deadline(&self) -> Instant {
+        let far = self.heard + NEVER;
+        if let Some(deadline) = self.in_flight.deadline() {
+            return deadline;
+        }
+        match self.gateway.options().idle_ms_max {
+            Some(ms) if self.in_flight.is_empty() => self.heard + Duration::from_millis(ms),
+            _ => far,
+        }
+    }
+
+    fn ring(&mut self, alarm: Pin<&mut Sleep>) -> Result<(), CloseReason> {
+        let now = Instant::now();
+        if self.deadline() <= now {
+            if self.in_flight.is_empty() {
+                return Err(CloseReason::Idle);
+            }
+            self.in_flight.time_out(now);
+        }
+        alarm.reset(self.deadline());
+        Ok(())
+    }
+}
+
+impl Request {
+    fn into_produce(self, client_id: &Option<Arc<str>>) -> api::p00_produce::Request {
+        let Request {
+            mut frame,
+            body_at,
+            version,
+            correlation_id,
+            permit,
+            ..
+        } = self;
+        let bytes = frame.len();
+        let body = frame.split_off(body_at);
+        api::p00_produce::Request {
+            body,
+            bytes,
+            version,
+            correlation_id,
+            permit,
+            client_id: client_id.clone(),
+        }
+    }
+}
+
+/// Why a header could not be read, with what can be made of it.
+fn stranger(frame: &[u8], error: ottla_wire::DecodeError) -> CloseReason {
+    let mut r = Reader::new(frame);
+    match (r.i16(), r.i16()) {
+        (Ok(key), Ok(version)) if ApiKey::try_from(key).is_err() => {
+            // The first fields are the same in every version of the header.
+            let header = RequestHeader::decode(&mut Reader::new(frame), 1).ok();
+            let client_id = header.and_then(|header| header.client_id.map(short));
+            CloseReason::UnknownKey {
+                key,
+                version,
+                client_id,
+            }
+        }
+        _ => CloseReason::Malformed {
+            api: None,
+            version: -1,
+            error,
+        },
+    }
+}

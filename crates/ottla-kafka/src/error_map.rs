@@ -1,0 +1,135 @@
+//! What the broker refuses, as Kafka's error codes: one function per kind of refusal, and no other
+//! place of this crate decides on a code for one.
+//!
+//! Kafka answers `UNKNOWN_SERVER_ERROR` where it met an exception that it did not expect. A Produce
+//! never gets that here: clients take it for fatal or retry it for ever.
+
+use ottla_broker::api::{
+    AppendRefusal, CatalogError, CatalogRefusal, EpochCheck, FetchRefusal, OffsetRefusal,
+    PartitionRefusal, TopicRefusal,
+};
+use ottla_codec::{Rejection, RejectionKind};
+use ottla_model::names::TopicNameError;
+
+pub use crate::error_code::ErrorCode;
+
+/// Of a batch that was not taken as one.
+#[must_use]
+pub fn rejection(rejection: &Rejection) -> ErrorCode {
+    match rejection.kind() {
+        RejectionKind::InvalidRecord => ErrorCode::InvalidRecord,
+        RejectionKind::CorruptMessage => ErrorCode::CorruptMessage,
+        RejectionKind::MessageTooLarge => ErrorCode::MessageTooLarge,
+        RejectionKind::UnsupportedCompressionType => ErrorCode::UnsupportedCompressionType,
+        RejectionKind::InvalidTimestamp => ErrorCode::InvalidTimestamp,
+        // Its CRC holds, so sending it again changes nothing: an error that clients do not retry.
+        RejectionKind::Undecodable => ErrorCode::InvalidRecord,
+    }
+}
+
+/// Of an append.
+#[must_use]
+pub fn append(refusal: &AppendRefusal) -> ErrorCode {
+    match refusal {
+        AppendRefusal::Refused(refusal) => partition(refusal),
+        AppendRefusal::Fault(_) => ErrorCode::KafkaStorageError,
+    }
+}
+
+/// Of the machine of a partition.
+#[must_use]
+pub fn partition(refusal: &PartitionRefusal) -> ErrorCode {
+    match refusal {
+        PartitionRefusal::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
+        PartitionRefusal::InvalidProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
+        PartitionRefusal::InvalidRecord(_) => ErrorCode::InvalidRecord,
+        PartitionRefusal::NoOpenTransaction => ErrorCode::InvalidTxnState,
+        PartitionRefusal::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+    }
+}
+
+/// Of a fetch, in the given version of Fetch: clients of versions up to 5 do not know the storage
+/// error and would not try again (Kafka: `maybeDownConvertStorageError`).
+#[must_use]
+pub fn fetch(refusal: &FetchRefusal, version: i16) -> ErrorCode {
+    match refusal {
+        FetchRefusal::OutOfRange => ErrorCode::OffsetOutOfRange,
+        // Clients hand this one to the application, where the storage error would be retried in
+        // silence although these bytes will never be readable again.
+        FetchRefusal::Damaged(_) => ErrorCode::CorruptMessage,
+        FetchRefusal::Fault(_) => storage_of_fetch(version),
+    }
+}
+
+/// The storage error, as a version of Fetch can say it.
+#[must_use]
+pub fn storage_of_fetch(version: i16) -> ErrorCode {
+    if version <= 5 {
+        ErrorCode::NotLeaderOrFollower
+    } else {
+        ErrorCode::KafkaStorageError
+    }
+}
+
+/// Of a search for an offset.
+#[must_use]
+pub fn offset(refusal: &OffsetRefusal) -> ErrorCode {
+    match refusal {
+        OffsetRefusal::Fault(_) => ErrorCode::KafkaStorageError,
+    }
+}
+
+/// Of a client's idea of the leader's epoch; `None` if that is no error.
+#[must_use]
+pub fn epoch(check: EpochCheck) -> Option<ErrorCode> {
+    match check {
+        EpochCheck::Current => None,
+        EpochCheck::Fenced => Some(ErrorCode::FencedLeaderEpoch),
+        EpochCheck::Unknown => Some(ErrorCode::UnknownLeaderEpoch),
+    }
+}
+
+/// Of a whole request to the catalog.
+#[must_use]
+pub fn catalog(error: &CatalogError) -> ErrorCode {
+    match error {
+        CatalogError::Refused(CatalogRefusal::NotRegistered(_)) => ErrorCode::BrokerIdNotRegistered,
+        CatalogError::Refused(CatalogRefusal::TooManyPartitions) => ErrorCode::PolicyViolation,
+        CatalogError::Refused(CatalogRefusal::ProducerIdsExhausted) => {
+            ErrorCode::UnknownServerError
+        }
+        CatalogError::Fault(_) => ErrorCode::KafkaStorageError,
+    }
+}
+
+/// Of a request for a producer id: Kafka's coordinator says that it is loading as long as it cannot
+/// get a block of ids, and that is what clients retry.
+#[must_use]
+pub fn producer_id(error: &CatalogError) -> ErrorCode {
+    match error {
+        CatalogError::Fault(_) => ErrorCode::CoordinatorLoadInProgress,
+        refused => catalog(refused),
+    }
+}
+
+/// Of one topic of a request to the catalog.
+#[must_use]
+pub fn topic(refusal: &TopicRefusal) -> ErrorCode {
+    match refusal {
+        TopicRefusal::AlreadyExists(_) => ErrorCode::TopicAlreadyExists,
+        TopicRefusal::Collides { .. } => ErrorCode::InvalidTopicException,
+        TopicRefusal::Prohibited | TopicRefusal::AssignmentsAndCounts => ErrorCode::InvalidRequest,
+        TopicRefusal::InvalidPartitions(_) => ErrorCode::InvalidPartitions,
+        TopicRefusal::InvalidReplicationFactor(_) => ErrorCode::InvalidReplicationFactor,
+        TopicRefusal::InvalidAssignment(_) => ErrorCode::InvalidReplicaAssignment,
+        TopicRefusal::InvalidConfig(_) => ErrorCode::InvalidConfig,
+        TopicRefusal::UnknownName(_) => ErrorCode::UnknownTopicOrPartition,
+        TopicRefusal::UnknownId(_) => ErrorCode::UnknownTopicId,
+    }
+}
+
+/// Of a name that no topic can have.
+#[must_use]
+pub fn topic_name(_: &TopicNameError) -> ErrorCode {
+    ErrorCode::InvalidTopicException
+}
