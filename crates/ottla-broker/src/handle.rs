@@ -96,13 +96,16 @@ impl Broker {
         let (acts, orders) = Acts::new();
         let catalog = open_catalog(&*store, &options, &image, &acts)?;
         let registry = Arc::new(Registry::default());
+        let clock = Clock::start();
         let keeper = Arc::new(Keeper {
             store: Arc::clone(&store),
             registry: Arc::clone(&registry),
             image: Arc::clone(&image),
             metrics: metrics.clone(),
+            settings: options.settings.clone(),
+            clock,
         });
-        let driver = Driver::new(Clock::start());
+        let driver = Driver::new(clock);
         tokio::spawn(driver.clone().keep_time());
         let threads = start_threads(&store, keeper, orders)?;
         let broker = Broker(Arc::new(Inner {

@@ -5,26 +5,29 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use ottla_log::store::{CreateRule, LogConfig, LogSpec, Recovery};
 use ottla_log::{LogFault, RollRule};
-use ottla_model::configs::TopicConfig;
+use ottla_model::configs::{BrokerSettings, TopicConfig};
 use ottla_model::ids::{LeaderEpoch, PartitionIndex};
 use ottla_model::names::{TopicName, TopicPartition};
 use ottla_model::uuid::Uuid;
 
 use crate::acts::Actor;
 use crate::api::OpenPartition;
+use crate::clock::Clock;
 use crate::drive::Driven;
 use crate::ids::RandomIds;
 use crate::metrics::Metrics;
 use crate::registry::Registry;
 use crate::shard::{ShardOptions, StorageFault, open_listening};
 use crate::store::AnyStore;
-use crate::wiring::{Image, PartitionOutlet};
+use crate::wiring::{self, Image, PartitionOutlet};
 
 pub(crate) struct Keeper {
     pub(crate) store: Arc<dyn AnyStore>,
     pub(crate) registry: Arc<Registry<OpenPartition>>,
     pub(crate) image: Arc<ArcSwap<Image>>,
     pub(crate) metrics: Metrics,
+    pub(crate) settings: BrokerSettings,
+    pub(crate) clock: Clock,
 }
 
 /// The segment rule of a topic.
@@ -76,6 +79,7 @@ impl Keeper {
         log.begin_epoch(epoch)?;
         let options = ShardOptions::new(epoch, roll_rule(&topic.config), Box::new(RandomIds));
         let shard = open_listening(log, PartitionOutlet::default(), options)?;
+        wiring::tune(&shard, &self.settings, self.clock.now());
         let open = OpenPartition {
             name: name.clone(),
             leader_epoch: epoch,

@@ -8,9 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use ottla_log::Log;
 use ottla_machine::catalog::{Catalog, CatalogRecord, Command, Effect, RegisterNode};
-use ottla_machine::partition::{Effect as NoEffect, Partition};
+use ottla_machine::partition::{self, Effect as NoEffect, Partition};
+use ottla_model::configs::BrokerSettings;
 use ottla_model::ids::{NodeId, Offset};
 use ottla_model::marks::Marks;
+use ottla_model::time::Now;
 use ottla_model::uuid::Uuid;
 use tokio::sync::oneshot;
 
@@ -142,4 +144,15 @@ pub(crate) fn start_commands(node: NodeId, directory: Uuid, unclean: bool) -> Ve
         commands.push(Command::RaiseLeaderEpochs);
     }
     commands
+}
+
+/// Tells a partition that was just opened what its machine has to know of the broker's settings.
+pub(crate) fn tune(shard: &PartitionShard, settings: &BrokerSettings, now: Now) {
+    let expiration_ms = settings.number("producer.id.expiration.ms").and_then(|ms| u64::try_from(ms).ok());
+    if let Some(expiration_ms) = expiration_ms.filter(|ms| *ms != partition::PRODUCER_EXPIRATION_MS_DEFAULT) {
+        // Nobody waits for the answer: the setting is volatile and cannot be refused.
+        let (handle, _) = oneshot::channel();
+        shard.submit(handle, partition::Command::SetProducerExpiration { expiration_ms });
+        shard.run(now);
+    }
 }
