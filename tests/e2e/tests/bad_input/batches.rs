@@ -99,7 +99,7 @@ fn with_records(batch: &[u8], records: &[u8], change: impl FnOnce(&mut BatchHead
 }
 
 /// The batch with its records compressed.
-fn compressed(batch: &[u8], codec: Codec) -> Vec<u8> {
+pub(crate) fn compressed(batch: &[u8], codec: Codec) -> Vec<u8> {
     let records = compress(codec, &batch[BATCH_HEADER_BYTES..], None);
     with_records(batch, &records, |head| {
         head.attributes = Attributes(0).with_codec(codec)
