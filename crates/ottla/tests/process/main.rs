@@ -5,6 +5,7 @@ mod directory;
 mod figures;
 mod health;
 mod lifecycle;
+mod records;
 mod refusals;
 
 use ottla_testkit::broker_process::{BrokerCommand, Ended};
