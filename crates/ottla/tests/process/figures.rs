@@ -2,13 +2,11 @@
 //! `cargo test --release -p ottla --test process -- --ignored --nocapture figures`
 
 use std::fs;
-use std::net::TcpStream;
-use std::time::Instant;
-
-use ottla_testkit::wire_client::WireClient;
-use ottla_wire::api_versions::ApiVersionsRequest;
+use std::time::{Duration, Instant};
 
 use super::ottla;
+use super::records::parked_fetch;
+use ottla_testkit::wire_client::WireClient;
 
 const RUNS: usize = 10;
 
@@ -16,43 +14,47 @@ const RUNS: usize = 10;
 #[ignore = "prints figures"]
 fn figures() {
     for mode in ["--dev=false", "--dev=true"] {
-        let (mut ready, mut reply, mut stop, mut resident) = (vec![], vec![], vec![], vec![]);
+        let (mut new, mut ready, mut reply) = (vec![], vec![], vec![]);
+        let (mut stop, mut resident) = (vec![], vec![]);
         for _ in 0..RUNS {
             let mut broker = ottla()
-                .args([mode, "--admin-listen", "127.0.0.1:0"])
+                .args([mode])
+                .variable("OTTLA_ADMIN_LISTEN", "127.0.0.1:0")
                 .start();
+            new.push(ms(broker.ready_after()));
+            let mut client = WireClient::connect(broker.address()).unwrap();
+            assert_eq!(client.create_topic("t", 1, &[]).unwrap().error_code, 0);
             assert_eq!(broker.terminate(), Some(0));
+
             let began = Instant::now();
             broker.restart();
-            ready.push(broker.ready_after().as_secs_f64() * 1e3);
+            ready.push(ms(broker.ready_after()));
             let mut client = WireClient::connect(broker.address()).unwrap();
-            let pending = client.send(&ApiVersionsRequest::default(), 3).unwrap();
-            client.receive(pending).unwrap();
-            reply.push(began.elapsed().as_secs_f64() * 1e3);
+            client.api_versions().unwrap();
+            reply.push(ms(began.elapsed()));
             resident.push(status_kib(broker.id(), "VmRSS:"));
-            // A client that stays connected must not delay the stop.
-            let _idle = TcpStream::connect(broker.address()).unwrap();
+
+            // A fetch that waits must not delay the stop.
+            let parked = client.send(&parked_fetch("t"), 12).unwrap();
             let began = Instant::now();
             assert_eq!(broker.terminate(), Some(0));
-            stop.push(began.elapsed().as_secs_f64() * 1e3);
+            stop.push(ms(began.elapsed()));
+            drop(client.receive(parked));
         }
-        println!(
-            "{mode}: start of the process to the address file, ms: {}",
-            spread(&mut ready)
-        );
-        println!(
-            "{mode}: start of the process to the first reply, ms:   {}",
-            spread(&mut reply)
-        );
-        println!(
-            "{mode}: SIGTERM to the end of the process, ms:         {}",
-            spread(&mut stop)
-        );
-        println!(
-            "{mode}: VmRSS after the first reply, KiB:              {}",
-            spread(&mut resident)
-        );
+        for (what, values) in [
+            ("start on a new directory to the address file, ms", &mut new),
+            ("start to the address file, ms", &mut ready),
+            ("start to the first reply, ms", &mut reply),
+            ("SIGTERM to the end of the process, ms", &mut stop),
+            ("VmRSS after the first reply, KiB", &mut resident),
+        ] {
+            println!("{mode:<11} {what:<50} {}", spread(values));
+        }
     }
+}
+
+fn ms(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
 }
 
 fn status_kib(id: u32, name: &str) -> f64 {

@@ -74,20 +74,7 @@ fn a_fetch_that_waits_does_not_hold_up_the_stop() {
     let mut broker = ottla().start();
     let mut client = WireClient::connect(broker.address()).unwrap();
     assert_eq!(client.create_topic("t", 1, &[]).unwrap().error_code, 0);
-    let request = FetchRequest {
-        max_wait_ms: 3_600_000,
-        min_bytes: 1,
-        topics: vec![FetchTopic {
-            topic: "t",
-            partitions: vec![FetchPartition {
-                partition_max_bytes: 1,
-                ..FetchPartition::default()
-            }],
-            ..FetchTopic::default()
-        }],
-        ..FetchRequest::default()
-    };
-    let parked = client.send(&request, 12).unwrap();
+    let parked = client.send(&parked_fetch("t"), 12).unwrap();
     // Read by the broker in order: when the other connection is answered, the fetch may still be
     // unread, and that must not matter either.
     assert_eq!(broker.terminate(), Some(0), "{}", broker.stderr());
@@ -109,4 +96,21 @@ fn clients_are_told_what_is_advertised_or_what_they_reached() {
     };
     assert_eq!(told(advertised.address()), "broker.example:19092");
     assert_eq!(told(reached.address()), reached.address());
+}
+
+/// A fetch from an empty partition 0 that waits for an hour.
+pub(super) fn parked_fetch(topic: &str) -> FetchRequest<'_> {
+    FetchRequest {
+        max_wait_ms: 3_600_000,
+        min_bytes: 1,
+        topics: vec![FetchTopic {
+            topic,
+            partitions: vec![FetchPartition {
+                partition_max_bytes: 1,
+                ..FetchPartition::default()
+            }],
+            ..FetchTopic::default()
+        }],
+        ..FetchRequest::default()
+    }
 }
