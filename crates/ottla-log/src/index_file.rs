@@ -11,8 +11,8 @@ use std::path::PathBuf;
 use crate::disk::Disk;
 use crate::store::LogFault;
 
-/// Entries that move to the file at once: 32 KiB of offset index for 16 MiB of log.
-const CHUNK: usize = 4096;
+/// Offset index entries that move to the file at once: 32 KiB for 16 MiB of log.
+pub(crate) const CHUNK: usize = 4096;
 
 /// A segment spans fewer than 2^31 offsets and bytes, so no honest index has more entries than an
 /// entry per indexed batch of the smallest size allows.
@@ -22,10 +22,18 @@ pub(crate) const INDEX_BYTES_MAX: usize = 512 * 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct Growing<const N: usize> {
     path: PathBuf,
-    /// First entry of each chunk in the file.
-    firsts: Vec<[u8; N]>,
+    /// Runs of entries in the file.
+    runs: Vec<Run<N>>,
+    /// Entries in the file.
+    spilled: usize,
     tail: Vec<[u8; N]>,
     last: Option<[u8; N]>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Run<const N: usize> {
+    first: [u8; N],
+    start: usize,
 }
 
 /// Where an entry lies: found under a lock, read outside it.
@@ -33,12 +41,14 @@ pub(crate) struct Growing<const N: usize> {
 pub(crate) enum Spot<const N: usize> {
     /// The entry, if there is one.
     Entry(Option<[u8; N]>),
-    /// In a chunk of the file.
-    Chunk {
+    /// Among these entries of the file.
+    Run {
         /// The file.
         path: PathBuf,
-        /// Which chunk.
-        chunk: usize,
+        /// First entry.
+        start: usize,
+        /// Number of entries.
+        count: usize,
     },
 }
 
@@ -47,7 +57,8 @@ impl<const N: usize> Growing<N> {
     pub(crate) fn new(path: PathBuf) -> Growing<N> {
         Growing {
             path,
-            firsts: Vec::new(),
+            runs: Vec::new(),
+            spilled: 0,
             tail: Vec::new(),
             last: None,
         }
@@ -69,8 +80,7 @@ impl<const N: usize> Growing<N> {
             }
             index.push(*entry);
             if index.tail.len() == CHUNK {
-                index.firsts.push(index.tail[0]);
-                index.tail.clear();
+                index.spilled(CHUNK);
             }
         }
         Ok(index)
@@ -89,50 +99,64 @@ impl<const N: usize> Growing<N> {
 
     /// Number of entries.
     pub(crate) fn len(&self) -> usize {
-        self.firsts.len() * CHUNK + self.tail.len()
+        self.spilled + self.tail.len()
     }
 
     /// Takes the newest entries back, of which none has moved to the file. `last` is what the newest
     /// entry was at that length.
     pub(crate) fn truncate(&mut self, len: usize, last: Option<[u8; N]>) {
-        self.tail
-            .truncate(len.saturating_sub(self.firsts.len() * CHUNK));
+        self.tail.truncate(len.saturating_sub(self.spilled));
         self.last = last;
     }
 
     /// Where the last entry is that `below` accepts; it accepts a prefix of the entries.
     pub(crate) fn find(&self, below: impl Fn(&[u8; N]) -> bool) -> Spot<N> {
-        if self.tail.first().is_some_and(&below) || self.firsts.is_empty() {
+        if self.tail.first().is_some_and(&below) || self.runs.is_empty() {
             let count = self.tail.partition_point(&below);
             return Spot::Entry(count.checked_sub(1).map(|at| self.tail[at]));
         }
-        match self.firsts.partition_point(&below).checked_sub(1) {
-            None => Spot::Entry(None),
-            Some(chunk) => Spot::Chunk {
-                path: self.path.clone(),
-                chunk,
-            },
+        let behind = self.runs.partition_point(|run| below(&run.first));
+        let Some(run) = behind.checked_sub(1).map(|at| self.runs[at]) else {
+            return Spot::Entry(None);
+        };
+        let end = self
+            .runs
+            .get(behind)
+            .map_or(self.spilled, |next| next.start);
+        Spot::Run {
+            path: self.path.clone(),
+            start: run.start,
+            count: end - run.start,
         }
     }
 
-    /// The oldest chunk in memory as bytes, with its place in the file, once there are two:
-    /// a reader at the tail finds its entry in memory.
-    pub(crate) fn overdue_chunk(&self) -> Option<(PathBuf, u64, Vec<u8>)> {
-        let chunk = self.tail.get(..2 * CHUNK)?.get(..CHUNK)?;
-        let position = (self.firsts.len() * CHUNK * N) as u64;
-        Some((self.path.clone(), position, chunk.as_flattened().to_vec()))
+    /// The oldest entries in memory.
+    pub(crate) fn tail(&self) -> &[[u8; N]] {
+        &self.tail
     }
 
-    /// Forgets the chunk that [`overdue_chunk`](Self::overdue_chunk) gave and that is in the file now.
-    pub(crate) fn chunk_written(&mut self) {
-        self.firsts.push(self.tail[0]);
-        self.tail.drain(..CHUNK);
+    /// The first `count` entries in memory as bytes, with their place in the file.
+    pub(crate) fn to_spill(&self, count: usize) -> (PathBuf, u64, Vec<u8>) {
+        let bytes = self.tail[..count].as_flattened().to_vec();
+        (self.path.clone(), (self.spilled * N) as u64, bytes)
+    }
+
+    /// Forgets the first `count` entries in memory, which are in the file now.
+    pub(crate) fn spilled(&mut self, count: usize) {
+        if count > 0 {
+            self.runs.push(Run {
+                first: self.tail[0],
+                start: self.spilled,
+            });
+            self.spilled += count;
+            self.tail.drain(..count);
+        }
     }
 
     /// Makes the file hold every entry and nothing else.
     pub(crate) fn write_all(&self, disk: &dyn Disk) -> Result<(), LogFault> {
         let file = disk.open(&self.path, true)?;
-        let position = (self.firsts.len() * CHUNK * N) as u64;
+        let position = (self.spilled * N) as u64;
         let bytes = self.tail.as_flattened();
         if !bytes.is_empty() {
             file.write_all_at(&mut [IoSlice::new(bytes)], position)?;
@@ -142,7 +166,7 @@ impl<const N: usize> Growing<N> {
 
     /// All entries of an index of which nothing has moved to a file.
     pub(crate) fn into_bytes(self) -> Vec<u8> {
-        debug_assert!(self.firsts.is_empty());
+        debug_assert!(self.runs.is_empty());
         self.tail.into_flattened()
     }
 }
@@ -156,10 +180,10 @@ impl<const N: usize> Spot<N> {
     ) -> Result<Option<[u8; N]>, LogFault> {
         match self {
             Spot::Entry(entry) => Ok(entry),
-            Spot::Chunk { path, chunk } => {
-                let mut bytes = vec![0; CHUNK * N];
+            Spot::Run { path, start, count } => {
+                let mut bytes = vec![0; count * N];
                 disk.open(&path, false)?
-                    .read_exact_at(&mut bytes, (chunk * CHUNK * N) as u64)?;
+                    .read_exact_at(&mut bytes, (start * N) as u64)?;
                 Ok(last_below(&bytes, below))
             }
         }

@@ -2,6 +2,7 @@
 
 pub mod broker_process;
 pub mod conformance;
+pub mod conformance_crash;
 #[cfg(test)]
 mod conformance_tests;
 pub mod sim_disk;

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::mem;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
@@ -33,7 +33,8 @@ pub(crate) struct Queue {
 
 #[derive(Default)]
 struct QueueState {
-    dirty: Vec<Arc<LocalLog>>,
+    /// Weak, for a log owns the store that the queue is part of.
+    dirty: Vec<Weak<LocalLog>>,
     /// Directories to be deleted when there is nothing better to do.
     discarded: VecDeque<PathBuf>,
     waiting: bool,
@@ -42,7 +43,7 @@ struct QueueState {
 
 impl Queue {
     /// Adds a log that asks for a sync.
-    pub(crate) fn push(&self, log: Arc<LocalLog>) {
+    pub(crate) fn push(&self, log: Weak<LocalLog>) {
         let mut state = self.lock();
         state.dirty.push(log);
         if mem::take(&mut state.waiting) {
@@ -82,7 +83,8 @@ impl Queue {
     }
 
     fn take(&self) -> Vec<Arc<LocalLog>> {
-        mem::take(&mut self.lock().dirty)
+        let dirty = mem::take(&mut self.lock().dirty);
+        dirty.iter().filter_map(Weak::upgrade).collect()
     }
 
     fn take_discarded(&self) -> Option<PathBuf> {

@@ -12,6 +12,8 @@
 //!   would pass it first makes a higher one durable.
 //! - *floor*: no record will be written below it again but those that are there. It is what makes an
 //!   offset that a power loss took name no second record.
+//! - *indexed*: the index files of the segment that still grows were synced with the entries of all
+//!   batches below, and hold nothing of use above.
 //! - *losses*: how many power losses the slot has seen.
 //!
 //! Worked example. The log ends at 1,000, stable is 900, reserved 65,536, losses 0. A producer with
@@ -55,6 +57,7 @@ pub(crate) struct Slot {
     pub(crate) stable: Offset,
     pub(crate) reserved: Offset,
     pub(crate) floor: Offset,
+    pub(crate) indexed: Offset,
     pub(crate) losses: u32,
 }
 
@@ -293,6 +296,7 @@ fn encode_slot(slot: &Slot) -> [u8; SLOT_BYTES] {
     raw[32..40].copy_from_slice(&slot.reserved.0.to_be_bytes());
     raw[40..48].copy_from_slice(&slot.floor.0.to_be_bytes());
     raw[48..52].copy_from_slice(&slot.losses.to_be_bytes());
+    raw[52..60].copy_from_slice(&slot.indexed.0.to_be_bytes());
     seal(raw)
 }
 
@@ -312,6 +316,7 @@ fn decode_slot(raw: &[u8; SLOT_BYTES]) -> Result<Option<Slot>, ()> {
         reserved: Offset(i64::from_be_bytes(take(raw, 32))),
         floor: Offset(i64::from_be_bytes(take(raw, 40))),
         losses: u32::from_be_bytes(take(raw, 48)),
+        indexed: Offset(i64::from_be_bytes(take(raw, 52))),
     };
     let sane =
         slot.stable.0 >= 0 && slot.floor.0 >= 0 && slot.reserved.0 >= 0 && slot.partition.0 >= 0;

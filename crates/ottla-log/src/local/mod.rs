@@ -13,7 +13,7 @@ mod remove;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -188,6 +188,10 @@ pub struct LocalStore {
     /// Directories that were there at the start and that nobody has opened or removed yet, with
     /// their topic ids.
     unopened: Mutex<HashMap<String, Option<Uuid>>>,
+    /// Names of directories that were removed, perhaps not durably.
+    unsynced_removals: Mutex<HashSet<String>>,
+    /// First readable offsets as the checkpoint has them.
+    log_starts: Mutex<Offsets>,
     logs: Mutex<HashMap<String, Arc<LocalLog>>>,
 }
 
@@ -207,7 +211,6 @@ struct Start {
     clean: bool,
     found: MarksFound,
     recovery_points: Offsets,
-    log_starts: Offsets,
 }
 
 impl LocalStore {
@@ -219,6 +222,18 @@ impl LocalStore {
 
     fn logs(&self) -> MutexGuard<'_, HashMap<String, Arc<LocalLog>>> {
         self.logs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn log_starts(&self) -> MutexGuard<'_, Offsets> {
+        self.log_starts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn unsynced_removals(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.unsynced_removals
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn unopened(&self) -> MutexGuard<'_, HashMap<String, Option<Uuid>>> {

@@ -40,13 +40,14 @@ impl LocalStore {
         let (identity, created) = identify(&*disk, root, &entries, &options)?;
 
         let unwritable = OpenError::Unwritable;
-        // Gone durably before anything is written, or a crash would look like a clean stop.
+        // Gone durably before anything is written, or a crash would look like a clean stop. An
+        // earlier start may have been killed between the removal and the sync.
         let clean = entries.iter().any(|(name, _)| name == CLEAN_STOP);
         if clean {
             disk.remove_file(&root.join(CLEAN_STOP))
                 .map_err(unwritable)?;
-            disk.sync_dir(root).map_err(unwritable)?;
         }
+        disk.sync_dir(root).map_err(unwritable)?;
         let (marks, found) =
             MarkFile::open(&*disk, root, &disk.boot_id(), clean).map_err(unwritable)?;
         let shared = Arc::new(Shared {
@@ -106,14 +107,16 @@ impl LocalStore {
             clean,
             found,
             recovery_points: offsets(&*disk, &root.join(RECOVERY_POINTS)).map_err(unwritable)?,
-            log_starts: offsets(&*disk, &root.join(LOG_STARTS)).map_err(unwritable)?,
         };
+        let log_starts = offsets(&*disk, &root.join(LOG_STARTS)).map_err(unwritable)?;
         let unopened = Mutex::new(topic_ids);
         Ok((
             Arc::new(LocalStore {
                 shared,
                 start,
                 unopened,
+                log_starts: Mutex::new(log_starts),
+                unsynced_removals: Mutex::default(),
                 logs: Mutex::default(),
             }),
             report,

@@ -1,10 +1,12 @@
 //! Opening one log: is it there, whose is it, may it be created.
 
 use std::io::IoSlice;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::LocalStore;
-use crate::file_names::PARTITION_METADATA;
+use crate::disk::Disk;
+use crate::file_names::{PARTITION_METADATA, SegmentFile, parse_segment_file};
 use crate::log::{LastStop, LocalLog, OpenRequest};
 use crate::meta::encode_partition_metadata;
 use crate::store::{CreateRule, LogFault, LogSpec, Recovery};
@@ -23,7 +25,16 @@ impl LocalStore {
             return Err(LogFault::refused(&directory, "the log is open already"));
         }
         let slot = shared.marks.find(name);
-        let there = self.unopened().get(&key).copied();
+        // Where there are marks, a log without any is a new one.
+        let unmarked = self.start.found.created || self.start.found.damaged > 0;
+        let mut there = self.unopened().get(&key).copied();
+        if there == Some(None) && slot.is_none() && !unmarked && holds_records(&**disk, &directory)?
+        {
+            // Left over from an earlier incarnation, whose removal a power loss undid.
+            let aside = self.quarantine(&key)?;
+            tracing::warn!(directory = %key, %aside, "a directory without topic id was put aside");
+            there = None;
+        }
         match there {
             None => {
                 if spec.create == CreateRule::MustExist {
@@ -35,6 +46,11 @@ impl LocalStore {
                         marks.stable
                     );
                     return Err(LogFault::refused(&directory, why));
+                }
+                if self.unsynced_removals().contains(&key) {
+                    // Should the removal be undone, the old records must not be taken for new ones.
+                    shared.sync_dir(&shared.root)?;
+                    self.unsynced_removals().clear();
                 }
                 disk.create_dir(&directory)?;
             }
@@ -52,6 +68,13 @@ impl LocalStore {
             file.write_all_at(&mut [IoSlice::new(text.as_bytes())], 0)?;
         }
         let checkpoint_key = (name.topic.clone(), name.partition);
+        // What Kafka's checkpoint says of a new log may be of an earlier incarnation.
+        let recovery_point = self
+            .start
+            .recovery_points
+            .get(&checkpoint_key)
+            .copied()
+            .filter(|_| unmarked && there.is_some());
         let (log, recovery) = LocalLog::open(OpenRequest {
             name: name.clone(),
             directory,
@@ -61,18 +84,8 @@ impl LocalStore {
             last_stop: LastStop {
                 clean: self.start.clean,
                 marks_damaged: self.start.found.damaged > 0,
-                recovery_point: self
-                    .start
-                    .recovery_points
-                    .get(&checkpoint_key)
-                    .copied()
-                    .filter(|_| there.is_some()),
-                log_start: self
-                    .start
-                    .log_starts
-                    .get(&checkpoint_key)
-                    .copied()
-                    .filter(|_| there.is_some()),
+                recovery_point,
+                log_start: self.log_starts().get(&checkpoint_key).copied(),
             },
             created: there.is_none(),
         })?;
@@ -80,4 +93,15 @@ impl LocalStore {
         self.logs().insert(key, log.clone());
         Ok((log, recovery))
     }
+}
+
+fn holds_records(disk: &dyn Disk, directory: &Path) -> Result<bool, LogFault> {
+    for (name, _) in disk.list(directory)? {
+        if matches!(parse_segment_file(&name), Some((_, SegmentFile::Log)))
+            && !disk.open(&directory.join(name), false)?.is_empty()?
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

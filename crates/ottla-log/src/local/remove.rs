@@ -3,6 +3,7 @@
 use ottla_model::names::TopicPartition;
 
 use super::{Durability, LocalStore};
+use crate::checkpoint::{LOG_STARTS, write_offsets};
 use crate::file_names::{PARTITION_METADATA, marked_directory};
 use crate::meta::read_partition_metadata;
 use crate::store::LogFault;
@@ -28,6 +29,17 @@ impl LocalStore {
         if lives_there.is_some_and(|topic_id| topic_id != name.topic_id) {
             return shared.marks.release(name);
         }
+        {
+            // Before the directory goes, or the next incarnation would begin where this one did.
+            let mut starts = self.log_starts();
+            if starts
+                .remove(&(name.topic.clone(), name.partition))
+                .is_some()
+            {
+                write_offsets(&*shared.disk, &root.join(LOG_STARTS), &starts)?;
+                shared.sync_dir(root)?;
+            }
+        }
         let removed = root.join(marked_directory(
             &directory,
             (shared.options.random)(),
@@ -39,6 +51,8 @@ impl LocalStore {
                 // is deleted at the next start.
                 if shared.options.durability == Durability::Synced {
                     shared.sync_dir(root)?;
+                } else {
+                    self.unsynced_removals().insert(directory.clone());
                 }
                 self.unopened().remove(&directory);
                 shared.queue.discard(removed);

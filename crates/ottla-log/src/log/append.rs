@@ -202,6 +202,7 @@ impl LocalLog {
                 let new = filled.iter().skip(1).map(|(segment, _)| segment.clone());
                 state.segments.extend(new.chain([segment.clone()]));
                 state.dirty.directory = true;
+                state.dirty.indexed = segment.base();
             }
             for at in snapshots {
                 state.add_snapshot(at);
@@ -229,7 +230,14 @@ impl LocalLog {
         if wants_flush {
             self.ask_for_flush();
         }
-        segment.spill_indexes();
+        if let Some(indexed) = segment.spill_indexes() {
+            let mut state = self.lock();
+            state.dirty.indexed = indexed;
+            state.dirty.files.extend(index_paths(segment.path()));
+            state.dirty.directory = true;
+            drop(state);
+            self.ask_for_flush();
+        }
         if !synced {
             self.announce(marks);
         }

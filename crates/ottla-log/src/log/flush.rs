@@ -26,9 +26,13 @@ pub(crate) struct FlushTask {
     epochs: Option<Vec<u8>>,
     /// Everything below is stable once the task is done.
     target: Offset,
+    /// The same without the gap that the log may end with: what is torn behind the last record must
+    /// not look like damage below the mark.
+    stable: Offset,
     place: Option<Place>,
     reserve: Option<Offset>,
     epoch: Option<LeaderEpoch>,
+    indexed: Offset,
 }
 
 /// How much a round syncs.
@@ -86,17 +90,19 @@ impl LocalLog {
             root: mem::take(&mut dirty.root),
             epochs: mem::take(&mut dirty.epochs).then(|| encode_epochs(state.epochs.rows())),
             target,
+            stable: target.min(state.data_end),
             place,
             reserve,
             epoch: state.epochs.latest(),
+            indexed: dirty.indexed,
         })
     }
 
     /// Wakes the flusher for this log.
     pub(super) fn ask_for_flush(&self) {
         let queued = mem::replace(&mut self.lock().dirty.queued, true);
-        if !queued && let Some(me) = self.me.upgrade() {
-            self.shared.queue.push(me);
+        if !queued {
+            self.shared.queue.push(self.me.clone());
         }
     }
 }
@@ -151,7 +157,8 @@ impl FlushTask {
             .shared
             .marks
             .update(self.log.slot, |slot: &mut Slot| {
-                slot.stable = slot.stable.max(self.target);
+                slot.stable = slot.stable.max(self.stable);
+                slot.indexed = slot.indexed.max(self.indexed);
                 if let Some(reserve) = self.reserve {
                     slot.reserved = slot.reserved.max(reserve);
                 }
@@ -195,11 +202,13 @@ impl LocalLog {
             let state = self.lock();
             (state.active().clone(), state.touched || state.is_dirty())
         };
-        if touched && active.size_bytes()? > 0 {
+        // Of an empty segment too: who looks at the files expects them.
+        if touched {
             active.write_index_files()?;
             let mut state = self.lock();
             state.dirty.files.extend(index_paths(active.path()));
             state.dirty.directory = true;
+            state.dirty.indexed = state.data_end;
         }
         Ok(touched)
     }

@@ -65,6 +65,8 @@ struct State {
     epochs: Epochs,
     /// Offsets of the snapshots, oldest first.
     snapshots: Vec<Offset>,
+    /// From where to where a power loss may have torn them.
+    doubtful_snapshots: Option<(Offset, Offset)>,
     /// Offsets that are gone with the end of the log.
     lost: Option<Lost>,
     dirty: Dirty,
@@ -73,6 +75,8 @@ struct State {
     closed: Option<Closed>,
     /// Something was appended since the log was opened.
     touched: bool,
+    /// A process that died may have left removals and cuts that are not durable.
+    unsettled: bool,
 }
 
 /// An offset that is a batch border, and where that is.
@@ -108,6 +112,8 @@ struct Dirty {
     /// The directory's own name is not durable.
     root: bool,
     epochs: bool,
+    /// The index files have the entries of the batches below.
+    indexed: Offset,
     queued: bool,
 }
 

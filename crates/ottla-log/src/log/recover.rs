@@ -21,16 +21,16 @@ use ottla_model::names::TopicPartition;
 
 use super::reserve::STRIDE_MAX;
 use super::{Dirty, Epochs, LocalLog, Lost, Reservation, State};
-use crate::checkpoint;
+use crate::checkpoint::{self, Synced};
 use crate::disk::Disk;
 use crate::file_names::{
     EPOCHS, PARTITION_METADATA, SegmentFile, UNFINISHED, parse_segment_file, segment_file,
 };
 use crate::local::Shared;
 use crate::local::marks::{Slot, SlotId};
-use crate::segment::Segment;
+use crate::segment::{Segment, index_paths};
 use crate::store::{Gap, LogConfig, LogFault, Recovery};
-use scan::{Scan, Scanned, files_of};
+use scan::{Scan, Scanned};
 
 /// What to open.
 pub(crate) struct OpenRequest {
@@ -102,9 +102,11 @@ impl LocalLog {
         });
         let first_checked = match last_stop.clean {
             true => listed.bases.len().saturating_sub(1),
+            // Below a segment that begins at the mark itself nothing says that the files of the one
+            // before it were synced since it was sealed.
             false => listed
                 .bases
-                .partition_point(|base| *base <= stable)
+                .partition_point(|base| *base < stable)
                 .saturating_sub(1),
         };
         let mut scan = Scan {
@@ -112,6 +114,11 @@ impl LocalLog {
             directory: &directory,
             index_interval_bytes: config.index_interval_bytes,
             stable,
+            indexed: if last_stop.clean {
+                Offset(i64::MAX)
+            } else {
+                marks.map_or(Offset::ZERO, |marks| marks.indexed.min(stable))
+            },
             check: !last_stop.clean,
             floor: marks.map_or(Offset::ZERO, |marks| marks.floor),
             recovery: &mut recovery,
@@ -140,20 +147,22 @@ impl LocalLog {
             dirty.root = true;
             dirty.files.push(directory.join(PARTITION_METADATA));
         }
-        let power_loss = marks.is_some_and(|marks| marks.losses < shared.marks.losses());
+        let power_loss =
+            !last_stop.clean && marks.is_some_and(|marks| marks.losses < shared.marks.losses());
         let settled = power_loss || !recovery.cuts.is_empty();
         let stable_now = if last_stop.clean || settled {
             ends.data
         } else {
             stable.min(ends.data)
         };
-        if settled {
-            // What was read after a power loss is on the disk; what was cut must stay so.
-            for scanned in &scanned {
-                scanned.segment.file()?.sync()?;
-            }
-            shared.sync_dir(&directory)?;
-        }
+        let epochs = epochs(
+            &**disk,
+            &directory,
+            &batch_epochs,
+            marks,
+            ends.data,
+            &mut dirty,
+        )?;
 
         let active = scanned.last();
         let first_timestamp_ms = active.and_then(|active| active.first_timestamp_ms);
@@ -172,21 +181,33 @@ impl LocalLog {
         let replaced = active
             .is_none_or(|active| Some(active.segment.base()) != segments.last().map(|s| s.base()));
 
-        let epochs = epochs(
-            &**disk,
-            &directory,
-            &batch_epochs,
-            marks,
-            ends.data,
-            &mut dirty,
-        )?;
         let snapshots = keep_snapshots(&**disk, &directory, listed.snapshots, ends.written)?;
+        if !last_stop.clean {
+            let unsynced = snapshots.iter().filter(|at| **at >= stable_now);
+            dirty
+                .files
+                .extend(unsynced.map(|at| segment_file(&directory, *at, SegmentFile::Snapshot)));
+        }
+        if settled {
+            if std::mem::take(&mut dirty.epochs) {
+                let bytes = checkpoint::encode_epochs(epochs.rows());
+                checkpoint::replace(&**disk, &directory.join(EPOCHS), &bytes, Synced::Yes)?;
+            }
+            // What was read after a power loss is on the disk; what was cut must stay so.
+            for scanned in &scanned {
+                scanned.segment.file()?.sync()?;
+            }
+            for path in std::mem::take(&mut dirty.files) {
+                disk.open(&path, false)?.sync()?;
+            }
+            shared.sync_dir(&directory)?;
+            shared.sync_dir(&shared.root)?;
+            (dirty.directory, dirty.root) = (false, false);
+        }
         let log_start = last_stop
             .log_start
             .unwrap_or(Offset::ZERO)
-            .max(segments.first().map_or(Offset::ZERO, |first| {
-                if created { Offset::ZERO } else { first.base() }
-            }))
+            .max(segments[0].base())
             .min(ends.written);
         let durable = if stable_now >= ends.data || !shared.waits_for_sync() {
             ends.written
@@ -214,12 +235,15 @@ impl LocalLog {
                 created: (shared.options.clock)(),
                 epochs,
                 snapshots,
+                doubtful_snapshots: (power_loss && stable < ends.written)
+                    .then(|| (stable.next(), ends.written)),
                 lost,
                 dirty,
                 reservation: Reservation::known(marks.map_or(Offset::ZERO, |marks| marks.reserved)),
                 listener: None,
                 closed: None,
                 touched: recovery.checked || created,
+                unsettled: recovery.checked && !settled,
             }),
             shared,
         });
@@ -332,7 +356,7 @@ struct Segments<'a> {
 
 impl Segments<'_> {
     fn assemble(
-        self,
+        &mut self,
         trusted: &[Offset],
         scanned: &[Scanned],
         ends: &Ends,
@@ -349,37 +373,38 @@ impl Segments<'_> {
             let base = segment.base();
             let last = nth + 1 == scanned.len();
             // An empty segment takes its first batch at its base only; damage is not appended to.
-            let stays_empty = last && one.size_bytes == 0 && ends.written > base;
-            let ends_badly = last && (one.damaged || ends_early) && ends.written > base;
-            if stays_empty && !ends_early && !one.damaged {
-                for path in files_of(self.directory, base) {
-                    disk.remove_file(&path)?;
-                }
-                self.dirty.directory = true;
-            } else {
-                if one.end > stable_now {
-                    self.dirty.add_segment(segment);
-                }
-                if !last || ends_badly {
-                    segment.write_index_files()?;
-                    self.dirty
-                        .files
-                        .extend(crate::segment::index_paths(segment.path()));
-                    self.dirty.directory = true;
-                    segment.seal();
-                }
-                segments.push(segment.clone());
+            let full = one.size_bytes == 0 || one.damaged || ends_early;
+            let goes_on_elsewhere = last && full && ends.written > base;
+            if one.end > stable_now {
+                self.dirty.add_segment(segment);
             }
-            if stays_empty || ends_badly {
+            if !last || goes_on_elsewhere {
+                self.seal(segment)?;
+            }
+            segments.push(segment.clone());
+            if goes_on_elsewhere {
                 segments.push(Segment::create(disk.clone(), self.directory, ends.written)?);
-                self.dirty.directory = true;
             }
         }
-        if segments.is_empty() || scanned.is_empty() {
-            segments.push(Segment::create(disk.clone(), self.directory, ends.written)?);
+        if scanned.is_empty() {
+            // Begins where the log does, so that a gap does not move the log's start.
+            let first = Segment::create(disk.clone(), self.directory, ends.data)?;
+            segments.push(first.clone());
+            if ends.written > ends.data {
+                self.seal(&first)?;
+                segments.push(Segment::create(disk.clone(), self.directory, ends.written)?);
+            }
             self.dirty.directory = true;
         }
         Ok(segments)
+    }
+
+    fn seal(&mut self, segment: &Segment) -> Result<(), LogFault> {
+        segment.write_index_files()?;
+        segment.seal();
+        self.dirty.files.extend(index_paths(segment.path()));
+        self.dirty.directory = true;
+        Ok(())
     }
 }
 
@@ -410,15 +435,15 @@ fn epochs(
     Ok(epochs)
 }
 
-/// Deletes snapshots of what is not there.
+/// Deletes snapshots above an offset.
 fn keep_snapshots(
     disk: &dyn Disk,
     directory: &Path,
     snapshots: Vec<Offset>,
-    written: Offset,
+    end: Offset,
 ) -> Result<Vec<Offset>, LogFault> {
     let (kept, ahead): (Vec<Offset>, Vec<Offset>) =
-        snapshots.into_iter().partition(|at| *at <= written);
+        snapshots.into_iter().partition(|at| *at <= end);
     for at in ahead {
         disk.remove_file(&segment_file(directory, at, SegmentFile::Snapshot))?;
     }
@@ -453,6 +478,7 @@ fn claim(
             stable: stable_now,
             reserved: Offset::ZERO,
             floor: ends.floor,
+            indexed: Offset::ZERO,
             losses,
         }),
     }

@@ -29,6 +29,7 @@ impl Reservation {
 impl LocalLog {
     /// Lets records up to `end` be written: makes a higher reservation durable first if need be.
     pub(super) fn reserve(&self, end: Offset) -> Result<(), LogFault> {
+        self.settle()?;
         let (reserved, epoch) = {
             let mut state = self.lock();
             let reservation = &mut state.reservation;
@@ -48,6 +49,30 @@ impl LocalLog {
         })?;
         self.shared.marks.sync(generation)?;
         self.reserved(reserved, epoch);
+        Ok(())
+    }
+
+    /// Makes durable what a killed process cut or removed, before the first append: should a power
+    /// loss undo it, whole batches that nobody was told of could stand where later ones were seen.
+    fn settle(&self) -> Result<(), LogFault> {
+        let active = {
+            let state = self.lock();
+            if !state.unsettled {
+                return Ok(());
+            }
+            state.active().clone()
+        };
+        let settled = active
+            .file()
+            .and_then(|file| file.sync())
+            .and_then(|()| self.shared.sync_dir(&self.directory));
+        match settled {
+            Ok(()) => self.lock().unsettled = false,
+            Err(fault) => {
+                self.close(&fault, false);
+                return Err(fault);
+            }
+        }
         Ok(())
     }
 

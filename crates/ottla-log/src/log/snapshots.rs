@@ -48,12 +48,18 @@ impl LocalLog {
         replace(&*self.shared.disk, &path, bytes, Synced::No)
     }
 
-    /// Deletes the oldest files beyond those that are kept.
+    /// Deletes the files older than the newest few that are surely whole.
     pub(super) fn drop_old_snapshots(&self) {
         let old: Vec<Offset> = {
             let mut state = self.lock();
-            let surplus = state.snapshots.len().saturating_sub(SNAPSHOTS_KEPT);
-            state.snapshots.drain(..surplus).collect()
+            let doubtful = state.doubtful_snapshots;
+            let is_sure = |at: &Offset| doubtful.is_none_or(|(from, to)| *at < from || *at > to);
+            let sure = state.snapshots.iter().rev().filter(|at| is_sure(at));
+            let Some(oldest_kept) = sure.copied().nth(SNAPSHOTS_KEPT - 1) else {
+                return;
+            };
+            let count = state.snapshots.partition_point(|at| *at < oldest_kept);
+            state.snapshots.drain(..count).collect()
         };
         for at in old {
             let path = segment_file(&self.directory, at, SegmentFile::Snapshot);

@@ -10,7 +10,7 @@ use super::Segment;
 use crate::checkpoint::{Synced, replace};
 use crate::disk::Disk;
 use crate::file_names::{SegmentFile, segment_file};
-use crate::index_file::{Growing, INDEX_BYTES_MAX, last, last_below};
+use crate::index_file::{CHUNK, Growing, INDEX_BYTES_MAX, last, last_below};
 use crate::maps::IndexBytes;
 use crate::offset_index::{OFFSET_ENTRY_BYTES, OffsetEntry, RawOffsetEntry};
 use crate::store::{LogConfig, LogFault};
@@ -21,7 +21,7 @@ use crate::walk::{Step, Walk};
 #[derive(Debug)]
 pub(crate) enum Indexes {
     /// In memory, the older part in the files.
-    Growing(GrowingIndexes),
+    Growing(Box<GrowingIndexes>),
     /// Complete in the files; `None` until somebody asks.
     Sealed(Option<Arc<SealedIndexes>>),
 }
@@ -55,7 +55,7 @@ pub(crate) struct IndexMark {
 impl Indexes {
     /// Empty indexes of a new segment.
     pub(crate) fn growing(directory: &Path, base: Offset) -> Indexes {
-        Indexes::Growing(GrowingIndexes::new(directory, base))
+        Indexes::Growing(Box::new(GrowingIndexes::new(directory, base)))
     }
 
     /// Indexes that are complete in their files.
@@ -245,34 +245,31 @@ impl Segment {
         }
     }
 
-    /// Moves entries to the files if there are many in memory. A failure is no harm: they stay.
-    pub(crate) fn spill_indexes(&self) {
-        let overdue = |segment: &Segment| match &segment.lock().indexes {
-            Indexes::Growing(growing) => (
-                growing.offsets.overdue_chunk(),
-                growing.times.overdue_chunk(),
-            ),
-            Indexes::Sealed(_) => (None, None),
+    /// Moves entries to the files if there are many in memory. Says up to which offset both files
+    /// then have them, so that a sync can follow. A failure is no harm: they stay.
+    pub(crate) fn spill_indexes(&self) -> Option<Offset> {
+        let (times, offsets, counts, end) = match &self.lock().indexes {
+            Indexes::Growing(growing) if growing.offsets.tail().len() >= 2 * CHUNK => {
+                growing.to_spill()
+            }
+            _ => return None,
         };
-        let write = |(path, position, bytes): &(PathBuf, u64, Vec<u8>)| {
-            let file = self.disk.open(path, true)?;
-            file.write_all_at(&mut [std::io::IoSlice::new(bytes)], *position)
-        };
-        let (offsets, times) = overdue(self);
-        for chunk in [&offsets, &times].into_iter().flatten() {
-            if let Err(fault) = write(chunk) {
+        // Times first: an offset entry in the file says that the times up to it are there, too.
+        for (path, position, bytes) in [times, offsets] {
+            let written = self
+                .disk
+                .open(&path, true)
+                .and_then(|file| file.write_all_at(&mut [std::io::IoSlice::new(&bytes)], position));
+            if let Err(fault) = written {
                 tracing::debug!(%fault, "index entries stay in memory");
-                return;
+                return None;
             }
         }
         if let Indexes::Growing(growing) = &mut self.lock().indexes {
-            if offsets.is_some() {
-                growing.offsets.chunk_written();
-            }
-            if times.is_some() {
-                growing.times.chunk_written();
-            }
+            growing.times.spilled(counts.0);
+            growing.offsets.spilled(counts.1);
         }
+        Some(end)
     }
 
     /// Makes the index files complete.
@@ -381,7 +378,26 @@ impl Segment {
     }
 }
 
+/// Entries on their way to a file: path, position, bytes.
+type Spill = (PathBuf, u64, Vec<u8>);
+
 impl GrowingIndexes {
+    /// The oldest chunk of offsets, the times up to it, their numbers, and the offset behind them.
+    fn to_spill(&self) -> (Spill, Spill, (usize, usize), Offset) {
+        let end = OffsetEntry::decode(&self.offsets.tail()[CHUNK - 1]);
+        let times = self
+            .times
+            .tail()
+            .partition_point(|raw| TimeEntry::decode(raw).relative <= end.relative);
+        let spills = (self.times.to_spill(times), self.offsets.to_spill(CHUNK));
+        (
+            spills.0,
+            spills.1,
+            (times, CHUNK),
+            end.last_offset(self.base).next(),
+        )
+    }
+
     fn into_bytes(self) -> (Vec<u8>, Vec<u8>) {
         (self.offsets.into_bytes(), self.times.into_bytes())
     }

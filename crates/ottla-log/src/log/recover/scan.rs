@@ -19,6 +19,8 @@ pub(super) struct Scan<'a> {
     pub(super) index_interval_bytes: u32,
     /// Everything below was synced, or was left by a clean stop.
     pub(super) stable: Offset,
+    /// The index files can be trusted with the batches below.
+    pub(super) indexed: Offset,
     /// Check every batch above, and cut at the first that is not whole.
     pub(super) check: bool,
     /// Where a gap may have been opened between two segments.
@@ -161,7 +163,7 @@ impl Scan<'_> {
             self.directory,
             base,
             size_bytes,
-            Indexes::Growing(indexes),
+            Indexes::Growing(Box::new(indexes)),
             holes,
         );
         Ok(Scanned {
@@ -184,7 +186,7 @@ impl Scan<'_> {
         // An unclean stop leaves index entries of the later segments in any state.
         if first || !self.check {
             let loaded =
-                GrowingIndexes::load(&**self.disk, self.directory, base, self.stable, size_bytes)?;
+                GrowingIndexes::load(&**self.disk, self.directory, base, self.indexed, size_bytes)?;
             if let Some(entry) = loaded.last_entry() {
                 let position = u64::from(entry.position);
                 let mut walk = Walk::new(file, base, (position, base), size_bytes, &[]);
@@ -261,7 +263,7 @@ impl Scan<'_> {
 }
 
 /// The files of a segment, its snapshot left out.
-pub(super) fn files_of(directory: &Path, base: Offset) -> [PathBuf; 4] {
+fn files_of(directory: &Path, base: Offset) -> [PathBuf; 4] {
     [
         SegmentFile::Log,
         SegmentFile::OffsetIndex,
