@@ -148,11 +148,18 @@ pub(crate) fn start_commands(node: NodeId, directory: Uuid, unclean: bool) -> Ve
 
 /// Tells a partition that was just opened what its machine has to know of the broker's settings.
 pub(crate) fn tune(shard: &PartitionShard, settings: &BrokerSettings, now: Now) {
-    let expiration_ms = settings.number("producer.id.expiration.ms").and_then(|ms| u64::try_from(ms).ok());
-    if let Some(expiration_ms) = expiration_ms.filter(|ms| *ms != partition::PRODUCER_EXPIRATION_MS_DEFAULT) {
+    let expiration_ms = settings
+        .number("producer.id.expiration.ms")
+        .and_then(|ms| u64::try_from(ms).ok());
+    if let Some(expiration_ms) =
+        expiration_ms.filter(|ms| *ms != partition::PRODUCER_EXPIRATION_MS_DEFAULT)
+    {
         // Nobody waits for the answer: the setting is volatile and cannot be refused.
         let (handle, _) = oneshot::channel();
-        shard.submit(handle, partition::Command::SetProducerExpiration { expiration_ms });
+        shard.submit(
+            handle,
+            partition::Command::SetProducerExpiration { expiration_ms },
+        );
         shard.run(now);
     }
 }

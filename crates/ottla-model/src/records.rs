@@ -7,8 +7,8 @@
 
 mod frame;
 mod r#gen;
+mod producer_snapshot;
 #[cfg(test)]
 mod tests;
-mod producer_snapshot;
 
 pub use r#gen::*;

@@ -72,6 +72,9 @@ type Found = (i64, i64, i32);
 
 const NOTHING: Found = (-1, -1, -1);
 
+/// First version whose answer has an epoch (KIP-320).
+const LEADER_EPOCH_SINCE: i16 = 4;
+
 async fn find(
     call: &Call<'_>,
     image: &Image,
@@ -104,7 +107,10 @@ async fn find(
         .await;
     let found = found.map_err(|refusal| error_map::offset(&refusal))?;
     Ok(found.map_or(NOTHING, |found| {
-        let epoch = found.leader_epoch.unwrap_or(LeaderEpoch::NONE);
+        let epoch = match found.leader_epoch {
+            Some(epoch) if call.version >= LEADER_EPOCH_SINCE => epoch,
+            _ => LeaderEpoch::NONE,
+        };
         (found.offset.0, found.timestamp_ms.unwrap_or(-1), epoch.0)
     }))
 }

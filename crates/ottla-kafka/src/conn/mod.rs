@@ -25,7 +25,7 @@ use ottla_wire::frame::decode_request_header;
 use ottla_wire::headers::RequestHeader;
 use ottla_wire::{ApiKey, Reader};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep};
+use tokio::time::{Instant, Sleep, timeout_at};
 
 use crate::address::Peer;
 use crate::api::p00_produce::Submission;
@@ -65,6 +65,7 @@ pub(crate) async fn run(
     let reason = connection.serve().await.err()?;
     if !matches!(reason, CloseReason::Gone) {
         // Best effort: the client may have gone too.
+        let _ = connection.flush().await;
         let _ = connection.answer_all().await;
     }
     Some(reason)
@@ -112,9 +113,7 @@ impl Connection<'_> {
             }
             match self.wait(alarm.as_mut()).await? {
                 Event::Answered => {
-                    self.outbox
-                        .flush(&mut self.stream, self.gateway.metrics())
-                        .await?
+                    self.flush().await?
                 }
                 Event::Read => self.heard = Instant::now(),
                 Event::Alarm => self.ring(alarm.as_mut())?,
@@ -220,6 +219,10 @@ impl Connection<'_> {
         let frame = handle(&call, body).await?;
         self.outbox.push(frame, call.key, call.version)?;
         self.heard = Instant::now();
+        self.flush().await
+    }
+
+    async fn flush(&mut self) -> Result<(), CloseReason> {
         self.outbox
             .flush(&mut self.stream, self.gateway.metrics())
             .await
@@ -228,13 +231,19 @@ impl Connection<'_> {
     /// Waits for all that was submitted and sends the answers.
     async fn answer_all(&mut self) -> Result<(), CloseReason> {
         while !self.in_flight.is_empty() {
+            let deadline = self.in_flight.deadline();
             let Connection {
                 in_flight, outbox, ..
             } = self;
-            poll_fn(|cx| in_flight.poll_answers(cx, outbox)).await?;
-            self.outbox
-                .flush(&mut self.stream, self.gateway.metrics())
-                .await?;
+            let answered = poll_fn(|cx| in_flight.poll_answers(cx, outbox));
+            match deadline {
+                None => answered.await?,
+                Some(deadline) => match timeout_at(deadline, answered).await {
+                    Ok(answered) => answered?,
+                    Err(_) => self.in_flight.time_out(Instant::now()),
+                },
+            }
+            self.flush().await?;
         }
         Ok(())
     }

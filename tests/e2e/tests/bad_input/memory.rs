@@ -28,6 +28,9 @@ const CLAIMS_BYTES_MAX: u64 = 64 * MIB;
 /// Connections that ask and never read.
 const DEAF: usize = 32;
 const DEAF_REQUESTS: usize = 400;
+/// What one answer may hold: `fetch.max.bytes`, and as much is there.
+const FETCH_BYTES_MAX: i32 = 55 << 20;
+const FILL_BATCHES: usize = 64;
 const DEAF_BYTES_MAX: u64 = 96 * MIB;
 
 /// Connections that do nothing at all.
@@ -116,7 +119,7 @@ pub(crate) fn claims(victim: &Victim<'_>, pid: u32) -> Result<String, String> {
 /// Clients that ask for a lot and never read an answer.
 pub(crate) fn deaf(victim: &Victim<'_>, pid: u32) -> Result<String, String> {
     let mut writer = WireClient::connect(victim.address).map_err(|error| error.to_string())?;
-    for _ in 0..4 {
+    for _ in 0..FILL_BATCHES {
         let mut builder = BatchBuilder::new(BatchSpec::default(), now_ms());
         builder.push(Some(b"key"), Some(&vec![7; 900_000]), &[], now_ms());
         let produced = writer.produce(victim.topic, 0, builder.build().bytes());
@@ -126,11 +129,11 @@ pub(crate) fn deaf(victim: &Victim<'_>, pid: u32) -> Result<String, String> {
         }
     }
     let request = FetchRequest {
-        max_bytes: 4 << 20,
+        max_bytes: FETCH_BYTES_MAX,
         topics: vec![FetchTopic {
             topic: victim.topic,
             partitions: vec![FetchPartition {
-                partition_max_bytes: 4 << 20,
+                partition_max_bytes: FETCH_BYTES_MAX,
                 ..FetchPartition::default()
             }],
             ..FetchTopic::default()

@@ -1,0 +1,54 @@
+//! The tables in `docs/` are made from the code. `OTTLA_BLESS=1` writes them anew.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use ottla_model::configs::{BROKER_CONFIGS, NOT_YET};
+
+/// Holds what lies between two marks of a document against `table`.
+fn check(document: &str, name: &str, table: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../docs")
+        .join(document);
+    let text = fs::read_to_string(&path).expect("the document is there");
+    let (begin, end) = (
+        format!("<!-- {name}: begin -->\n"),
+        format!("<!-- {name}: end -->"),
+    );
+    let from = text.find(&begin).expect("the table's first mark") + begin.len();
+    let to = text.find(&end).expect("the table's last mark");
+    if text[from..to] == *table {
+        return;
+    }
+    assert!(
+        std::env::var_os("OTTLA_BLESS").is_some(),
+        "docs/{document}: the {name} is not what the code says; run OTTLA_BLESS=1 cargo test -p ottla --test documents"
+    );
+    fs::write(&path, format!("{}{table}{}", &text[..from], &text[to..]))
+        .expect("the document can be written");
+}
+
+#[test]
+fn documents_say_what_the_code_does() {
+    check(
+        "COMPATIBILITY.md",
+        "api table",
+        &ottla_kafka::api_table_markdown(),
+    );
+
+    let mut without_effect = String::from("| topic config | instead |\n|---|---|\n");
+    for config in NOT_YET {
+        let _ = writeln!(without_effect, "| `{}` | {} |", config.name, config.instead);
+    }
+    check("COMPATIBILITY.md", "config table", &without_effect);
+
+    let mut broker = String::from("| config | default | meaning |\n|---|---|---|\n");
+    for config in BROKER_CONFIGS {
+        let default = config
+            .default
+            .map_or(String::from("—"), |value| format!("`{value}`"));
+        let _ = writeln!(broker, "| `{}` | {default} | {} |", config.name, config.doc);
+    }
+    check("CONFIGURATION.md", "broker table", &broker);
+}
