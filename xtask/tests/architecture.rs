@@ -1,6 +1,8 @@
 //! The walls of the house as tests: which crate may use which, what the pure crates never pull in, and
 //! who in the broker may name a feature.
 
+#![allow(clippy::expect_used, reason = "the file is a test, its helpers too")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,7 @@
 //! The tables in `docs/` are made from the code. `OTTLA_BLESS=1` writes them anew.
 
+#![allow(clippy::expect_used, reason = "the file is a test, its helpers too")]
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;

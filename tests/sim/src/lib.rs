@@ -4,6 +4,11 @@
 //! cuts. [`history`] plays a history over the simulated disk, where every disk operation is a crash
 //! point. Same seed, same run, to the byte.
 
+#![allow(
+    clippy::expect_used,
+    reason = "the crate is a test: a broken expectation is its finding"
+)]
+
 pub mod cluster;
 pub mod history;
 pub mod outlet;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use ottla_broker::shard::{AppendJob, Outcome, Shard, ShardOptions, open_listening};
 use ottla_log::{Log, RollRule};
-use ottla_machine::contract::{Ids, Wait};
+use ottla_machine::contract::{Ids, Machine, Wait};
 use ottla_machine::partition::{Answer, Command, Isolation, Partition, Query};
 use ottla_model::ids::{LeaderEpoch, Offset};
 use ottla_model::time::{MonoMs, Now, WallMs};
@@ -572,14 +572,8 @@ impl Pair<'_> {
                 "{mark:?} was acknowledged at {offset}"
             );
         }
-        let live = self
-            .shard
-            .inspect(|machine| ottla_machine::contract::Machine::snapshot(machine));
+        let live = self.shard.inspect(Machine::snapshot);
         let rebuilt = self.shard.rebuilt().expect("the log can be replayed");
-        assert_eq!(
-            live,
-            ottla_machine::contract::Machine::snapshot(&rebuilt),
-            "live state is rebuilt state"
-        );
+        assert_eq!(live, rebuilt.snapshot(), "live state is rebuilt state");
     }
 }

@@ -1,4 +1,5 @@
 //! Every disk operation of every history is a crash point; nothing that was promised is ever lost.
+#![allow(clippy::expect_used, reason = "the file is a test, its helpers too")]
 
 use ottla_log::Durability;
 use ottla_sim::cluster::Planted;

@@ -1,4 +1,5 @@
 //! A thousand seeds of the pair rig.
+#![allow(clippy::expect_used, reason = "the file is a test, its helpers too")]
 
 use std::sync::Arc;
 

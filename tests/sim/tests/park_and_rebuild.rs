@@ -1,4 +1,5 @@
 //! Park and rebuild, over a disk that holds one append back.
+#![allow(clippy::expect_used, reason = "the file is a test, its helpers too")]
 
 use std::sync::Arc;
 

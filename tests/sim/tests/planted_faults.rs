@@ -1,5 +1,6 @@
 //! Does the crash test bite? Builds with a planted fault must not pass it.
 #![cfg(feature = "planted")]
+#![allow(clippy::expect_used, reason = "the file is a test, its helpers too")]
 
 use ottla_log::Durability;
 use ottla_sim::cluster::Planted;
