@@ -20,7 +20,7 @@ fn nothing_promised_is_lost_and_no_offset_names_two_records() {
     let mut total = Count::default();
     let mut seed = first_seed();
     while total.states < STATES_MIN {
-        let durability = if seed % 3 == 0 {
+        let durability = if seed.is_multiple_of(3) {
             Durability::Os
         } else {
             Durability::Synced

@@ -57,7 +57,7 @@ fn world(durability: Durability) -> World {
 }
 
 fn play(seed: u64) -> Report {
-    let durability = if seed % 4 == 0 {
+    let durability = if seed.is_multiple_of(4) {
         Durability::Os
     } else {
         Durability::Synced
@@ -72,7 +72,7 @@ fn a_thousand_seeds_keep_every_promise() {
         // Printed before it runs: the last one of a failed run is the culprit.
         println!("seed {seed}");
         let report = play(seed);
-        if seed % 100 == 0 {
+        if seed.is_multiple_of(100) {
             assert_eq!(report, play(seed), "seed {seed} run twice gives one result");
         }
         total.acknowledged += report.acknowledged;
