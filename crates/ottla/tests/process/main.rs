@@ -2,7 +2,6 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
 mod directory;
-mod figures;
 mod health;
 mod lifecycle;
 mod records;
