@@ -46,6 +46,9 @@ pub struct GatewayOptions {
     pub in_flight_requests_max: usize,
     /// Bytes of these requests, above which nothing more is read.
     pub in_flight_bytes_max: usize,
+    /// Least time that `acks=-1` gets, whatever the client says, ms: some ask for next to nothing,
+    /// because a Kafka of one broker never times out.
+    pub produce_timeout_ms_min: u64,
     /// What the records of one batch may decompress to.
     pub decompressed_bytes_max: usize,
     /// How long connections may take to finish what they have in hand when the server stops, ms.
@@ -63,6 +66,7 @@ impl Default for GatewayOptions {
             fetch_bytes_max: 55 << 20,
             in_flight_requests_max: 1_000,
             in_flight_bytes_max: 32 << 20,
+            produce_timeout_ms_min: 1_000,
             decompressed_bytes_max: 128 << 20,
             stop_ms_max: 80,
         }

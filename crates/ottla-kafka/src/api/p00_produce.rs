@@ -56,10 +56,6 @@ pub(super) const API: Registration = Registration {
 /// Records below this are copied out of their frame: a small batch must not keep a large read alive.
 const COPIED_BYTES_MAX: usize = 4 << 10;
 
-/// Least time that `acks=-1` gets, whatever the client says: some ask for next to nothing, because a
-/// Kafka of one broker never times out.
-const TIMEOUT_MS_MIN: u64 = 1_000;
-
 /// Submits a request. What it cannot take is in the answer; only what cannot be read is an error.
 pub(crate) type Submit = fn(&mut Submission<'_>, Request) -> Result<Pending, CloseReason>;
 
@@ -147,7 +143,7 @@ fn submit(submission: &mut Submission<'_>, request: Request) -> Result<Pending, 
 
     let timeout_ms = u64::try_from(asked.timeout_ms)
         .unwrap_or(0)
-        .max(TIMEOUT_MS_MIN);
+        .max(submission.gateway.options().produce_timeout_ms_min);
     let deadline = (wait == Some(Wait::Durable))
         .then(|| submission.started + Duration::from_millis(timeout_ms));
     let origin = Origin {

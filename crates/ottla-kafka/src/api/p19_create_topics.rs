@@ -166,6 +166,7 @@ fn describe<'a>(
             ..none
         },
         Ok(created) => CreatableTopicResult {
+            error_message: None,
             topic_id: created.topic_id,
             num_partitions: created.partitions,
             replication_factor: created.replication_factor,

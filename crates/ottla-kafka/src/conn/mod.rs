@@ -112,9 +112,7 @@ impl Connection<'_> {
                 return self.answer_all().await;
             }
             match self.wait(alarm.as_mut()).await? {
-                Event::Answered => {
-                    self.flush().await?
-                }
+                Event::Answered => self.flush().await?,
                 Event::Read => self.heard = Instant::now(),
                 Event::Alarm => self.ring(alarm.as_mut())?,
                 Event::Stopping => {}
