@@ -135,8 +135,9 @@ impl Machine for Catalog {
     }
 
     fn unfinished(&self, out: &mut Vec<Effect>) {
-        out.extend(self.image.topics().map(|topic| Effect::open(topic)));
+        // Removals first: a topic created again under the name of a removed one needs its directory.
         out.extend(self.removed.values().cloned());
+        out.extend(self.image.topics().map(|topic| Effect::open(topic)));
     }
 
     fn snapshot(&self) -> Vec<CatalogRecord> {

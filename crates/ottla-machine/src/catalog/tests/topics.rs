@@ -258,7 +258,8 @@ fn deletes_by_name_and_by_id_once() {
         partitions: alloc::vec![PartitionIndex(0)],
     };
     assert_eq!(rig.effects, [removal(0, "a"), removal(1, "b")]);
-    assert_eq!(rig.unfinished()[1..], rig.effects);
+    // First, because a topic created again under the same name needs the directory.
+    assert_eq!(rig.unfinished()[..2], rig.effects);
     let plan = |rig: &Rig, topic_id| {
         rig.machine
             .plan(&Query::Topic { topic_id }, Marks::default())
