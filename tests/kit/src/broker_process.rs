@@ -275,6 +275,15 @@ impl BrokerProcess {
         self.wait_until_ready();
     }
 
+    /// Starts it again and kills it so long after, ready or not: a crash in the middle of a start.
+    pub fn restart_and_kill(&mut self, after: Duration) {
+        assert!(!self.is_running(), "the broker still runs");
+        let _ = fs::remove_file(self.address_file());
+        self.child = self.command.spawn_start(self.home.path());
+        thread::sleep(after);
+        self.kill();
+    }
+
     fn address_file(&self) -> PathBuf {
         self.data().join("ottla.address")
     }

@@ -38,7 +38,7 @@ use canary::Canary;
 
 const MUTANTS: u64 = 20_000;
 /// The most memory that all of this together may ever take above the idle broker.
-const GROWN_BYTES_MAX: u64 = 256 << 20;
+const GROWN_BYTES_MAX: u64 = 384 << 20;
 /// How long the neighbour is listened to before anybody misbehaves.
 const QUIET: Duration = Duration::from_secs(1);
 
@@ -100,10 +100,11 @@ fn attack(cases: &mut Cases, address: &str, broker: Option<&BrokerProcess>) {
         cases.run("requests", || batches::requests(&victim));
         if let Some(broker) = broker {
             let pid = broker.id();
-            cases.run("bombs", || memory::bombs(&victim, pid));
-            cases.run("claims", || memory::claims(&victim, pid));
-            cases.run("deaf", || memory::deaf(&victim, pid));
             cases.run("idle", || memory::idle(&victim, pid));
+            cases.run("claims", || memory::claims(&victim, pid));
+            cases.run("gone", || memory::gone(&victim, pid));
+            cases.run("bombs", || memory::bombs(&victim, pid));
+            cases.run("deaf", || memory::deaf(&victim, pid));
         }
         let mutants = env::var("OTTLA_MUTANTS").map_or(MUTANTS, |text| text.parse().unwrap());
         cases.run("mutants", || flood::flood(&victim, &mut random, mutants));

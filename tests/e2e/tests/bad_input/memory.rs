@@ -8,7 +8,7 @@ use ottla_e2e::figures::memory;
 use ottla_model::batch::{
     Attributes, BATCH_HEADER_BYTES, BatchBuilder, BatchHead, BatchSpec, Codec,
 };
-use ottla_testkit::wire_client::{WireClient, produce_frame};
+use ottla_testkit::wire_client::{LATEST, WireClient, WireError, produce_frame};
 use ottla_wire::fetch::{FetchPartition, FetchRequest, FetchTopic};
 use ottla_wire::frame::encode_request;
 
@@ -18,6 +18,11 @@ use crate::probe::{Bytes, Verdicts, frame};
 const MIB: u64 = 1 << 20;
 const INVALID_RECORD: i16 = 87;
 const MESSAGE_TOO_LARGE: i16 = 10;
+
+/// The same bomb on so many connections.
+const BOMBS_AT_ONCE: usize = 8;
+/// Each of two workers may hold what a batch may decompress to, 128 MiB.
+const BOMBS_BYTES_MAX: u64 = 320 * MIB;
 
 /// Connections that claim the largest frame, and what each sends of it.
 const CLAIMS: usize = 200;
@@ -37,6 +42,9 @@ const DEAF_BYTES_MAX: u64 = 96 * MIB;
 const IDLE: usize = 1_000;
 const IDLE_BYTES_MAX: u64 = 64 * MIB;
 
+/// Connections whose request waits when they go.
+const GONE: usize = 100;
+
 /// Until something that the broker does by itself has happened.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -46,18 +54,26 @@ pub(crate) fn bombs(victim: &Victim<'_>, pid: u32) -> Result<String, String> {
     let before = memory(pid).resident_bytes;
     let mut verdicts = Verdicts::default();
     let mut sizes = Vec::new();
-    for (codec, megabytes) in [(Codec::Gzip, 900), (Codec::Lz4, 220), (Codec::Zstd, 1_024)] {
+    for (codec, megabytes) in [(Codec::Gzip, 300), (Codec::Lz4, 220), (Codec::Zstd, 1_024)] {
         let (bytes, records) = bomb(codec, megabytes << 20);
         sizes.push(format!(
             "{codec:?} {megabytes} MiB in {} KB",
             bytes.len() / 1000
         ));
-        let got = produce(victim.address, victim.topic, 0, 12, -1, Some(&bytes));
-        verdicts.holds(
-            format!("{codec:?}, one record of {megabytes} MiB"),
-            matches!(got, Ok(MESSAGE_TOO_LARGE)),
-            || format!("{got:?}, {records} bytes of records"),
-        );
+        let outcomes: Vec<_> = thread::scope(|scope| {
+            let send = || produce(victim.address, victim.topic, 0, 12, -1, Some(&bytes));
+            let sent: Vec<_> = (0..BOMBS_AT_ONCE).map(|_| scope.spawn(send)).collect();
+            sent.into_iter()
+                .map(|one| one.join().expect("it cannot panic"))
+                .collect()
+        });
+        for got in outcomes {
+            verdicts.holds(
+                format!("{codec:?}, one record of {megabytes} MiB"),
+                matches!(got, Ok(MESSAGE_TOO_LARGE)),
+                || format!("{got:?}, {records} bytes of records"),
+            );
+        }
     }
     // Snappy packs at most 21 to 1, so it can only lie.
     for (what, codec, records) in [
@@ -83,11 +99,9 @@ pub(crate) fn bombs(victim: &Victim<'_>, pid: u32) -> Result<String, String> {
             || format!("{got:?}"),
         );
     }
-    let after = memory(pid).peak_bytes;
-    let grown = after.saturating_sub(before) / MIB;
-    verdicts
-        .end()
-        .map(|said| format!("{said}; {}; peak {grown} MiB above", sizes.join(", ")))
+    verdicts.end()?;
+    let what = format!("{BOMBS_AT_ONCE} at once of {}", sizes.join(", "));
+    bounded(before, memory(pid).peak_bytes, BOMBS_BYTES_MAX, &what)
 }
 
 /// Frames that claim 100 MiB and stay unfinished.
@@ -181,18 +195,8 @@ pub(crate) fn idle(victim: &Victim<'_>, pid: u32) -> Result<String, String> {
         .map_err(|error| error.to_string())?;
     settle(victim)?;
     let now = memory(pid);
-    let open = descriptors(pid);
     drop(held);
-    let start = Instant::now();
-    while descriptors(pid) > open_before + 2 {
-        if start.elapsed() > PATIENCE {
-            return Err(format!(
-                "{} descriptors are left of {open}, {open_before} before",
-                descriptors(pid)
-            ));
-        }
-        thread::sleep(Duration::from_millis(5));
-    }
+    come_back(pid, open_before)?;
     bounded(
         before,
         now.resident_bytes,
@@ -201,8 +205,63 @@ pub(crate) fn idle(victim: &Victim<'_>, pid: u32) -> Result<String, String> {
     )
 }
 
+/// Clients that ask for a fetch that waits for weeks, and go.
+pub(crate) fn gone(victim: &Victim<'_>, pid: u32) -> Result<String, String> {
+    let wire = |error: WireError| error.to_string();
+    let mut client = WireClient::connect(victim.address).map_err(wire)?;
+    let latest = client.list_offset(victim.topic, 0, LATEST).map_err(wire)?;
+    let request = FetchRequest {
+        max_wait_ms: i32::MAX,
+        min_bytes: 1,
+        topics: vec![FetchTopic {
+            topic: victim.topic,
+            partitions: vec![FetchPartition {
+                fetch_offset: latest.offset,
+                partition_max_bytes: 1 << 20,
+                ..FetchPartition::default()
+            }],
+            ..FetchTopic::default()
+        }],
+        ..FetchRequest::default()
+    };
+    settle(victim)?;
+    let before = descriptors(pid);
+    let mut held = Vec::new();
+    for _ in 0..GONE {
+        let mut client = WireClient::connect(victim.address).map_err(wire)?;
+        let _ = client.send(&request, 12).map_err(wire)?;
+        held.push(client);
+    }
+    settle(victim)?;
+    let open = descriptors(pid);
+    if open + 4 < before + GONE {
+        return Err(format!(
+            "{open} descriptors are open, {before} were: the fetches do not wait"
+        ));
+    }
+    drop(held);
+    come_back(pid, before)?;
+    Ok(format!("{GONE} connections"))
+}
+
+/// Waits until the broker has given back what it opened for connections that are gone.
+fn come_back(pid: u32, before: usize) -> Result<(), String> {
+    let start = Instant::now();
+    // A segment or two may have been opened meanwhile.
+    while descriptors(pid) > before + 4 {
+        if start.elapsed() > PATIENCE {
+            return Err(format!(
+                "{} descriptors are open, {before} were",
+                descriptors(pid)
+            ));
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
+}
+
 /// Open descriptors of a process.
-pub(crate) fn descriptors(pid: u32) -> usize {
+fn descriptors(pid: u32) -> usize {
     std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
 }
 

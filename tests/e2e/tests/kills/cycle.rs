@@ -1,6 +1,7 @@
 //! From a restart to the next kill.
 
 use std::fs;
+use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,20 +14,27 @@ use crate::churn::{Churn, Unanswered};
 use crate::ledger::Ledger;
 use crate::producer::Producer;
 use crate::scan::Scan;
+use crate::watch::{File, Kind};
 use crate::{Event, TOPIC, is_idempotent};
 
 /// Load that brings no kill about for so long does not do what it should.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// A reader at the end comes back to its other partitions after this.
 const READ_WAIT_MS_MAX: i32 = 10;
+/// A segment of half its size is not full yet: its index was not made by a roll.
+const FULL_BYTES_MIN: u64 = 512 << 10;
 
 /// When to kill.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Moment {
     /// After so many acknowledged batches.
     Anywhere { batches: u64 },
-    /// So long after a segment appeared, the n-th.
-    Roll { segments: u64, pause: Duration },
+    /// So long after a file of this kind appeared, the n-th.
+    Roll {
+        files: u64,
+        kind: Kind,
+        pause: Duration,
+    },
     /// So long after a CreateTopics was sent, the n-th.
     Create { requests: u64, pause: Duration },
 }
@@ -38,10 +46,10 @@ pub(crate) struct Kill {
     pub(crate) unanswered: usize,
     /// What of the churn was not answered.
     pub(crate) churn: Unanswered,
-    /// A segment had been made, and nothing in it acknowledged.
+    /// A roll had begun, and nothing in the new segment was acknowledged.
     pub(crate) in_roll: bool,
-    /// Such a segment had nothing in it at all.
-    pub(crate) in_empty_segment: bool,
+    /// There was no new segment yet, or nothing in it.
+    pub(crate) in_middle: bool,
 }
 
 /// Everybody who talks to the broker, across all kills.
@@ -60,7 +68,8 @@ impl Moment {
                 batches: random.between(10, 400),
             },
             2 | 3 => Moment::Roll {
-                segments: random.between(1, 12),
+                files: random.between(1, 12),
+                kind: *random.pick(&[Kind::Index, Kind::Log, Kind::Snapshot]),
                 pause,
             },
             _ => Moment::Create {
@@ -86,8 +95,8 @@ pub(crate) fn run(
     while receive.try_recv().is_ok() {}
     let address = broker.address().to_owned();
     let address = address.as_str();
-    let mut segments = Vec::new();
-    let (unanswered, churn) = thread::scope(|scope| {
+    let mut files = Vec::new();
+    let (killed_at, churn) = thread::scope(|scope| {
         let told = |event: Sender<Event>, failed: bool| {
             if failed {
                 let _ = event.send(Event::Failed);
@@ -122,43 +131,66 @@ pub(crate) fn run(
             outcome
         });
 
-        let waited = wait(moment, receive, &mut segments);
+        let waited = wait(moment, receive, &mut files);
+        let killed_at = Instant::now();
         broker.kill();
-        let mut unanswered = 0;
         for producer in producers {
-            unanswered += producer.join().map_err(|_| "a producer panicked")??;
+            producer.join().map_err(|_| "a producer panicked")??;
         }
         for reader in readers {
             reader.join().map_err(|_| "a reader panicked")??;
         }
         let churn = churn.join().map_err(|_| "the churn panicked")??;
-        waited.map(|()| (unanswered, churn))
+        waited.map(|()| (killed_at, churn))
     })?;
-    for event in receive.try_iter() {
-        if let Event::Segment { partition, base } = event {
-            segments.push((partition, base));
-        }
-    }
-    segments.retain(|(partition, base)| *base >= ledger.acknowledged_end(*partition));
-    let is_empty = |(partition, base): &(i32, i64)| {
-        let path = broker
-            .data()
-            .join(format!("{TOPIC}-{partition}/{base:020}.log"));
-        fs::metadata(path).is_ok_and(|file| file.len() == 0)
-    };
+    files.extend(receive.try_iter().filter_map(|event| match event {
+        Event::File(file) => Some(file),
+        _ => None,
+    }));
+    let begun = files
+        .iter()
+        .filter_map(|file| roll(&broker.data(), ledger, *file))
+        .collect::<Vec<_>>();
+    let unanswered = |producer: &Producer| producer.unanswered(killed_at);
     Ok(Kill {
-        unanswered,
+        unanswered: load.producers.iter().map(unanswered).sum(),
         churn,
-        in_roll: !segments.is_empty(),
-        in_empty_segment: segments.iter().any(is_empty),
+        in_roll: !begun.is_empty(),
+        in_middle: begun.contains(&Roll::InMiddle),
     })
 }
 
-fn wait(
-    moment: Moment,
-    events: &Receiver<Event>,
-    segments: &mut Vec<(i32, i64)>,
-) -> Result<(), String> {
+/// How far a roll had come.
+#[derive(PartialEq, Eq)]
+enum Roll {
+    /// The new segment is not there or has nothing in it.
+    InMiddle,
+    /// Nothing in the new segment is acknowledged.
+    Unacknowledged,
+}
+
+/// What the kill did to the roll that this file belongs to; `None` if that was over.
+fn roll(data: &Path, ledger: &Ledger, file: File) -> Option<Roll> {
+    let directory = data.join(format!("{TOPIC}-{}", file.partition));
+    let log = directory.join(format!("{:020}.log", file.base));
+    let size = fs::metadata(log).map(|file| file.len()).ok()?;
+    match file.kind {
+        Kind::Log | Kind::Snapshot if file.base < ledger.acknowledged_end(file.partition) => None,
+        Kind::Log | Kind::Snapshot if size == 0 => Some(Roll::InMiddle),
+        Kind::Log | Kind::Snapshot => Some(Roll::Unacknowledged),
+        // Of a full segment, whose successor did not come.
+        Kind::Index => {
+            let newest = fs::read_dir(directory).ok()?.filter_map(|entry| {
+                let name = entry.ok()?.file_name();
+                name.to_str()?.strip_suffix(".log")?.parse::<i64>().ok()
+            });
+            let last = newest.max() == Some(file.base) && size > FULL_BYTES_MIN;
+            last.then_some(Roll::InMiddle)
+        }
+    }
+}
+
+fn wait(moment: Moment, events: &Receiver<Event>, files: &mut Vec<File>) -> Result<(), String> {
     let (mut batches, mut requests) = (0, 0);
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -166,22 +198,26 @@ fn wait(
         match events.recv_timeout(left) {
             Ok(Event::Acknowledged) => batches += 1,
             Ok(Event::CreateSent) => requests += 1,
-            Ok(Event::Segment { partition, base }) => segments.push((partition, base)),
+            Ok(Event::File(file)) => files.push(file),
             // Whoever failed says why.
             Ok(Event::Failed) => return Ok(()),
             Err(_) => {
                 return Err(format!(
-                    "{moment:?} did not come: {batches} batches, {requests} creates, {} segments",
-                    segments.len()
+                    "{moment:?} did not come: {batches} batches, {requests} creates, {} files",
+                    files.len()
                 ));
             }
         }
         let pause = match moment {
             Moment::Anywhere { batches: wanted } => (batches >= wanted).then_some(Duration::ZERO),
             Moment::Roll {
-                segments: wanted,
+                files: wanted,
+                kind,
                 pause,
-            } => (segments.len() as u64 >= wanted).then_some(pause),
+            } => {
+                let seen = files.iter().filter(|file| file.kind == kind).count();
+                (seen as u64 >= wanted).then_some(pause)
+            }
             Moment::Create {
                 requests: wanted,
                 pause,
@@ -199,7 +235,7 @@ fn wait(
 
 /// Reads along until the broker is gone.
 fn read(address: &str, scans: &mut [Scan], ledger: &Ledger) -> Result<(), String> {
-    let read = || -> Result<String, WireError> {
+    let mut read = || -> Result<String, WireError> {
         let mut client = WireClient::connect(address)?;
         loop {
             for scan in &mut *scans {
@@ -211,7 +247,6 @@ fn read(address: &str, scans: &mut [Scan], ledger: &Ledger) -> Result<(), String
             }
         }
     };
-    let mut read = read;
     match read() {
         Ok(why) => Err(format!("a reader: {why}")),
         Err(WireError::Closed) => Ok(()),

@@ -22,6 +22,7 @@
 mod churn;
 mod cycle;
 mod ledger;
+mod notices;
 mod payload;
 mod producer;
 mod scan;
@@ -61,10 +62,7 @@ const READERS: i32 = 2;
 enum Event {
     Acknowledged,
     CreateSent,
-    Segment {
-        partition: i32,
-        base: i64,
-    },
+    File(watch::File),
     /// Somebody met something wrong.
     Failed,
 }
@@ -80,6 +78,7 @@ fn main() -> ExitCode {
         let seed = seed();
         println!("seed {seed}, {kills} kills");
         let dev = kills.div_ceil(5);
+        cases.run("the_judges_notice", notices::notices);
         cases.run("server_mode", || mode(seed, kills - dev, &[]));
         cases.run("dev_mode", || mode(seed + 1, dev, &["--dev"]));
     })
@@ -126,7 +125,7 @@ fn killed(broker: &mut BrokerProcess, seed: u64, kills: usize) -> Result<String,
         return Err(format!("{created:?}"));
     }
     let (send, receive) = mpsc::channel();
-    watch::segments(&broker.data(), TOPIC, PARTITIONS, send.clone())?;
+    watch::files(&broker.data(), TOPIC, PARTITIONS, send.clone())?;
     let ledger = Ledger::new(PARTITIONS);
     let mut load = Load {
         producers: (0..IDEMPOTENT + PLAIN)
@@ -148,6 +147,7 @@ fn killed(broker: &mut BrokerProcess, seed: u64, kills: usize) -> Result<String,
     let mut epochs = epochs(&mut connect(broker)?)?;
     let mut hits: Vec<Kill> = Vec::new();
     let mut ready = Vec::new();
+    let mut again = 0;
     for kill in 1..=kills {
         let moment = Moment::roll(&mut random);
         let hit = cycle::run(broker, &mut load, &ledger, &ends, moment, (&send, &receive))
@@ -158,6 +158,11 @@ fn killed(broker: &mut BrokerProcess, seed: u64, kills: usize) -> Result<String,
             ));
         }
         hits.push(hit);
+        // A start is work that can be killed, too.
+        while random.chance(20) {
+            broker.restart_and_kill(Duration::from_micros(random.below(40_000)));
+            again += 1;
+        }
         broker.restart();
         ready.push(broker.ready_after());
         let mut client = connect(broker)?;
@@ -197,7 +202,7 @@ fn killed(broker: &mut BrokerProcess, seed: u64, kills: usize) -> Result<String,
         .filter(|hit| hit.in_roll || hit.churn == Unanswered::Create)
         .count();
     let told = format!(
-        "{kills} kills, {}; {} acknowledged records in {} MB read back; ready again after {middle:.0} ms, {longest:.0} at most",
+        "{kills} kills and {again} more during a start, {}; {} acknowledged records in {} MB read back; ready again after {middle:.0} ms, {longest:.0} at most",
         summary(&hits, &load),
         ledger.acknowledged_records(),
         bytes / 1_000_000
@@ -275,11 +280,11 @@ fn summary(hits: &[Kill], load: &Load) -> String {
         counts.recognised += producer.counts.recognised;
     }
     format!(
-        "{} in a roll ({} with an empty segment), {} in a CreateTopics, {} in a DeleteTopics; \
+        "{} in a roll ({} in the middle of one), {} in a CreateTopics, {} in a DeleteTopics; \
          {unanswered} produce requests unanswered, {} sent again, {} of them were there; \
          {} batches acknowledged; {} topics created, {} deleted",
         count(&|hit| hit.in_roll),
-        count(&|hit| hit.in_empty_segment),
+        count(&|hit| hit.in_middle),
         count(&|hit| hit.churn == Unanswered::Create),
         count(&|hit| hit.churn == Unanswered::Delete),
         counts.resent,

@@ -1,6 +1,6 @@
 //! Records that say who sent them, as which of its records, and whether they are whole.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use ottla_codec::compress_batch;
 use ottla_e2e::random::Random;
@@ -29,6 +29,8 @@ pub(crate) struct Batch {
     pub(crate) partition: i32,
     pub(crate) stamps: Vec<Stamp>,
     pub(crate) bytes: Vec<u8>,
+    /// When the last byte of its request went into the socket.
+    pub(crate) sent: Option<Instant>,
 }
 
 /// Fills a batch of 64 KB; sixteen of them fill a segment.
@@ -87,6 +89,7 @@ pub(crate) fn batch(
         partition,
         stamps,
         bytes,
+        sent: None,
     }
 }
 

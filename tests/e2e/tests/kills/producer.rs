@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::mpsc::Sender;
+use std::time::Instant;
 
 use ottla_e2e::random::Random;
 use ottla_testkit::wire_client::{WireClient, WireError};
@@ -50,7 +51,13 @@ impl Producer {
         }
     }
 
-    /// Produces until the broker is gone, and answers how many requests are without answer.
+    /// Requests that were sent before this moment and are without answer.
+    pub(crate) fn unanswered(&self, before: Instant) -> usize {
+        let sent = |batch: &&Batch| batch.sent.is_some_and(|sent| sent < before);
+        self.unanswered.iter().filter(sent).count()
+    }
+
+    /// Produces until the broker is gone.
     /// `ends` is where the partitions ended before anybody produced.
     ///
     /// # Errors
@@ -62,10 +69,10 @@ impl Producer {
         ledger: &Ledger,
         ends: &[i64],
         events: &Sender<Event>,
-    ) -> Result<usize, String> {
+    ) -> Result<(), String> {
         match self.produce(address, topic, ledger, ends, events) {
             Ok(never) => match never {},
-            Err(Stop::Closed) => Ok(self.unanswered.len()),
+            Err(Stop::Closed) => Ok(()),
             Err(Stop::Wrong(why)) => Err(format!("producer {}: {why}", self.number)),
         }
     }
@@ -91,18 +98,23 @@ impl Producer {
         if self.idempotence.is_none() {
             self.unanswered.clear();
         }
+        for batch in &mut self.unanswered {
+            batch.sent = None;
+        }
         let mut resent = self.unanswered.len();
         let mut pending = VecDeque::new();
-        for batch in &self.unanswered {
+        for batch in &mut self.unanswered {
             pending.push_back(client.send_produce(topic, batch.partition, &batch.bytes, -1)?);
+            batch.sent = Some(Instant::now());
             self.counts.resent += 1;
         }
         loop {
             while pending.len() < IN_FLIGHT {
-                let next = self.next_batch();
-                let (partition, bytes) = (next.partition, next.bytes.clone());
+                let mut next = self.next_batch();
+                let sent = client.send_produce(topic, next.partition, &next.bytes, -1);
+                next.sent = sent.is_ok().then(Instant::now);
                 self.unanswered.push_back(next);
-                pending.push_back(client.send_produce(topic, partition, &bytes, -1)?);
+                pending.push_back(sent?);
             }
             let Some(oldest) = pending.pop_front() else {
                 return Err(Stop::Wrong("nothing in flight".to_owned()));
@@ -138,7 +150,11 @@ impl Producer {
     }
 
     fn next_batch(&mut self) -> Batch {
-        let partition = self.random.below(self.sequences.len() as u64) as i32;
+        // The first one has all that it has in flight in one partition.
+        let partition = match self.number {
+            0 => 0,
+            _ => self.random.below(self.sequences.len() as u64) as i32,
+        };
         let sequence = &mut self.sequences[partition as usize];
         let batch = batch(
             self.number,

@@ -101,7 +101,11 @@ impl Scan {
         Ok(end)
     }
 
-    fn take(
+    /// Takes what a fetch answered.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(crate) fn take(
         &mut self,
         bytes: &[u8],
         error_code: i16,

@@ -1,4 +1,4 @@
-//! Tells when a segment appears in a partition's directory, at once (inotify).
+//! Tells when a file of a segment appears in a partition's directory, at once (inotify).
 
 use std::ffi::CStr;
 use std::mem::MaybeUninit;
@@ -12,11 +12,31 @@ use crate::Event;
 
 const BUFFER_BYTES: usize = 16 << 10;
 
-/// Sends [`Event::Segment`] for every new segment of these partitions, until nobody listens.
+/// The files of a roll; each appears at another step of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kind {
+    /// `.index` or `.timeindex`: the old segment is being sealed.
+    Index,
+    /// `.log`: the new segment is there, and empty.
+    Log,
+    /// `.snapshot`: the producers at its start are on file.
+    Snapshot,
+}
+
+/// A file that appeared.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct File {
+    pub(crate) partition: i32,
+    /// The offset in its name.
+    pub(crate) base: i64,
+    pub(crate) kind: Kind,
+}
+
+/// Sends [`Event::File`] for every new file of these partitions, until nobody listens.
 ///
 /// # Errors
 /// If the system does not allow it.
-pub(crate) fn segments(
+pub(crate) fn files(
     data: &Path,
     topic: &str,
     partitions: i32,
@@ -38,19 +58,11 @@ pub(crate) fn segments(
         let mut buffer = vec![MaybeUninit::uninit(); BUFFER_BYTES];
         let mut reader = Reader::new(watcher, &mut buffer);
         while let Ok(event) = reader.next() {
-            let partition = watched.iter().find(|(id, _)| *id == event.wd());
-            let (Some((_, partition)), Some(base)) =
-                (partition, event.file_name().and_then(base_offset))
-            else {
+            let Some((_, partition)) = watched.iter().find(|(id, _)| *id == event.wd()) else {
                 continue;
             };
-            if events
-                .send(Event::Segment {
-                    partition: *partition,
-                    base,
-                })
-                .is_err()
-            {
+            let file = event.file_name().and_then(|name| file(*partition, name));
+            if file.is_some_and(|file| events.send(Event::File(file)).is_err()) {
                 return;
             }
         }
@@ -58,7 +70,18 @@ pub(crate) fn segments(
     Ok(())
 }
 
-/// The base offset that the name of a segment says; `None` for other files.
-fn base_offset(name: &CStr) -> Option<i64> {
-    name.to_str().ok()?.strip_suffix(".log")?.parse().ok()
+/// What the name says; `None` for files that no roll makes.
+fn file(partition: i32, name: &CStr) -> Option<File> {
+    let (base, suffix) = name.to_str().ok()?.split_once('.')?;
+    let kind = match suffix {
+        "index" | "timeindex" => Kind::Index,
+        "log" => Kind::Log,
+        "snapshot" => Kind::Snapshot,
+        _ => return None,
+    };
+    Some(File {
+        partition,
+        base: base.parse().ok()?,
+        kind,
+    })
 }
