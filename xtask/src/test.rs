@@ -166,6 +166,8 @@ impl Run<'_> {
                         "--workspace",
                         "--exclude",
                         "ottla-e2e",
+                        "--exclude",
+                        "ottla-benches",
                         "--no-fail-fast",
                     ],
                 );
@@ -187,6 +189,8 @@ impl Run<'_> {
                             "test",
                             "--package",
                             "ottla-e2e",
+                            "--package",
+                            "ottla-benches",
                             "--release",
                             "--no-fail-fast",
                         ],
