@@ -7,20 +7,16 @@ use ottla_e2e::subject;
 use ottla_model::batch::{
     Attributes, BATCH_HEADER_BYTES, BatchBuilder, BatchHead, BatchSpec, Codec,
 };
-use ottla_model::ids::{Offset, ProducerEpoch, ProducerId, Sequence};
+use ottla_model::ids::{Offset, ProducerEpoch, ProducerId};
 use ottla_testkit::wire_client::{WireClient, WireError};
 use ottla_wire::produce::{PartitionProduceData, ProduceRequest, TopicProduceData};
 
 use crate::probe::Verdicts;
 
 const CORRUPT_MESSAGE: i16 = 2;
-const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
 const MESSAGE_TOO_LARGE: i16 = 10;
-const INVALID_REQUIRED_ACKS: i16 = 21;
 const INVALID_TIMESTAMP: i16 = 32;
-const OUT_OF_ORDER_SEQUENCE_NUMBER: i16 = 45;
-const UNSUPPORTED_COMPRESSION_TYPE: i16 = 76;
-const INVALID_RECORD: i16 = 87;
+pub(crate) const INVALID_RECORD: i16 = 87;
 /// What Kafka answers where it did not expect the exception. Ottla never does for a Produce.
 const UNKNOWN_SERVER_ERROR: i16 = -1;
 
@@ -29,7 +25,7 @@ const BATCH_BYTES_MAX: usize = 1_048_588;
 
 /// What an attack comes to.
 #[derive(Clone, Copy)]
-enum Wanted {
+pub(crate) enum Wanted {
     /// The code of both.
     Code(i16),
     /// Kafka's code and Ottla's, where they differ.
@@ -58,7 +54,8 @@ pub(crate) fn honest() -> Vec<u8> {
     honest_at(now_ms(), BatchSpec::default())
 }
 
-fn honest_at(timestamp_ms: i64, spec: BatchSpec) -> Vec<u8> {
+/// The same with another time, or another producer.
+pub(crate) fn honest_at(timestamp_ms: i64, spec: BatchSpec) -> Vec<u8> {
     let mut builder = BatchBuilder::new(spec, timestamp_ms);
     for value in [&b"one"[..], b"two", b"three"] {
         builder.push(
@@ -361,150 +358,13 @@ pub(crate) fn lies(victim: &Victim<'_>) -> Result<String, String> {
     verdicts.end()
 }
 
-/// What is wrong around an honest batch.
-pub(crate) fn requests(victim: &Victim<'_>) -> Result<String, String> {
-    use Wanted::{Closed, Code};
-    let good = honest();
-    let bad = {
-        let mut bytes = good.clone();
-        bytes[17] ^= 1;
-        bytes
-    };
-    let mut verdicts = Verdicts::default();
-    let mut case = |what: &str, topic: &str, partition, version, acks, batch: &[u8], wanted| {
-        let got = produce(victim.address, topic, partition, version, acks, Some(batch));
-        judge(&mut verdicts, what, got, wanted);
-    };
-    let topic = victim.topic;
-    case(
-        "acks 2",
-        topic,
-        0,
-        12,
-        2,
-        &good,
-        Code(INVALID_REQUIRED_ACKS),
-    );
-    case(
-        "acks -2",
-        topic,
-        0,
-        12,
-        -2,
-        &good,
-        Code(INVALID_REQUIRED_ACKS),
-    );
-    case(
-        "partition 99",
-        topic,
-        99,
-        12,
-        -1,
-        &good,
-        Code(UNKNOWN_TOPIC_OR_PARTITION),
-    );
-    case(
-        "partition -1",
-        topic,
-        -1,
-        12,
-        -1,
-        &good,
-        Code(UNKNOWN_TOPIC_OR_PARTITION),
-    );
-    case(
-        "no such topic",
-        "no-such-topic",
-        0,
-        12,
-        -1,
-        &good,
-        Code(UNKNOWN_TOPIC_OR_PARTITION),
-    );
-    case(
-        "a path for a topic",
-        "../../etc",
-        0,
-        12,
-        -1,
-        &good,
-        Code(UNKNOWN_TOPIC_OR_PARTITION),
-    );
-    case(
-        "an empty topic",
-        "",
-        0,
-        12,
-        -1,
-        &good,
-        Code(UNKNOWN_TOPIC_OR_PARTITION),
-    );
-    case("acks 0 and a wrong CRC", topic, 0, 12, 0, &bad, Closed);
-    case(
-        "acks 0 and no such topic",
-        "no-such-topic",
-        0,
-        12,
-        0,
-        &good,
-        Closed,
-    );
-    let zstd = compressed(&good, Codec::Zstd);
-    case(
-        "zstd in version 6",
-        topic,
-        0,
-        6,
-        -1,
-        &zstd,
-        Code(UNSUPPORTED_COMPRESSION_TYPE),
-    );
-    case("zstd in version 7", topic, 0, 7, -1, &zstd, Code(0));
-
-    let keyless = {
-        let mut builder = BatchBuilder::new(BatchSpec::default(), now_ms());
-        builder.push(None, Some(b"value"), &[], now_ms());
-        builder.build().bytes().to_vec()
-    };
-    case(
-        "no key, compacted",
-        victim.compacted,
-        0,
-        12,
-        -1,
-        &keyless,
-        Code(INVALID_RECORD),
-    );
-    let sequenced = |id: i64, sequence: i32| {
-        let spec = BatchSpec {
-            producer_id: ProducerId(id),
-            producer_epoch: ProducerEpoch(0),
-            base_sequence: Sequence(sequence),
-            ..BatchSpec::default()
-        };
-        honest_at(now_ms(), spec)
-    };
-    let (code, id, _) = WireClient::connect(victim.address)
-        .and_then(|mut client| client.init_producer_id())
-        .map_err(|error| error.to_string())?;
-    verdicts.holds("a producer id", code == 0, || format!("error {code}"));
-    let mut case = |what: &str, batch: &[u8], wanted| {
-        let got = produce(victim.address, topic, 0, 12, -1, Some(batch));
-        judge(&mut verdicts, what, got, wanted);
-    };
-    case("sequence 0", &sequenced(id, 0), Code(0));
-    case(
-        "sequence 7 after 3",
-        &sequenced(id, 7),
-        Code(OUT_OF_ORDER_SEQUENCE_NUMBER),
-    );
-    case("sequence 3", &sequenced(id, 3), Code(0));
-    case("sequence 3 again", &sequenced(id, 3), Code(0));
-    case("sequence -5", &sequenced(id, -5), Code(INVALID_RECORD));
-    verdicts.end()
-}
-
-fn judge(verdicts: &mut Verdicts, what: &str, got: Result<i16, WireError>, wanted: Wanted) {
+/// Holds an outcome against what was wanted.
+pub(crate) fn judge(
+    verdicts: &mut Verdicts,
+    what: &str,
+    got: Result<i16, WireError>,
+    wanted: Wanted,
+) {
     let wanted = match wanted {
         Wanted::Code(code) => Some(code),
         Wanted::Differs { kafka, .. } if subject::foreign().is_some() => Some(kafka),

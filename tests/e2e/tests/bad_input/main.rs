@@ -20,6 +20,7 @@ mod frames;
 mod memory;
 mod metrics;
 mod probe;
+mod requests;
 mod samples;
 
 use std::env;
@@ -97,7 +98,7 @@ fn attack(cases: &mut Cases, address: &str, broker: Option<&BrokerProcess>) {
         });
         cases.run("counts", || bodies::counts(address));
         cases.run("batches", || batches::lies(&victim));
-        cases.run("requests", || batches::requests(&victim));
+        cases.run("requests", || requests::requests(&victim));
         if let Some(broker) = broker {
             let pid = broker.id();
             cases.run("idle", || memory::idle(&victim, pid));
