@@ -52,6 +52,8 @@ pub(crate) enum CloseReason {
     TooManyConnections(usize),
     /// Nothing was heard for too long.
     Idle,
+    /// Records that were promised in an answer cannot be read.
+    Storage(String),
 }
 
 impl CloseReason {
@@ -68,6 +70,7 @@ impl CloseReason {
         "unanswerable",
         "too_many_connections",
         "idle",
+        "storage",
     ];
 
     /// Place of the reason in [`LABELS`](Self::LABELS).
@@ -84,6 +87,7 @@ impl CloseReason {
             CloseReason::Unanswerable { .. } => 8,
             CloseReason::TooManyConnections(_) => 9,
             CloseReason::Idle => 10,
+            CloseReason::Storage(_) => 11,
         }
     }
 
@@ -165,6 +169,7 @@ impl fmt::Display for CloseReason {
             Self::TooManyConnections(max) => {
                 write!(f, "there are {max} connections (max.connections)")
             }
+            Self::Storage(fault) => write!(f, "records on their way out cannot be read: {fault}"),
             Self::Idle => f.write_str("nothing was heard for too long (connections.max.idle.ms)"),
         }
     }

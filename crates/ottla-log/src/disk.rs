@@ -68,6 +68,12 @@ pub trait DiskFile: Send + Sync + Debug + 'static {
         }
         Ok(())
     }
+    /// Reads what of `buffer.len()` bytes can be had without waiting for a device, from the start:
+    /// `None` if nothing can, or if the file does not know.
+    fn read_now(&self, buffer: &mut [u8], position: u64) -> Result<Option<usize>, LogFault> {
+        let _ = (buffer, position);
+        Ok(None)
+    }
     /// Cuts or extends the file.
     fn set_len(&self, length: u64) -> Result<(), LogFault>;
     /// Makes content and size durable (`fdatasync`).

@@ -55,14 +55,6 @@ pub struct Fetched {
     pub last_stable_offset: Offset,
 }
 
-impl Fetched {
-    /// True if the batches have to be read from a file, which may take the disk's time.
-    #[must_use]
-    pub fn is_in_file(&self) -> bool {
-        matches!(self.read, Read::File { .. })
-    }
-}
-
 /// Why one partition had nothing.
 #[derive(Clone, Debug)]
 pub enum FetchRefusal {

@@ -16,6 +16,8 @@ pub use topics::CatalogError;
 
 pub use crate::shard::StorageFault;
 pub use crate::wiring::{Image, PartitionImage, TopicImage};
+pub use ottla_log::Read;
+pub use ottla_log::disk::DiskFile;
 pub use ottla_machine::catalog::{
     Assignment, CreateTopics, DeletedTopic, NewTopic, Refusal as CatalogRefusal, TopicCreated,
     TopicDefaults, TopicRefusal, TopicSelector,

@@ -3,12 +3,13 @@
 use ottla_broker::Broker;
 use ottla_broker::api::CatalogError;
 use ottla_broker::authorize::{Operation, Permit, Principal, ResourceKind};
-use ottla_wire::encoder::{Encoder, Frame};
+use ottla_wire::encoder::Encoder;
 use ottla_wire::frame::encode_response;
 use ottla_wire::{ApiKey, DecodeError, EncodeError};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
+use super::Reply;
 use crate::address::{Endpoint, Peer};
 use crate::close::CloseReason;
 use crate::gateway::Gateway;
@@ -93,15 +94,16 @@ impl<'r> Call<'r> {
     pub(crate) fn answer(
         &self,
         body: impl FnOnce(&mut Encoder, i16) -> Result<(), EncodeError>,
-    ) -> Result<Frame, CloseReason> {
+    ) -> Result<Reply, CloseReason> {
         let version = self.version;
-        encode_response(self.key, version, self.correlation_id, |w| body(w, version)).map_err(
-            |error| CloseReason::Unanswerable {
+        match encode_response(self.key, version, self.correlation_id, |w| body(w, version)) {
+            Ok(frame) => Ok(frame.into()),
+            Err(error) => Err(CloseReason::Unanswerable {
                 api: self.key,
                 version,
                 error,
-            },
-        )
+            }),
+        }
     }
 
     /// The end of a connection whose request cannot be read.

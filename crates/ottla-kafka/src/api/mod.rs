@@ -4,6 +4,7 @@
 //! documentation lists all come from [`TABLE`], so nothing is advertised without a handler.
 
 pub(crate) mod call;
+mod reply;
 mod table;
 
 pub(crate) mod p00_produce;
@@ -24,11 +25,11 @@ use std::ops::RangeInclusive;
 use std::pin::Pin;
 
 use ottla_broker::authorize::{Operation, ResourceKind};
-use ottla_wire::encoder::Frame;
 use ottla_wire::{ApiKey, Reader};
 
 use crate::close::CloseReason;
 pub(crate) use call::Call;
+pub(crate) use reply::{FileSlice, Reply};
 pub use table::{ServedApi, api_table_markdown, served_apis};
 
 /// An API that is served.
@@ -62,7 +63,7 @@ pub(crate) type HandleAlone = for<'a> fn(&'a Call<'a>, Reader<'a>) -> Answering<
 
 /// An answer in the making.
 pub(crate) type Answering<'a> =
-    Pin<Box<dyn Future<Output = Result<Frame, CloseReason>> + Send + 'a>>;
+    Pin<Box<dyn Future<Output = Result<Reply, CloseReason>> + Send + 'a>>;
 
 /// All APIs that are served, by key.
 pub(crate) const TABLE: &[Registration] = &[

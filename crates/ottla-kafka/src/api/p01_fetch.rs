@@ -29,11 +29,10 @@ use ottla_broker::authorize::{Operation, ResourceKind};
 use ottla_model::ids::{LeaderEpoch, Offset, PartitionIndex};
 use ottla_model::marks::Marks;
 use ottla_model::uuid::Uuid;
-use ottla_wire::encoder::Frame;
 use ottla_wire::fetch::{EpochEndOffset, FetchRequest, FetchResponse, FetchTopic};
 use ottla_wire::{ApiKey, Reader};
 
-use super::{Answering, Call, Handler, Registration};
+use super::{Answering, Call, Handler, Registration, Reply};
 use crate::close::CloseReason;
 use crate::error_map::{self, ErrorCode};
 use answer::respond;
@@ -63,7 +62,7 @@ fn handle<'a>(call: &'a Call<'a>, mut body: Reader<'a>) -> Answering<'a> {
     })
 }
 
-async fn fetch(call: &Call<'_>, request: &FetchRequest<'_>) -> Result<Frame, CloseReason> {
+async fn fetch(call: &Call<'_>, request: &FetchRequest<'_>) -> Result<Reply, CloseReason> {
     let image = call.broker().image();
     let mut slots = Vec::new();
     let mut topics = Vec::with_capacity(request.topics.len());
@@ -126,7 +125,7 @@ async fn fetch(call: &Call<'_>, request: &FetchRequest<'_>) -> Result<Frame, Clo
             call.broker().fetch(&call.permit, &read).await
         }
     };
-    respond(call, request, &slots, outcome).await
+    respond(call, request, &slots, outcome)
 }
 
 /// One partition of the answer.

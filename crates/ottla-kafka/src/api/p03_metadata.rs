@@ -19,7 +19,6 @@ use ottla_broker::authorize::{Operation, ResourceKind};
 use ottla_model::ids::NodeId;
 use ottla_model::names::TopicName;
 use ottla_model::uuid::Uuid;
-use ottla_wire::encoder::Frame;
 use ottla_wire::metadata::{
     MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseBroker,
     MetadataResponsePartition, MetadataResponseTopic,
@@ -27,7 +26,7 @@ use ottla_wire::metadata::{
 use ottla_wire::{ApiKey, Reader};
 
 use super::call::{CLUSTER_OPERATIONS, TOPIC_OPERATIONS, is_internal};
-use super::{Answering, Call, Handler, Registration};
+use super::{Answering, Call, Handler, Registration, Reply};
 use crate::close::CloseReason;
 use crate::error_map::{self, ErrorCode};
 
@@ -95,7 +94,7 @@ fn distinct<T: Copy + Eq + std::hash::Hash>(items: impl Iterator<Item = T>) -> V
     items.filter(|item| seen.insert(*item)).collect()
 }
 
-fn refuse(call: &Call<'_>, request: &MetadataRequest<'_>) -> Result<Frame, CloseReason> {
+fn refuse(call: &Call<'_>, request: &MetadataRequest<'_>) -> Result<Reply, CloseReason> {
     let topics = request.topics.iter().flatten();
     let code = ErrorCode::InvalidRequest.code();
     let response = MetadataResponse {
@@ -168,7 +167,7 @@ fn respond(
     wanted: &Wanted<'_>,
     image: &Image,
     refused: &HashMap<&str, ErrorCode>,
-) -> Result<Frame, CloseReason> {
+) -> Result<Reply, CloseReason> {
     let operations = if request.include_topic_authorized_operations {
         TOPIC_OPERATIONS
     } else {

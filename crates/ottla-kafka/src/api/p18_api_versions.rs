@@ -19,11 +19,10 @@ use ottla_broker::authorize::{Operation, ResourceKind};
 use ottla_wire::api_versions::{
     ApiVersion, ApiVersionsRequest, ApiVersionsResponse, FinalizedFeatureKey, SupportedFeatureKey,
 };
-use ottla_wire::encoder::Frame;
 use ottla_wire::frame::encode_response;
 use ottla_wire::{ApiKey, Reader};
 
-use super::{Answering, Call, Handler, Registration, TABLE};
+use super::{Answering, Call, Handler, Registration, Reply, TABLE};
 use crate::close::CloseReason;
 use crate::error_map::ErrorCode;
 
@@ -40,7 +39,7 @@ fn handle<'a>(call: &'a Call<'a>, body: Reader<'a>) -> Answering<'a> {
     Box::pin(std::future::ready(answer(call, body)))
 }
 
-fn answer(call: &Call<'_>, mut body: Reader<'_>) -> Result<Frame, CloseReason> {
+fn answer(call: &Call<'_>, mut body: Reader<'_>) -> Result<Reply, CloseReason> {
     if !API.versions.contains(&call.version) {
         return unsupported(call);
     }
@@ -72,19 +71,20 @@ fn answer(call: &Call<'_>, mut body: Reader<'_>) -> Result<Frame, CloseReason> {
 }
 
 /// In the layout of version 0, whatever was asked in.
-fn unsupported(call: &Call<'_>) -> Result<Frame, CloseReason> {
+fn unsupported(call: &Call<'_>) -> Result<Reply, CloseReason> {
     let response = ApiVersionsResponse {
         error_code: ErrorCode::UnsupportedVersion.code(),
         api_keys: vec![advertised(&API)],
         ..ApiVersionsResponse::default()
     };
-    encode_response(call.key, 0, call.correlation_id, |w| response.encode(w, 0)).map_err(|error| {
-        CloseReason::Unanswerable {
+    match encode_response(call.key, 0, call.correlation_id, |w| response.encode(w, 0)) {
+        Ok(frame) => Ok(frame.into()),
+        Err(error) => Err(CloseReason::Unanswerable {
             api: call.key,
             version: 0,
             error,
-        }
-    })
+        }),
+    }
 }
 
 fn response<'i>(image: &'i Image, broker: &Broker, version: i16) -> ApiVersionsResponse<'i> {

@@ -1,49 +1,74 @@
-//! Answers on their way out: as many as there are in one vectored write.
+//! Answers on their way out.
+//!
+//! What lies in memory goes out in vectored writes, many answers at once. Records in files are read
+//! piece by piece as the client takes them, so a client that takes nothing costs one piece of memory,
+//! whatever it asked for. A piece that is not in the page cache is read away from the network's
+//! threads.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
+use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
-use ottla_wire::encoder::{Frame, Segment};
+use ottla_wire::encoder::Segment;
 use ottla_wire::{ApiKey, EncodeError};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
+use crate::api::{FileSlice, Reply};
 use crate::close::CloseReason;
 use crate::metrics::Metrics;
 
-/// Pieces of one write; the system takes 1,024.
+/// Pieces of one vectored write; the system takes 1,024.
 const SLICES_MAX: usize = 64;
+
+/// What is read from files at a time: enough for few system calls, little enough to stay in the
+/// processor's cache until it is sent.
+const CHUNK_BYTES: usize = 128 << 10;
 
 #[derive(Default)]
 pub(super) struct Outbox {
-    pieces: VecDeque<Bytes>,
+    pieces: VecDeque<Piece>,
+    /// How many pieces are in files.
+    files: usize,
+}
+
+enum Piece {
+    Bytes(Bytes),
+    File(FileSlice),
 }
 
 impl Outbox {
-    /// Puts a frame behind the others.
+    /// Puts an answer behind the others.
     ///
     /// # Errors
-    /// It has records that are not in memory. No handler makes such yet: this is the place where file
-    /// slices will go to the socket.
+    /// Its frame names a slice that it does not have. A bug of ours.
     pub(super) fn push(
         &mut self,
-        frame: Frame,
+        reply: impl Into<Reply>,
         api: ApiKey,
         version: i16,
     ) -> Result<(), CloseReason> {
+        let Reply { frame, slices } = reply.into();
+        let mut slices = slices.into_iter().map(Some).collect::<Vec<_>>();
         for segment in frame.segments {
-            match segment {
-                Segment::Bytes(bytes) => self.pieces.push_back(bytes),
-                Segment::External { .. } => {
-                    let error = EncodeError::ExternalRecords;
-                    return Err(CloseReason::Unanswerable {
-                        api,
-                        version,
-                        error,
-                    });
+            let piece = match segment {
+                Segment::Bytes(bytes) => Piece::Bytes(bytes),
+                Segment::External { key, .. } => {
+                    let slice = slices.get_mut(key as usize).and_then(Option::take);
+                    let Some(slice) = slice else {
+                        let error = EncodeError::ExternalRecords;
+                        return Err(CloseReason::Unanswerable {
+                            api,
+                            version,
+                            error,
+                        });
+                    };
+                    self.files += 1;
+                    Piece::File(slice)
                 }
-            }
+            };
+            self.pieces.push_back(piece);
         }
         Ok(())
     }
@@ -55,18 +80,12 @@ impl Outbox {
         metrics: &Metrics,
     ) -> Result<(), CloseReason> {
         while !self.pieces.is_empty() {
-            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-            let mut count = 0;
-            for (slot, piece) in slices.iter_mut().zip(&self.pieces) {
-                *slot = IoSlice::new(piece);
-                count += 1;
+            if self.files > 0 {
+                self.write_chunks(stream, metrics).await?;
+            } else {
+                let written = self.write_pieces(stream).await?;
+                metrics.bytes_out.inc_by(written as u64);
             }
-            let written = stream.write_vectored(&slices[..count]).await?;
-            if written == 0 {
-                return Err(CloseReason::Gone);
-            }
-            metrics.bytes_out.inc_by(written as u64);
-            self.advance(written);
         }
         // What a busy moment needed is not kept for ever.
         if self.pieces.capacity() > SLICES_MAX {
@@ -75,14 +94,114 @@ impl Outbox {
         Ok(())
     }
 
-    fn advance(&mut self, mut written: usize) {
-        while let Some(front) = self.pieces.front_mut() {
-            if written < front.len() {
-                front.advance(written);
-                return;
-            }
-            written -= front.len();
+    async fn write_pieces(&mut self, stream: &mut TcpStream) -> Result<usize, CloseReason> {
+        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+        let mut count = 0;
+        for (slot, piece) in slices.iter_mut().zip(&self.pieces) {
+            let Piece::Bytes(bytes) = piece else { break };
+            *slot = IoSlice::new(bytes);
+            count += 1;
+        }
+        let written = stream.write_vectored(&slices[..count]).await?;
+        if written == 0 {
+            return Err(CloseReason::Gone);
+        }
+        let mut taken = 0;
+        while taken < written {
+            // What was written are bytes of pieces at the front.
+            taken += self.take_bytes(written - taken, |_| {});
+        }
+        Ok(written)
+    }
+
+    /// Takes up to `bytes_max` bytes off a piece in memory at the front. 0 if there is none.
+    fn take_bytes(&mut self, bytes_max: usize, take: impl FnOnce(&[u8])) -> usize {
+        let Some(Piece::Bytes(front)) = self.pieces.front_mut() else {
+            return 0;
+        };
+        let count = front.len().min(bytes_max);
+        take(&front[..count]);
+        front.advance(count);
+        if front.is_empty() {
             self.pieces.pop_front();
+        }
+        count
+    }
+
+    /// Writes until no piece is in a file, chunk by chunk; small pieces in memory go along.
+    async fn write_chunks(
+        &mut self,
+        stream: &mut TcpStream,
+        metrics: &Metrics,
+    ) -> Result<(), CloseReason> {
+        let bytes = self.pieces.iter().map(Piece::len).sum::<usize>();
+        let mut chunk = vec![0; bytes.min(CHUNK_BYTES)];
+        while self.files > 0 {
+            let filled;
+            (chunk, filled) = self.gather(chunk).await?;
+            stream.write_all(&chunk[..filled]).await?;
+            metrics.bytes_out.inc_by(filled as u64);
+        }
+        Ok(())
+    }
+
+    /// Fills `chunk` from the front of the pieces, at least partly.
+    async fn gather(&mut self, mut chunk: Vec<u8>) -> Result<(Vec<u8>, usize), CloseReason> {
+        let fault = |fault: &dyn ToString| CloseReason::Storage(fault.to_string());
+        let mut filled = 0;
+        while filled < chunk.len() {
+            let room = &mut chunk[filled..];
+            let room_bytes = room.len();
+            let copied = self.take_bytes(room_bytes, |bytes| {
+                room[..bytes.len()].copy_from_slice(bytes)
+            });
+            filled += copied;
+            if copied > 0 {
+                continue;
+            }
+            let Some(Piece::File(slice)) = self.pieces.front_mut() else {
+                break;
+            };
+            let wanted = slice.length.min(room_bytes);
+            let now = slice
+                .file
+                .read_now(&mut chunk[filled..filled + wanted], slice.position);
+            let read = match now.map_err(|error| fault(&error))? {
+                Some(read) => read,
+                // What is there already need not wait for the disk.
+                None if filled > 0 => break,
+                None => {
+                    let (file, position) = (Arc::clone(&slice.file), slice.position);
+                    let reading = tokio::task::spawn_blocking(move || {
+                        let result = file.read_exact_at(&mut chunk[..wanted], position);
+                        result.map(|()| chunk)
+                    });
+                    // The runtime ends.
+                    let read = reading.await.map_err(|_| CloseReason::Gone)?;
+                    chunk = read.map_err(|error| fault(&error))?;
+                    wanted
+                }
+            };
+            filled += read;
+            slice.position += read as u64;
+            slice.length -= read;
+            if slice.length == 0 {
+                self.files -= 1;
+                self.pieces.pop_front();
+            }
+        }
+        Ok((chunk, filled))
+    }
+}
+
+impl Piece {
+    fn len(&self) -> usize {
+        match self {
+            Piece::Bytes(bytes) => bytes.len(),
+            Piece::File(slice) => slice.length,
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

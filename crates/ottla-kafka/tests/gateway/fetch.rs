@@ -389,22 +389,42 @@ fn sessions_are_not_to_be_had() {
 #[test]
 fn records_come_from_files_too() {
     let directory = tempfile::tempdir().unwrap();
-    let random = Arc::new(|| [4; 16]);
-    let options = StoreOptions::new(NodeId(NODE), Durability::Synced, random);
-    let value = "x".repeat(50_000);
-    {
-        let (store, _) =
-            LocalStore::open(Arc::new(LocalDisk), directory.path(), options.clone()).unwrap();
-        let server = Server::over(store, &[], |options| options);
-        let mut client = server.client_with("t", 1, &[]);
-        fill(&mut client, "t", 0, &[value.as_str(); 20]);
-    }
+    let options = StoreOptions::new(NodeId(NODE), Durability::Synced, Arc::new(|| [4; 16]));
     let (store, _) = LocalStore::open(Arc::new(LocalDisk), directory.path(), options).unwrap();
     let server = Server::over(store, &[], |options| options);
-    let mut client = server.client();
-    let fetched = client.fetch("t", 0, 0, 4 << 20, 0).unwrap();
-    assert_eq!((fetched.error_code, fetched.high_watermark), (0, 20));
-    let read = values(&fetched.records);
-    assert_eq!(read.len(), 20);
-    assert!(read.iter().all(|(_, read)| *read == value));
+    let mut client = server.client_with("t", 3, &[]);
+    let large = "x".repeat(500_000);
+    for partition in 0..3 {
+        let value = large.replace('x', &partition.to_string());
+        fill(&mut client, "t", partition, &[&value, "small", &value]);
+    }
+    let mut asked = request("t", vec![partition(2, 0), partition(0, 1), partition(1, 3)]);
+    asked.max_bytes = 16 << 20;
+    for asked in &mut asked.topics[0].partitions {
+        asked.partition_max_bytes = 16 << 20;
+    }
+    // Pipelined: the second answer begins where the first one ends.
+    let pending = [
+        client.send(&asked, 12).unwrap(),
+        client.send(&asked, 12).unwrap(),
+    ];
+    for pending in pending {
+        let answer = client.receive(pending).unwrap();
+        let read = found(&answer.body().unwrap().responses[0].partitions);
+        let shape: Vec<Vec<(u8, usize)>> = read
+            .iter()
+            .map(|(code, high_watermark, values)| {
+                assert_eq!((*code, *high_watermark), (0, 3));
+                values
+                    .iter()
+                    .map(|value| (value.as_bytes()[0], value.len()))
+                    .collect()
+            })
+            .collect();
+        let (two, nought) = ((b'2', 500_000), (b'0', 500_000));
+        assert_eq!(
+            shape,
+            [vec![two, (b's', 5), two], vec![(b's', 5), nought], vec![]]
+        );
+    }
 }

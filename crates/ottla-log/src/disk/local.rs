@@ -5,14 +5,14 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, IoSlice, Read as _};
+use std::io::{ErrorKind, IoSlice, IoSliceMut, Read as _};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::{FlockOperation, fcntl_lock, fdatasync, fsync};
-use rustix::io::{Errno, pread, pwritev, retry_on_intr};
+use rustix::io::{Errno, ReadWriteFlags, pread, preadv2, pwritev, retry_on_intr};
 
 use super::{Disk, DiskFile};
 use crate::store::LogFault;
@@ -201,6 +201,19 @@ impl DiskFile for LocalFile {
             }
         }
         Ok(filled)
+    }
+
+    fn read_now(&self, buffer: &mut [u8], position: u64) -> Result<Option<usize>, LogFault> {
+        loop {
+            let mut pieces = [IoSliceMut::new(buffer)];
+            return match preadv2(&self.file, &mut pieces, position, ReadWriteFlags::NOWAIT) {
+                Ok(read) => Ok(Some(read).filter(|read| *read > 0)),
+                Err(Errno::INTR) => continue,
+                // Not in memory, or a file system that cannot tell.
+                Err(Errno::AGAIN | Errno::OPNOTSUPP) => Ok(None),
+                Err(error) => Err(LogFault::io("read", &self.path, error.into())),
+            };
+        }
     }
 
     fn set_len(&self, length: u64) -> Result<(), LogFault> {

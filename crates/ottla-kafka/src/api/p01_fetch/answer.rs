@@ -1,30 +1,29 @@
 //! From what was read to a response.
 
-use bytes::Bytes;
-use ottla_broker::api::{FetchOutcome, FetchRefusal, Fetched, StorageFault};
+use ottla_broker::api::{FetchOutcome, FetchRefusal, Fetched, Read};
 use ottla_model::ids::LeaderEpoch;
 use ottla_wire::Records;
-use ottla_wire::encoder::Frame;
 use ottla_wire::fetch::{
     FetchRequest, FetchResponse, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint,
     PartitionData,
 };
 
 use super::{Content, Slot, name_of};
-use crate::api::Call;
+use crate::api::{Call, FileSlice, Reply};
 use crate::close::CloseReason;
 use crate::error_map::{self, ErrorCode};
 
 /// From this version on an answer names the leader that a client should go to (KIP-951).
 const CURRENT_LEADER_VERSION_MIN: i16 = 16;
 
-pub(super) async fn respond(
+pub(super) fn respond(
     call: &Call<'_>,
     request: &FetchRequest<'_>,
     slots: &[Slot],
     outcome: FetchOutcome,
-) -> Result<Frame, CloseReason> {
-    let mut read = load(outcome).await;
+) -> Result<Reply, CloseReason> {
+    let mut slices = Vec::new();
+    let mut read: Vec<_> = outcome.into_iter().map(Some).collect();
     let endpoint = call.endpoint();
     let node = call.broker().node_id();
     let mut names_leader = false;
@@ -40,7 +39,13 @@ pub(super) async fn respond(
             });
             last = Some(slot.topic);
         }
-        let mut data = partition_data(slot, &mut read, call.version, request.isolation_level == 1);
+        let mut data = partition_data(
+            slot,
+            &mut read,
+            &mut slices,
+            call.version,
+            request.isolation_level == 1,
+        );
         if let Content::Refused(_, Some(LeaderEpoch(leader_epoch))) = slot.content
             && call.version >= CURRENT_LEADER_VERSION_MIN
         {
@@ -69,32 +74,14 @@ pub(super) async fn respond(
         node_endpoints,
         ..FetchResponse::default()
     };
-    call.answer(|w, version| response.encode(w, version))
-}
-
-type Loaded = Result<(Fetched, Bytes), FetchRefusal>;
-
-/// Brings the records into memory that are not there, away from the network's threads: the disk may be
-/// cold. Whoever sends file slices one day takes them from here on, as [`Records::External`].
-async fn load(outcome: FetchOutcome) -> Vec<Loaded> {
-    if !outcome.iter().flatten().any(Fetched::is_in_file) {
-        return outcome.into_iter().map(load_one).collect();
-    }
-    let loading = tokio::task::spawn_blocking(|| outcome.into_iter().map(load_one).collect());
-    loading.await.unwrap_or_default()
-}
-
-fn load_one(outcome: Result<Fetched, FetchRefusal>) -> Loaded {
-    let fetched = outcome?;
-    match fetched.read.bytes() {
-        Ok(bytes) => Ok((fetched, bytes)),
-        Err(fault) => Err(FetchRefusal::Fault(StorageFault::new(&fault))),
-    }
+    let reply = call.answer(|w, version| response.encode(w, version))?;
+    Ok(Reply { slices, ..reply })
 }
 
 fn partition_data<'a>(
     slot: &Slot,
-    read: &mut [Loaded],
+    read: &mut [Option<Result<Fetched, FetchRefusal>>],
+    slices: &mut Vec<FileSlice>,
     version: i16,
     committed: bool,
 ) -> PartitionData<'a> {
@@ -125,23 +112,49 @@ fn partition_data<'a>(
             log_start_offset: marks.log_start.0,
             ..nothing()
         },
-        Content::Read(place) => match read.get_mut(*place) {
-            Some(Ok((fetched, records))) => PartitionData {
+        Content::Read(place) => match read.get_mut(*place).and_then(Option::take) {
+            Some(Ok(fetched)) => PartitionData {
                 high_watermark: fetched.high_watermark.0,
                 last_stable_offset: fetched.last_stable_offset.0,
                 log_start_offset: fetched.log_start.0,
                 aborted_transactions: committed.then(Vec::new),
-                records: Some(Records::Shared(std::mem::take(records))),
+                records: Some(records(fetched.read, slices)),
                 ..nothing()
             },
             Some(Err(refusal)) => {
-                if let FetchRefusal::Damaged(fault) | FetchRefusal::Fault(fault) = refusal {
+                if let FetchRefusal::Damaged(fault) | FetchRefusal::Fault(fault) = &refusal {
                     tracing::debug!(partition = slot.index.0, %fault, "a fetch failed");
                 }
-                refused(error_map::fetch(refusal, version))
+                refused(error_map::fetch(&refusal, version))
             }
-            // The task that was to read the files did not end well.
+            // Every place has one outcome, and is taken once.
             None => refused(error_map::storage_of_fetch(version)),
         },
+    }
+}
+
+/// Records in memory go into the frame as they are, those in a file as a slice that the connection
+/// sends from there: an answer that its client does not take must not lie in memory.
+fn records<'a>(read: Read, slices: &mut Vec<FileSlice>) -> Records<'a> {
+    match read {
+        Read::Empty => Records::Borrowed(&[]),
+        Read::Memory(bytes) => Records::Shared(bytes),
+        Read::File {
+            file,
+            position,
+            length,
+        } => {
+            let slice = FileSlice {
+                file,
+                position,
+                length,
+            };
+            // Limits of requests are 31 bits, and a batch is smaller.
+            let (Ok(key), Ok(length)) = (u32::try_from(slices.len()), u32::try_from(length)) else {
+                return Records::Borrowed(&[]);
+            };
+            slices.push(slice);
+            Records::External { key, length }
+        }
     }
 }
