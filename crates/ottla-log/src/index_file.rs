@@ -11,8 +11,8 @@ use std::path::PathBuf;
 use crate::disk::Disk;
 use crate::store::LogFault;
 
-/// Offset index entries that move to the file at once: 32 KiB for 16 MiB of log.
-pub(crate) const CHUNK: usize = 4096;
+/// Entries of a file that are searched at once: 32 KiB of offset index for 16 MiB of log.
+const CHUNK: usize = 4096;
 
 /// A segment spans fewer than 2^31 offsets and bytes, so no honest index has more entries than an
 /// entry per indexed batch of the smallest size allows.
@@ -83,6 +83,9 @@ impl<const N: usize> Growing<N> {
                 index.spilled(CHUNK);
             }
         }
+        // They are in the file already, and it must not be cut back to fewer: the marks may say that
+        // it has them.
+        index.spilled(index.tail.len());
         Ok(index)
     }
 

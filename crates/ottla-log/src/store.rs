@@ -29,7 +29,8 @@ pub enum AppendItem {
         /// The machine as it was at `base_offset`, in its file format, if it keeps such a file.
         snapshot: Option<Bytes>,
     },
-    /// One batch, stamped with its base offset and leader epoch.
+    /// One batch, stamped with its base offset and leader epoch. Its base offset is the end of what
+    /// comes before it: logs have gaps, but only recovery and compaction make them.
     Batch {
         /// Its header.
         head: BatchHead,

@@ -18,7 +18,9 @@ fn options(durability: Durability) -> StoreOptions {
         let (a, b) = (random.number().to_be_bytes(), random.number().to_be_bytes());
         std::array::from_fn(|i| if i < 8 { a[i] } else { b[i - 8] })
     };
-    StoreOptions::new(NodeId(1), durability, Arc::new(random))
+    let mut options = StoreOptions::new(NodeId(1), durability, Arc::new(random));
+    options.index_chunk_entries = 8;
+    options
 }
 
 fn local(disk: Arc<dyn Disk>, root: &Path, durability: Durability) -> Arc<LocalStore> {

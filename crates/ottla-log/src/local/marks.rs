@@ -123,15 +123,15 @@ impl MarkFile {
         let bytes = bytes.unwrap_or_default();
         for raw in bytes.chunks(SLOT_BYTES).skip(1) {
             let id = SlotId(state.slots.len() as u32);
-            let slot = raw.try_into().ok().map(decode_slot);
-            match slot {
-                Some(Ok(Some(slot))) => {
+            match raw.try_into().map(decode_slot) {
+                Ok(Ok(Some(slot))) => {
                     state.by_log.insert((slot.topic_id, slot.partition), id);
                     state.slots.push(Some(slot));
                     continue;
                 }
-                Some(Ok(None)) => {}
-                Some(Err(())) | None => found.damaged += 1,
+                // A slot that was being added when the machine stopped is free, too.
+                Ok(Ok(None)) | Err(_) => {}
+                Ok(Err(())) => found.damaged += 1,
             }
             state.slots.push(None);
             state.free.push(id);

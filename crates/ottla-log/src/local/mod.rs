@@ -69,6 +69,9 @@ pub struct StoreOptions {
     pub durability: Durability,
     /// How many files are synced at a time.
     pub sync_threads: usize,
+    /// Index entries that a growing segment keeps in memory before it moves them to its file: up to
+    /// twice as many. At least 1.
+    pub index_chunk_entries: usize,
     /// For new ids.
     pub random: Random,
     /// For the age of segments.
@@ -87,6 +90,7 @@ impl StoreOptions {
             node_id,
             durability,
             sync_threads: 8,
+            index_chunk_entries: 4096,
             random,
             clock: Arc::new(|| {
                 let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);

@@ -111,7 +111,8 @@ impl LocalLog {
         for (head, bytes) in run {
             position += bytes.len() as u64;
             let fits = head.size_bytes() == bytes.len()
-                && head.base_offset >= expected
+                // Recovery tells a torn base offset by it.
+                && head.base_offset == expected
                 && head.last_offset_delta >= 0
                 && head.last_offset() - segment.base() <= i64::from(i32::MAX)
                 && position <= i32::MAX as u64;
@@ -151,7 +152,7 @@ impl LocalLog {
         snapshot: Option<&[u8]>,
         progress: &mut Progress,
     ) -> Result<(), LogFault> {
-        if base < progress.expected || base <= progress.segment.base() {
+        if base != progress.expected || base <= progress.segment.base() {
             return Err(LogFault::refused(
                 progress.segment.path(),
                 format!(
@@ -230,7 +231,7 @@ impl LocalLog {
         if wants_flush {
             self.ask_for_flush();
         }
-        if let Some(indexed) = segment.spill_indexes() {
+        if let Some(indexed) = segment.spill_indexes(self.shared.options.index_chunk_entries) {
             let mut state = self.lock();
             state.dirty.indexed = indexed;
             state.dirty.files.extend(index_paths(segment.path()));

@@ -124,8 +124,9 @@ struct Reservation {
     reserved: Offset,
     /// How far ahead to reserve.
     stride: i64,
-    /// The newest epoch is not in the mark file yet.
-    epoch_is_new: bool,
+    /// The marks have to be synced before the next append: they lack the newest epoch, or what the
+    /// last recovery found is not durable in them.
+    marks_unsynced: bool,
 }
 
 impl LocalLog {
@@ -305,7 +306,7 @@ impl Log for LocalLog {
         if state.epochs.begin(epoch, start) {
             // Written when the first record of the epoch is: no record, no trace needed. A restart
             // in between begins the same epoch again.
-            state.reservation.epoch_is_new = true;
+            state.reservation.marks_unsynced = true;
             state.dirty.epochs = true;
         }
         Ok(())

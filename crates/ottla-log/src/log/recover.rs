@@ -109,18 +109,19 @@ impl LocalLog {
                 .partition_point(|base| *base < stable)
                 .saturating_sub(1),
         };
+        let indexed = match (last_stop.clean, marks) {
+            (true, _) => Offset(i64::MAX),
+            (false, Some(marks)) => marks.indexed.min(stable),
+            (false, None) => Offset::ZERO,
+        };
         let mut scan = Scan {
             disk,
             directory: &directory,
             index_interval_bytes: config.index_interval_bytes,
             stable,
-            indexed: if last_stop.clean {
-                Offset(i64::MAX)
-            } else {
-                marks.map_or(Offset::ZERO, |marks| marks.indexed.min(stable))
-            },
+            indexed,
             check: !last_stop.clean,
-            floor: marks.map_or(Offset::ZERO, |marks| marks.floor),
+            floor: marks.map(|marks| marks.floor),
             recovery: &mut recovery,
             epochs: Vec::new(),
         };
@@ -215,7 +216,12 @@ impl LocalLog {
             stable_now
         };
 
-        let slot = claim(&shared, &name, slot, &ends, stable_now)?;
+        let known = slot.is_some();
+        let (slot, claimed) = claim(&shared, &name, slot, &ends, stable_now, indexed)?;
+        if recovery.gap.is_some() && !known {
+            // Nothing else would lead to the same gap again.
+            shared.marks.sync(shared.marks.written())?;
+        }
         let unsynced = durable < ends.written || stable_now < ends.data;
         let log = Arc::new_cyclic(|me| LocalLog {
             name,
@@ -239,7 +245,10 @@ impl LocalLog {
                     .then(|| (stable.next(), ends.written)),
                 lost,
                 dirty,
-                reservation: Reservation::known(marks.map_or(Offset::ZERO, |marks| marks.reserved)),
+                reservation: Reservation::known(
+                    marks.map_or(Offset::ZERO, |marks| marks.reserved),
+                    claimed,
+                ),
                 listener: None,
                 closed: None,
                 touched: recovery.checked || created,
@@ -450,36 +459,45 @@ fn keep_snapshots(
     Ok(kept)
 }
 
-/// Writes what was found into the log's marks. Durable before the first append: it needs a new
-/// reservation, and that is in the same slot.
+/// Writes what was found into the log's marks. True if they have to be durable before the first
+/// append.
 fn claim(
     shared: &Shared,
     name: &TopicPartition,
     slot: Option<(SlotId, Slot)>,
     ends: &Ends,
     stable_now: Offset,
-) -> Result<SlotId, LogFault> {
+    indexed: Offset,
+) -> Result<(SlotId, bool), LogFault> {
     let losses = shared.marks.losses();
     match slot {
         Some((id, known)) => {
-            if known.losses != losses || known.floor != ends.floor {
+            let indexed = known.indexed.min(indexed).min(ends.data);
+            let changed =
+                known.losses != losses || known.floor != ends.floor || known.indexed != indexed;
+            if changed {
                 shared.marks.update(id, |slot| {
                     slot.losses = losses;
                     slot.floor = ends.floor;
                     slot.stable = slot.stable.max(stable_now);
+                    // What was not loaded from the index files will be overwritten.
+                    slot.indexed = indexed;
                 })?;
             }
-            Ok(id)
+            Ok((id, changed))
         }
-        None => shared.marks.claim(Slot {
-            topic_id: name.topic_id,
-            partition: name.partition,
-            epoch: LeaderEpoch::NONE,
-            stable: stable_now,
-            reserved: Offset::ZERO,
-            floor: ends.floor,
-            indexed: Offset::ZERO,
-            losses,
-        }),
+        None => shared
+            .marks
+            .claim(Slot {
+                topic_id: name.topic_id,
+                partition: name.partition,
+                epoch: LeaderEpoch::NONE,
+                stable: stable_now,
+                reserved: Offset::ZERO,
+                floor: ends.floor,
+                indexed: Offset::ZERO,
+                losses,
+            })
+            .map(|id| (id, true)),
     }
 }

@@ -12,11 +12,11 @@ pub(super) const STRIDE_MAX: i64 = 16 * 1024 * 1024;
 
 impl Reservation {
     /// What the mark file said, durably.
-    pub(super) fn known(reserved: Offset) -> Reservation {
+    pub(super) fn known(reserved: Offset, marks_unsynced: bool) -> Reservation {
         Reservation {
             reserved,
             stride: STRIDE_MIN,
-            epoch_is_new: false,
+            marks_unsynced,
         }
     }
 
@@ -33,7 +33,7 @@ impl LocalLog {
         let (reserved, epoch) = {
             let mut state = self.lock();
             let reservation = &mut state.reservation;
-            if end <= reservation.reserved && !reservation.epoch_is_new {
+            if end <= reservation.reserved && !reservation.marks_unsynced {
                 return Ok(());
             }
             if end > reservation.reserved && reservation.reserved > Offset::ZERO {
@@ -82,6 +82,6 @@ impl LocalLog {
         let is_newest = state.epochs.latest() == epoch;
         let reservation = &mut state.reservation;
         reservation.reserved = reservation.reserved.max(reserved);
-        reservation.epoch_is_new &= !is_newest;
+        reservation.marks_unsynced &= !is_newest;
     }
 }

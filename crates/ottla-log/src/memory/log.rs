@@ -137,7 +137,7 @@ impl State {
                 }
                 AppendItem::Batch { .. } => (Offset(-1), Offset(-1)),
             };
-            if base < expected {
+            if base != expected {
                 return Err(LogFault::refused(
                     Path::new("memory"),
                     format!("offset {base} cannot follow {expected}"),
@@ -250,9 +250,13 @@ impl Log for MemoryLog {
 
     fn offset_before(&self, from: Offset, bytes_back: u64) -> Offset {
         let state = self.lock();
-        let mut found = from;
+        let at = state.batch_of(from);
+        let mut found = state
+            .batches
+            .get(at)
+            .map_or(from, |(head, _)| head.base_offset.min(from));
         let mut bytes = 0;
-        for (head, _) in state.batches[..state.batch_of(from)].iter().rev() {
+        for (head, _) in state.batches[..at].iter().rev() {
             if bytes >= bytes_back || head.base_offset < state.marks.log_start {
                 break;
             }

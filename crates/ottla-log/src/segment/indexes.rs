@@ -10,7 +10,7 @@ use super::Segment;
 use crate::checkpoint::{Synced, replace};
 use crate::disk::Disk;
 use crate::file_names::{SegmentFile, segment_file};
-use crate::index_file::{CHUNK, Growing, INDEX_BYTES_MAX, last, last_below};
+use crate::index_file::{Growing, INDEX_BYTES_MAX, last, last_below};
 use crate::maps::IndexBytes;
 use crate::offset_index::{OFFSET_ENTRY_BYTES, OffsetEntry, RawOffsetEntry};
 use crate::store::{LogConfig, LogFault};
@@ -245,21 +245,22 @@ impl Segment {
         }
     }
 
-    /// Moves entries to the files if there are many in memory. Says up to which offset both files
+    /// Moves `chunk` entries to the files if there are twice as many in memory. Says up to which offset both files
     /// then have them, so that a sync can follow. A failure is no harm: they stay.
-    pub(crate) fn spill_indexes(&self) -> Option<Offset> {
+    pub(crate) fn spill_indexes(&self, chunk: usize) -> Option<Offset> {
         let (times, offsets, counts, end) = match &self.lock().indexes {
-            Indexes::Growing(growing) if growing.offsets.tail().len() >= 2 * CHUNK => {
-                growing.to_spill()
+            Indexes::Growing(growing) if growing.offsets.tail().len() >= 2 * chunk => {
+                growing.to_spill(chunk)
             }
             _ => return None,
         };
         // Times first: an offset entry in the file says that the times up to it are there, too.
         for (path, position, bytes) in [times, offsets] {
-            let written = self
-                .disk
-                .open(&path, true)
-                .and_then(|file| file.write_all_at(&mut [std::io::IoSlice::new(&bytes)], position));
+            let written = self.disk.open(&path, true).and_then(|file| {
+                file.write_all_at(&mut [std::io::IoSlice::new(&bytes)], position)?;
+                // What an append that was taken back left behind would read as entries to come.
+                file.set_len(position + bytes.len() as u64)
+            });
             if let Err(fault) = written {
                 tracing::debug!(%fault, "index entries stay in memory");
                 return None;
@@ -383,17 +384,17 @@ type Spill = (PathBuf, u64, Vec<u8>);
 
 impl GrowingIndexes {
     /// The oldest chunk of offsets, the times up to it, their numbers, and the offset behind them.
-    fn to_spill(&self) -> (Spill, Spill, (usize, usize), Offset) {
-        let end = OffsetEntry::decode(&self.offsets.tail()[CHUNK - 1]);
+    fn to_spill(&self, chunk: usize) -> (Spill, Spill, (usize, usize), Offset) {
+        let end = OffsetEntry::decode(&self.offsets.tail()[chunk - 1]);
         let times = self
             .times
             .tail()
             .partition_point(|raw| TimeEntry::decode(raw).relative <= end.relative);
-        let spills = (self.times.to_spill(times), self.offsets.to_spill(CHUNK));
+        let spills = (self.times.to_spill(times), self.offsets.to_spill(chunk));
         (
             spills.0,
             spills.1,
-            (times, CHUNK),
+            (times, chunk),
             end.last_offset(self.base).next(),
         )
     }

@@ -28,6 +28,7 @@ pub(super) fn appends_nothing_that_does_not_fit<S: LogStore>(store: &Arc<S>, see
     for refused in [
         vec![early.item()],
         vec![short],
+        vec![second.item()],
         vec![second.item(), first.item()],
         vec![first.item(), early.item()],
         vec![roll(end), first.item(), roll(end), second.item()],

@@ -18,16 +18,13 @@ pub(super) struct Model {
 }
 
 impl Model {
-    /// Appends random batches, with gaps between some, and rolls before some.
+    /// Appends random batches, with rolls before some.
     pub(super) fn fill<S: LogStore>(log: &Arc<S::Log>, seed: u64, appends: usize) -> Model {
         let (mut random, mut maker) = (Random::new(!seed), BatchMaker::new(seed));
         let mut model = Model::default();
         for _ in 0..appends {
             let mut items = Vec::new();
             for _ in 0..=random.below(3) {
-                if random.one_in(10) {
-                    maker.next = maker.next + random.below(1_000) as i64;
-                }
                 if random.one_in(12) && maker.next > model.last_roll() && !model.batches.is_empty()
                 {
                     items.push(AppendItem::Roll {

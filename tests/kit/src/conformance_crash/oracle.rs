@@ -159,6 +159,7 @@ pub(super) fn options(plan: &CrashPlan, seed: u64) -> StoreOptions {
     };
     let mut options = StoreOptions::new(NodeId(1), plan.durability, Arc::new(random));
     options.sync_threads = 1;
+    options.index_chunk_entries = 2;
     #[cfg(feature = "planted")]
     {
         options.plant = plan.plant;

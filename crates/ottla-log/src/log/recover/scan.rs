@@ -23,8 +23,8 @@ pub(super) struct Scan<'a> {
     pub(super) indexed: Offset,
     /// Check every batch above, and cut at the first that is not whole.
     pub(super) check: bool,
-    /// Where a gap may have been opened between two segments.
-    pub(super) floor: Offset,
+    /// Where a gap may have been opened. `None`: there are no marks, so gaps may be anywhere.
+    pub(super) floor: Option<Offset>,
     pub(super) recovery: &'a mut Recovery,
     /// First offset of each epoch that was met.
     pub(super) epochs: Vec<(LeaderEpoch, Offset)>,
@@ -48,8 +48,7 @@ impl Scan<'_> {
             if let Some(end) = done.last().map(|before| before.end)
                 && self.check
                 && end >= self.stable
-                && *base != end
-                && *base != self.floor
+                && (*base < end || (*base > end && self.floor.is_some_and(|floor| floor != *base)))
             {
                 self.remove(
                     &bases[nth..],
@@ -98,6 +97,11 @@ impl Scan<'_> {
                         expected,
                         why,
                     } => (position, expected, why),
+                    Step::Batch { head, position } if self.is_displaced(&head, end) => {
+                        let why =
+                            format!("base offset {} where {end} must follow", head.base_offset);
+                        (position, end, why)
+                    }
                     Step::Batch { head, position } => {
                         if !self.check || head.crc_matches(walk.batch_bytes(&head, position)?) {
                             self.note(&head);
@@ -198,6 +202,17 @@ impl Scan<'_> {
             }
         }
         Ok((GrowingIndexes::new(self.directory, base), 0))
+    }
+
+    /// The base offset lies outside the CRC: a torn write can leave a batch whole but for it. Above
+    /// the stable mark batches follow each other without a gap but the one that is known, and below
+    /// the end of that one there are none.
+    fn is_displaced(&self, head: &BatchHead, end: Offset) -> bool {
+        self.check
+            && end >= self.stable
+            && self
+                .floor
+                .is_some_and(|floor| head.base_offset != end.max(floor))
     }
 
     fn note(&mut self, head: &BatchHead) {
