@@ -1,6 +1,7 @@
 //! A thousand seeds of the pair rig.
 #![allow(clippy::expect_used, reason = "the file is a test, its helpers too")]
 
+use std::io::Write;
 use std::sync::Arc;
 
 use ottla_log::store::{CreateRule, LogConfig, LogSpec, LogStore};
@@ -70,7 +71,8 @@ fn a_thousand_seeds_keep_every_promise() {
     let mut total = Report::default();
     for seed in seeds() {
         // Printed before it runs: the last one of a failed run is the culprit.
-        println!("seed {seed}");
+        print!("{seed}{}", if seed.is_multiple_of(25) { '\n' } else { ' ' });
+        let _ = std::io::stdout().flush();
         let report = play(seed);
         if seed.is_multiple_of(100) {
             assert_eq!(report, play(seed), "seed {seed} run twice gives one result");
