@@ -225,7 +225,10 @@ impl Segment {
             let mut first = start;
             loop {
                 match walk.step()? {
-                    Step::End => return Ok(None),
+                    Step::End => match hole_of(&holes, target) {
+                        Some(hole) => return Err(self.damaged(hole)),
+                        None => return Ok(None),
+                    },
                     Step::Batch { head, position } => {
                         let lies = first.take().is_some_and(|entry| {
                             head.last_offset() != entry.last_offset(self.base)
@@ -237,9 +240,7 @@ impl Segment {
                         }
                         let located = Located { head, position };
                         if wanted(&located) {
-                            if let Some(hole) =
-                                holes.iter().find(|h| h.from <= target && target < h.to)
-                            {
+                            if let Some(hole) = hole_of(&holes, target) {
                                 return Err(self.damaged(hole));
                             }
                             return Ok(Some(located));
@@ -288,4 +289,11 @@ impl Segment {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The hole that took an offset.
+fn hole_of(holes: &[Hole], offset: Offset) -> Option<&Hole> {
+    holes
+        .iter()
+        .find(|hole| hole.from <= offset && offset < hole.to)
 }

@@ -124,6 +124,17 @@ impl<'a> Walk<'a> {
             return bad(why);
         }
         let size = head.size_bytes() as u64;
+        if head.base_offset > self.expected && self.is_displaced(&head, position + size)? {
+            let why = format!(
+                "base offset {} beyond that of the batch behind it",
+                head.base_offset
+            );
+            return Ok(Step::Bad {
+                position,
+                expected: self.expected,
+                why,
+            });
+        }
         self.block_bytes = if size > BLOCK_BYTES as u64 / 4 {
             SKIP_BYTES
         } else {
@@ -132,6 +143,29 @@ impl<'a> Walk<'a> {
         self.position = position + size;
         self.expected = head.next_offset();
         Ok(Step::Batch { head, position })
+    }
+
+    /// Whether a batch behind a gap claims offsets that the batch behind it has: nothing else tells
+    /// that its base offset, which no CRC covers, is damaged.
+    fn is_displaced(&self, head: &BatchHead, next: u64) -> Result<bool, LogFault> {
+        let mut bytes = [0; BATCH_HEADER_BYTES];
+        if next + BATCH_HEADER_BYTES as u64 > self.end
+            || self.file.read_at(&mut bytes, next)? < BATCH_HEADER_BYTES
+        {
+            return Ok(false);
+        }
+        Ok(BatchHead::parse(&bytes).is_ok_and(|behind| {
+            behind.base_offset < head.next_offset()
+                && head_is_sane(&behind, self.segment_base, self.expected, self.end - next).is_ok()
+        }))
+    }
+
+    /// Whether the walk can go on: a batch whose CRC is wrong may have a wrong length, too.
+    pub(crate) fn goes_on(&mut self) -> Result<bool, LogFault> {
+        let (position, expected) = (self.position, self.expected);
+        let step = self.step()?;
+        (self.position, self.expected) = (position, expected);
+        Ok(!matches!(step, Step::Bad { .. }))
     }
 
     /// All bytes of a batch that [`step`](Self::step) just found.

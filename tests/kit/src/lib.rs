@@ -4,6 +4,8 @@ pub mod broker_process;
 pub mod conformance;
 pub mod conformance_crash;
 #[cfg(test)]
+mod conformance_faults;
+#[cfg(test)]
 mod conformance_tests;
 pub mod sim_disk;
 pub mod wire_client;

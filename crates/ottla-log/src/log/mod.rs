@@ -10,6 +10,7 @@ mod flush;
 mod read;
 mod recover;
 mod reserve;
+mod scrub;
 mod snapshots;
 pub(crate) mod timestamps;
 

@@ -39,8 +39,7 @@ impl Segment {
         Ok(hole)
     }
 
-    /// Remembers bytes that are known to be no batches.
-    pub(crate) fn remember_hole(&self, hole: Hole) {
+    fn remember_hole(&self, hole: Hole) {
         let mut state = self.lock();
         let holes = Arc::make_mut(&mut state.holes);
         if !holes.iter().any(|known| known.position == hole.position) {
@@ -98,8 +97,8 @@ impl Segment {
 }
 
 /// Where batches go on behind the bad bytes at `bad`: the first position from which whole batches
-/// lead exactly to `goal`, so that a batch inside some record's value is not taken for one of ours.
-/// Otherwise `goal` itself.
+/// lead exactly to `goal`, or are at least three, so that a batch inside some record's value is
+/// not taken for one of ours. Otherwise `goal` itself.
 pub(crate) fn next_batch(
     file: &dyn DiskFile,
     segment_base: Offset,
@@ -152,6 +151,9 @@ fn whole_batch_at(
     Ok(whole.then_some(head))
 }
 
+/// Behind damage there may be more of it, or a torn tail.
+const CHAIN_MIN: usize = 3;
+
 fn leads_to(
     file: &dyn DiskFile,
     segment_base: Offset,
@@ -159,11 +161,12 @@ fn leads_to(
     goal: u64,
 ) -> Result<bool, LogFault> {
     let mut walk = Walk::new(file, segment_base, from, goal, &[]);
-    loop {
+    for _ in 0..CHAIN_MIN {
         match walk.step()? {
             Step::Batch { .. } => {}
             Step::End => return Ok(true),
             Step::Bad { .. } => return Ok(false),
         }
     }
+    Ok(true)
 }

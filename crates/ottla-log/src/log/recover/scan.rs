@@ -111,7 +111,7 @@ impl Scan<'_> {
                             continue;
                         }
                         let why = String::from("the CRC does not match");
-                        if head.base_offset < self.stable {
+                        if head.base_offset < self.stable && walk.goes_on()? {
                             // The head made sense, so only this batch is lost.
                             let hole = Hole {
                                 position,

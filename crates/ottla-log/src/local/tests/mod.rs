@@ -1,5 +1,8 @@
 //! The store on the real disk: identity, lock, restarts, damage.
 
+mod damage;
+mod life;
+
 use std::path::Path;
 use std::sync::Arc;
 

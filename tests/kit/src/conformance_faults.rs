@@ -1,0 +1,271 @@
+//! The local store on a disk that fails on purpose.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, Weak};
+
+use bytes::Bytes;
+use ottla_log::{
+    AppendItem, Durability, LocalLog, LocalStore, Log, LogFault, LogStore, MarkListener,
+    StoreOptions,
+};
+use ottla_model::ids::{NodeId, Offset};
+use ottla_model::marks::Marks;
+
+use crate::conformance::{Batch, BatchMaker, spec};
+use crate::sim_disk::{DiskError, Fault, Operation, SimDisk};
+
+#[derive(Default)]
+struct Closings(Mutex<Vec<String>>);
+
+impl MarkListener for Closings {
+    fn advanced(&self, _: Marks) {}
+    fn closed(&self, fault: &LogFault) {
+        self.0.lock().unwrap().push(fault.to_string());
+    }
+}
+
+struct Rig {
+    disk: SimDisk,
+    store: Arc<LocalStore>,
+    log: Arc<LocalLog>,
+    maker: BatchMaker,
+    closings: Arc<Closings>,
+}
+
+impl Rig {
+    fn new() -> Rig {
+        Rig::on(SimDisk::new())
+    }
+
+    fn on(disk: SimDisk) -> Rig {
+        let options = StoreOptions::new(NodeId(1), Durability::Synced, Arc::new(|| [5; 16]));
+        let (store, _) =
+            LocalStore::open(Arc::new(disk.clone()), Path::new("/data"), options).unwrap();
+        let (log, _) = store.open_log(&spec("t", 1)).unwrap();
+        let closings = Arc::new(Closings::default());
+        let weak: Weak<dyn MarkListener> =
+            Arc::downgrade(&(closings.clone() as Arc<dyn MarkListener>));
+        log.listen(weak);
+        let mut maker = BatchMaker::new(3);
+        maker.next = log.marks().written;
+        Rig {
+            disk,
+            store,
+            log,
+            maker,
+            closings,
+        }
+    }
+
+    fn append(&mut self) -> Result<Batch, LogFault> {
+        let before = self.maker.next;
+        let batch = self.maker.batch();
+        match self.log.append(&[batch.item()]) {
+            Ok(_) => Ok(batch),
+            Err(fault) => {
+                self.maker.next = before;
+                Err(fault)
+            }
+        }
+    }
+
+    fn content(&self) -> Vec<Bytes> {
+        let mut content = Vec::new();
+        self.log
+            .replay(Offset(0), true, &mut |_, bytes| {
+                content.push(Bytes::copy_from_slice(bytes));
+                true
+            })
+            .unwrap();
+        content
+    }
+
+    /// After a kill the log is what it was.
+    fn survives_a_kill(self) {
+        let content = self.content();
+        let disk = self.disk.kill_image();
+        drop((self.log, self.store));
+        assert_eq!(Rig::on(disk).content(), content);
+    }
+}
+
+#[test]
+fn a_failed_append_leaves_nothing_and_the_next_one_goes_on() {
+    for operation in [
+        Operation::Write,
+        Operation::CreateFile,
+        Operation::Rename,
+        Operation::SetLen,
+    ] {
+        for short in [0, 1, 100] {
+            for after in 0..4 {
+                let mut rig = Rig::new();
+                let mut kept = vec![rig.append().unwrap().bytes];
+                let before = rig.log.marks();
+                let first = rig.maker.batch();
+                let second = rig.maker.batch();
+                let snapshot = Some(Bytes::from_static(b"state"));
+                let items = [
+                    first.item(),
+                    AppendItem::Roll {
+                        base_offset: second.head.base_offset,
+                        snapshot,
+                    },
+                    second.item(),
+                ];
+                let fault = Fault::new(operation, DiskError::NoSpace)
+                    .after(after)
+                    .short(short);
+                rig.disk.inject(fault);
+                let result = rig.log.append(&items);
+                rig.disk.heal();
+                let place = format!("{operation:?} {after}, {short} bytes");
+                match result {
+                    Ok(_) => kept.extend([first.bytes, second.bytes]),
+                    Err(_) => {
+                        assert_eq!(rig.log.marks(), before, "{place}");
+                        assert_eq!(rig.log.snapshots(), [], "{place}");
+                        rig.log.probe().unwrap();
+                        rig.maker.next = before.written;
+                    }
+                }
+                assert_eq!(rig.content(), kept, "{place}");
+                kept.push(rig.append().unwrap().bytes);
+                while rig.store.flush_round() {}
+                assert_eq!(rig.log.marks().durable, rig.maker.next, "{place}");
+                assert_eq!(rig.content(), kept, "{place}");
+                rig.survives_a_kill();
+            }
+        }
+    }
+}
+
+#[test]
+fn a_log_that_cannot_be_cut_back_closes() {
+    for operation in [Operation::SetLen, Operation::Sync] {
+        let mut rig = Rig::new();
+        let kept = rig.append().unwrap();
+        while rig.store.flush_round() {}
+        rig.disk.inject(
+            Fault::new(Operation::Write, DiskError::Io)
+                .on(".log")
+                .short(10),
+        );
+        rig.disk
+            .inject(Fault::new(operation, DiskError::Io).on(".log"));
+        assert!(rig.append().is_err());
+        rig.disk.heal();
+        assert_eq!(rig.closings.0.lock().unwrap().len(), 1, "{operation:?}");
+        assert!(matches!(rig.append(), Err(LogFault::Closed(_))));
+        // What was durable can still be read.
+        let read = rig.log.read(Offset(0), Offset(i64::MAX), 0, true).unwrap();
+        assert_eq!(read.bytes().unwrap(), kept.bytes);
+        assert!(rig.store.close().is_err(), "such a stop is not a clean one");
+    }
+}
+
+/// Regression: a sync that failed once succeeds the next time, with the data gone (fsyncgate).
+#[test]
+fn a_failed_sync_is_final() {
+    for operation in [Operation::Sync, Operation::SyncDir] {
+        let mut rig = Rig::new();
+        rig.append().unwrap();
+        let path = if operation == Operation::Sync {
+            ".log"
+        } else {
+            "t-0"
+        };
+        rig.disk
+            .inject(Fault::new(operation, DiskError::Io).on(path));
+        rig.store.flush_round();
+        rig.disk.heal();
+        assert_eq!(rig.closings.0.lock().unwrap().len(), 1, "{operation:?}");
+        assert!(matches!(rig.append(), Err(LogFault::Closed(_))));
+        while rig.store.flush_round() {}
+        assert_eq!(
+            rig.log.marks().durable,
+            Offset(0),
+            "no later success counts"
+        );
+        assert!(rig.store.close().is_err());
+    }
+}
+
+#[test]
+fn a_failed_sync_of_the_root_closes_the_logs_with_new_names_only() {
+    let mut rig = Rig::new();
+    rig.append().unwrap();
+    while rig.store.flush_round() {}
+    let (fresh, _) = rig.store.open_log(&spec("fresh", 1)).unwrap();
+    let mut maker = BatchMaker::new(1);
+    fresh.append(&[maker.batch().item()]).unwrap();
+    rig.append().unwrap();
+    rig.disk
+        .inject(Fault::new(Operation::SyncDir, DiskError::Io).on("/data"));
+    rig.store.flush_round();
+    rig.disk.heal();
+    assert!(matches!(
+        fresh.append(&[maker.batch().item()]),
+        Err(LogFault::Closed(_))
+    ));
+    assert_eq!(rig.log.marks().durable, rig.maker.next);
+    rig.append().unwrap();
+}
+
+/// No record is written above a reservation that may not be durable.
+#[test]
+fn an_append_waits_for_its_reservation() {
+    let mut rig = Rig::new();
+    rig.disk
+        .inject(Fault::new(Operation::Sync, DiskError::Io).on("ottla-marks"));
+    assert!(rig.append().is_err());
+    rig.disk.heal();
+    assert!(
+        rig.append().is_err(),
+        "a failed sync of the marks is final, too"
+    );
+    assert_eq!(rig.log.marks().written, Offset(0));
+}
+
+/// While an append waits for the disk, reads, marks and rounds of other logs go on.
+#[test]
+fn a_held_append_holds_nobody_else() {
+    let mut rig = Rig::new();
+    let first = rig.append().unwrap();
+    while rig.store.flush_round() {}
+    let (other, _) = rig.store.open_log(&spec("other", 1)).unwrap();
+    let held = rig
+        .disk
+        .hold_next(Operation::Write, "t-0/00000000000000000000.log");
+    let (log, batch) = (rig.log.clone(), rig.maker.batch());
+    let appender =
+        std::thread::spawn(move || log.append(&[batch.item()]).map(|marks| marks.written));
+    held.wait_arrived();
+    let read = rig.log.read(Offset(0), Offset(i64::MAX), 0, true).unwrap();
+    assert_eq!(read.bytes().unwrap(), first.bytes);
+    assert_eq!(rig.log.marks().written, first.head.next_offset());
+    let mut maker = BatchMaker::new(1);
+    other.append(&[maker.batch().item()]).unwrap();
+    while rig.store.flush_round() {}
+    assert_eq!(other.marks().durable, maker.next);
+    held.release();
+    assert_eq!(appender.join().unwrap().unwrap(), rig.maker.next);
+}
+
+/// What is appended while a round runs belongs to the next one.
+#[test]
+fn a_round_covers_what_was_there_when_it_began() {
+    let mut rig = Rig::new();
+    rig.append().unwrap();
+    let covered = rig.maker.next;
+    let held = rig.disk.hold_next(Operation::Sync, ".log");
+    let store = rig.store.clone();
+    let flusher = std::thread::spawn(move || store.flush_round());
+    held.wait_arrived();
+    rig.append().unwrap();
+    held.release();
+    assert!(flusher.join().unwrap());
+    assert_eq!(rig.log.marks().durable, covered);
+    assert!(rig.store.flush_round());
+    assert_eq!(rig.log.marks().durable, rig.maker.next);
+}
