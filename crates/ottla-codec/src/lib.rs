@@ -18,4 +18,5 @@ pub use compress::compress;
 pub use decompress::{DecompressError, decompress};
 pub use verify::{
     BadRecord, BadRecordReason, BadRecords, Rejection, RejectionKind, Rules, TimestampRule, verify,
+    verify_or_return,
 };

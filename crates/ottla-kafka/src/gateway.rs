@@ -11,6 +11,7 @@ use ottla_broker::Broker;
 use ottla_model::configs::BrokerSettings;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
 
 use crate::api;
@@ -51,6 +52,12 @@ pub struct GatewayOptions {
     pub produce_timeout_ms_min: u64,
     /// What the records of one batch may decompress to.
     pub decompressed_bytes_max: usize,
+    /// What they may decompress to on the network's own threads. Batches beyond it are checked
+    /// elsewhere, so that one client's bombs do not hold up the others.
+    pub decompressed_inline_bytes_max: usize,
+    /// How many batches are checked elsewhere at a time: each may take
+    /// [`decompressed_bytes_max`](Self::decompressed_bytes_max) of memory.
+    pub heavy_batches_max: usize,
     /// How long connections may take to finish what they have in hand when the server stops, ms.
     pub stop_ms_max: u64,
 }
@@ -68,6 +75,8 @@ impl Default for GatewayOptions {
             in_flight_bytes_max: 32 << 20,
             produce_timeout_ms_min: 1_000,
             decompressed_bytes_max: 128 << 20,
+            decompressed_inline_bytes_max: 4 << 20,
+            heavy_batches_max: 1,
             stop_ms_max: 80,
         }
     }
@@ -101,6 +110,7 @@ struct Inner {
     options: GatewayOptions,
     metrics: Metrics,
     open: AtomicUsize,
+    heavy: Semaphore,
     lines: LineLimit,
 }
 
@@ -112,6 +122,7 @@ impl Gateway {
     pub fn new(broker: Broker, options: GatewayOptions) -> Result<Gateway, prometheus::Error> {
         let metrics = Metrics::new(broker.metrics().registry(), api::TABLE)?;
         Ok(Gateway(Arc::new(Inner {
+            heavy: Semaphore::new(options.heavy_batches_max.clamp(1, Semaphore::MAX_PERMITS)),
             broker,
             options,
             metrics,
@@ -167,6 +178,11 @@ impl Gateway {
     #[must_use]
     pub fn options(&self) -> &GatewayOptions {
         &self.0.options
+    }
+
+    /// Who may check a batch that takes long and much memory.
+    pub(crate) fn heavy(&self) -> &Semaphore {
+        &self.0.heavy
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {

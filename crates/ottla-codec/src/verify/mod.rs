@@ -41,8 +41,37 @@ const NO_TIMESTAMP_MS: i64 = -1;
 ///
 /// # Errors
 /// The first fault in Kafka's order; of faulty records, all of them.
-pub fn verify(mut bytes: BytesMut, rules: &Rules) -> Result<VerifiedBatch, Rejection> {
-    let head = first_batch(&bytes, rules)?;
+pub fn verify(bytes: BytesMut, rules: &Rules) -> Result<VerifiedBatch, Rejection> {
+    verify_or_return(bytes, rules).map_err(|(rejection, _)| rejection)
+}
+
+/// As [`verify`], but hands back the bytes that it refuses: who set a low limit for what they
+/// decompress to can try again with a higher one, elsewhere.
+///
+/// # Errors
+/// See [`verify`].
+pub fn verify_or_return(
+    mut bytes: BytesMut,
+    rules: &Rules,
+) -> Result<VerifiedBatch, (Rejection, BytesMut)> {
+    let (head, max_timestamp_ms) = match check(&mut bytes, rules) {
+        Ok(checked) => checked,
+        Err(rejection) => return Err((rejection, bytes)),
+    };
+    let mut batch = VerifiedBatch::vouch(head, bytes);
+    if rules.from_client
+        && matches!(rules.timestamp, TimestampRule::CreateTime { .. })
+        && (head.max_timestamp_ms != max_timestamp_ms
+            || head.attributes.timestamp_type() != TimestampType::CreateTime)
+    {
+        batch.stamp_create_time(max_timestamp_ms);
+    }
+    Ok(batch)
+}
+
+/// Cuts off what is behind the first batch, checks it, and answers its head and largest timestamp.
+fn check(bytes: &mut BytesMut, rules: &Rules) -> Result<(BatchHead, i64), Rejection> {
+    let head = first_batch(bytes, rules)?;
     let size_bytes = head.size_bytes();
     if rules.from_client && head.base_offset != Offset::ZERO {
         return Err(Rejection::BaseOffset(head.base_offset));
@@ -54,7 +83,7 @@ pub fn verify(mut bytes: BytesMut, rules: &Rules) -> Result<VerifiedBatch, Rejec
         });
     }
     bytes.truncate(size_bytes);
-    if !head.crc_matches(&bytes) {
+    if !head.crc_matches(bytes) {
         return Err(Rejection::Crc { claimed: head.crc });
     }
     let codec = head.attributes.codec().map_err(Rejection::UnknownCodec)?;
@@ -63,19 +92,11 @@ pub fn verify(mut bytes: BytesMut, rules: &Rules) -> Result<VerifiedBatch, Rejec
     let max_timestamp_ms = match codec {
         Codec::None => walk(&head, &bytes[BATCH_HEADER_BYTES..], rules)?,
         _ => with_scratch(|buffer| {
-            let section = payload(&head, &bytes, rules.decompressed_bytes_max, buffer)?;
+            let section = payload(&head, bytes, rules.decompressed_bytes_max, buffer)?;
             walk(&head, section, rules)
         })?,
     };
-    let mut batch = VerifiedBatch::vouch(head, bytes);
-    if rules.from_client
-        && matches!(rules.timestamp, TimestampRule::CreateTime { .. })
-        && (head.max_timestamp_ms != max_timestamp_ms
-            || head.attributes.timestamp_type() != TimestampType::CreateTime)
-    {
-        batch.stamp_create_time(max_timestamp_ms);
-    }
-    Ok(batch)
+    Ok((head, max_timestamp_ms))
 }
 
 /// The header of the first batch, if it is all there, of format 2, and no complete batch follows.

@@ -55,7 +55,7 @@ pub(crate) enum Handler {
     Alone(HandleAlone),
     /// Submitted together with its neighbours of the same kind, answered when the log is as far as
     /// they ask for.
-    Submit(p00_produce::Submit),
+    Submit(p00_produce::Judge),
 }
 
 /// Answers a request whose body the reader stands at.

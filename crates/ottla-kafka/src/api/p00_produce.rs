@@ -21,43 +21,39 @@
 //! - 0 to 2 are advertised and close the connection, as in Kafka 4 (KAFKA-18659): librdkafka up to
 //!   2.11 takes a broker whose Produce does not start at 0 for one without compression.
 
+mod asked;
+mod heavy;
 mod judge;
 mod pending;
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use hashbrown::HashSet;
 use ottla_broker::api::{Burst, Image, Wait};
 use ottla_broker::authorize::{Operation, Permit, ResourceKind};
 use ottla_model::time::WallMs;
-use ottla_wire::produce::{ProduceRequest, TopicProduceData};
-use ottla_wire::{ApiKey, Reader};
+use ottla_wire::ApiKey;
 use tokio::time::{Duration, Instant};
 
 use super::{Handler, Registration};
 use crate::close::CloseReason;
-use crate::error_map::ErrorCode;
 use crate::gateway::Gateway;
-use judge::Batch;
+use asked::{Asked, Cuts, repeated};
+use judge::{Batch, Verdict};
 pub(crate) use pending::Pending;
-use pending::{Label, Origin, Partition, Refused, State};
+use pending::{Label, Origin, Partition, State};
 
 pub(super) const API: Registration = Registration {
     key: ApiKey::Produce,
     versions: 3..=13,
     advertised_min: 0,
     needs: (Operation::Write, ResourceKind::Topic),
-    handler: Handler::Submit(submit),
+    handler: Handler::Submit(judge),
     note: "no transactions yet; 0 to 2 close the connection, as in Kafka 4",
 };
 
-/// Records below this are copied out of their frame: a small batch must not keep a large read alive.
-const COPIED_BYTES_MAX: usize = 4 << 10;
-
-/// Submits a request. What it cannot take is in the answer; only what cannot be read is an error.
-pub(crate) type Submit = fn(&mut Submission<'_>, Request) -> Result<Pending, CloseReason>;
+/// Judges a request. What it cannot take is in the answer; only what cannot be read is an error.
+pub(crate) type Judge = fn(&Submission<'_>, Request) -> Result<Judged, CloseReason>;
 
 /// A request whose header was read.
 pub(crate) struct Request {
@@ -98,9 +94,25 @@ impl<'g> Submission<'g> {
     }
 }
 
-fn submit(submission: &mut Submission<'_>, request: Request) -> Result<Pending, CloseReason> {
-    let mut body = request.body;
-    let asked = Asked::read(&body, request.version, &submission.image)?;
+/// A request whose batches were looked at, and of which nothing was submitted yet.
+pub(crate) struct Judged {
+    origin: Origin,
+    labels: Vec<Label>,
+    permit: Permit,
+    wait: Wait,
+    partitions: Vec<JudgedPartition>,
+}
+
+struct JudgedPartition {
+    /// Place of the topic in `labels`.
+    topic: usize,
+    index: i32,
+    verdict: Verdict,
+}
+
+fn judge(submission: &Submission<'_>, request: Request) -> Result<Judged, CloseReason> {
+    let asked = Asked::read(&request.body, request.version, &submission.image)?;
+    let mut cuts = Cuts::of(request.body);
     let repeated = repeated(&asked);
     let wait = match asked.acks {
         0 => Some(Wait::None),
@@ -109,35 +121,27 @@ fn submit(submission: &mut Submission<'_>, request: Request) -> Result<Pending, 
         _ => None,
     };
     let mut partitions = Vec::with_capacity(asked.partitions.len());
-    // Where the rest of the body begins in the body as it came: ranges ascend, it is cut from its front.
-    let mut rest_at = 0;
     for (place, partition) in asked.partitions.into_iter().enumerate() {
-        let records = match partition.records {
-            Some(range) => {
-                let records = cut(&mut body, range.start - rest_at, range.len());
-                rest_at = range.end;
-                records
-            }
-            None => BytesMut::new(),
-        };
+        let records = partition.records.map(|range| cuts.cut(range));
         if repeated.contains(&place) {
             continue;
         }
         let batch = Batch {
             topic: &asked.labels[partition.topic],
             index: partition.index,
-            records,
+            records: records.unwrap_or_default(),
             version: request.version,
             client_id: request.client_id.as_deref(),
+            acks_exist: wait.is_some(),
         };
-        let state = match &asked.refused {
-            Some(refused) => State::Refused(refused.clone()),
-            None => batch.submit(submission, &request.permit, wait),
+        let verdict = match &asked.refused {
+            Some(refused) => Verdict::Refused(refused.clone()),
+            None => batch.judge(submission),
         };
-        partitions.push(Partition {
+        partitions.push(JudgedPartition {
             topic: partition.topic,
             index: partition.index,
-            state,
+            verdict,
         });
     }
 
@@ -146,138 +150,80 @@ fn submit(submission: &mut Submission<'_>, request: Request) -> Result<Pending, 
         .max(submission.gateway.options().produce_timeout_ms_min);
     let deadline = (wait == Some(Wait::Durable))
         .then(|| submission.started + Duration::from_millis(timeout_ms));
-    let origin = Origin {
-        version: request.version,
-        correlation_id: request.correlation_id,
-        client_id: request.client_id,
-        bytes: request.bytes,
-        acks: asked.acks,
-        deadline,
-    };
-    Ok(Pending::new(origin, asked.labels, partitions))
-}
-
-/// Takes `length` bytes from `skip` on out of the front of `body`, and what lies before them away.
-fn cut(body: &mut BytesMut, skip: usize, length: usize) -> BytesMut {
-    let mut records = body.split_off(skip);
-    *body = records.split_off(length);
-    if records.len() < COPIED_BYTES_MAX {
-        BytesMut::from(&records[..])
-    } else {
-        records
-    }
-}
-
-/// A request, with its records still in the frame.
-struct Asked {
-    acks: i16,
-    timeout_ms: i32,
-    labels: Vec<Label>,
-    partitions: Vec<AskedPartition>,
-    /// Why all of it is refused.
-    refused: Option<Refused>,
-}
-
-struct AskedPartition {
-    /// Place of the topic in `labels`.
-    topic: usize,
-    index: i32,
-    /// Where its records lie in the body.
-    records: Option<Range<usize>>,
-}
-
-impl Asked {
-    fn read(body: &[u8], version: i16, image: &Image) -> Result<Asked, CloseReason> {
-        let mut reader = Reader::new(body);
-        let request = ProduceRequest::decode(&mut reader, version).map_err(|error| {
-            CloseReason::Malformed {
-                api: Some(ApiKey::Produce),
-                version,
-                error,
-            }
-        })?;
-        let mut partitions = Vec::new();
-        for (topic, data) in request.topic_data.iter().enumerate() {
-            partitions.extend(data.partition_data.iter().map(|partition| {
-                AskedPartition {
-                    topic,
-                    index: partition.index,
-                    records: partition
-                        .records
-                        .and_then(|records| reader.offset_of(records)),
-                }
-            }));
-        }
-        Ok(Asked {
-            acks: request.acks,
-            timeout_ms: request.timeout_ms,
-            labels: request
-                .topic_data
-                .iter()
-                .map(|topic| label(topic, version, image))
-                .collect(),
-            partitions,
-            refused: refuse_all(&request),
-        })
-    }
-}
-
-fn label(topic: &TopicProduceData<'_>, version: i16, image: &Image) -> Label {
-    let found = if version >= 13 {
-        image.topic_by_id(topic.topic_id)
-    } else {
-        image.topic(topic.name)
-    };
-    match found {
-        Some(image) => Label::Known(Arc::clone(image)),
-        None if version >= 13 => Label::UnknownId(topic.topic_id),
-        None => Label::UnknownName(topic.name.into()),
-    }
-}
-
-/// Kafka asks for the right to the transactional id before all else, and there is none to none.
-fn refuse_all(request: &ProduceRequest<'_>) -> Option<Refused> {
-    let batches = request
-        .topic_data
-        .iter()
-        .flat_map(|topic| &topic.partition_data);
-    let is_transactional = batches
-        .filter_map(|partition| partition.records)
-        .any(is_transactional);
-    (is_transactional && request.transactional_id.is_none()).then(|| {
-        Refused::new(
-            ErrorCode::TransactionalIdAuthorizationFailed,
-            "transactional records need a transactional id",
-        )
+    Ok(Judged {
+        origin: Origin {
+            version: request.version,
+            correlation_id: request.correlation_id,
+            client_id: request.client_id,
+            bytes: request.bytes,
+            acks: asked.acks,
+            deadline,
+        },
+        labels: asked.labels,
+        permit: request.permit,
+        // Of acks that do not exist every partition is refused.
+        wait: wait.unwrap_or(Wait::None),
+        partitions,
     })
 }
 
-/// What the first batch claims of itself.
-fn is_transactional(records: &[u8]) -> bool {
-    const MAGIC_AT: usize = 16;
-    const ATTRIBUTES_AT: usize = 21;
-    const TRANSACTIONAL: u8 = 0x10;
-    matches!(
-        (records.get(MAGIC_AT), records.get(ATTRIBUTES_AT + 1)),
-        (Some(2), Some(low)) if low & TRANSACTIONAL != 0
-    )
-}
-
-/// The places of batches that a later one for the same partition replaces.
-fn repeated(asked: &Asked) -> HashSet<usize> {
-    let mut repeated = HashSet::new();
-    if asked.partitions.len() > 1 {
-        let mut seen = HashSet::with_capacity(asked.partitions.len());
-        for (place, partition) in asked.partitions.iter().enumerate().rev() {
-            if let Label::Known(topic) = &asked.labels[partition.topic]
-                && !seen.insert((topic.id, partition.index))
-            {
-                repeated.insert(place);
-            }
-        }
+impl Judged {
+    /// True if some batch is not judged to its end: [`finish`](Self::finish) comes before
+    /// [`submit`](Self::submit).
+    pub(crate) fn is_heavy(&self) -> bool {
+        let mut verdicts = self.partitions.iter().map(|partition| &partition.verdict);
+        verdicts.any(|verdict| matches!(verdict, Verdict::Heavy(_)))
     }
-    repeated
-}
 
-#[cfg(test)]
-mod tests;
+    /// Judges to the end what takes too long for the network's threads.
+    pub(crate) async fn finish(mut self, gateway: &Gateway) -> Judged {
+        let mut finished = Vec::with_capacity(self.partitions.len());
+        for partition in self.partitions {
+            let verdict = match partition.verdict {
+                Verdict::Heavy(heavy) => heavy.finish(gateway).await,
+                light => light,
+            };
+            finished.push(JudgedPartition {
+                verdict,
+                ..partition
+            });
+        }
+        self.partitions = finished;
+        self
+    }
+
+    /// Submits what was taken.
+    pub(crate) fn submit(self, submission: &mut Submission<'_>) -> Pending {
+        let Judged {
+            origin,
+            labels,
+            permit,
+            wait,
+            partitions,
+        } = self;
+        let partitions = partitions.into_iter().map(|judged| {
+            let state = match judged.verdict {
+                Verdict::Taken(taken) => {
+                    let burst = &mut submission.burst;
+                    let receipt = burst.append(
+                        &permit,
+                        &taken.partition,
+                        taken.batch,
+                        wait,
+                        taken.append_time,
+                    );
+                    State::Waiting(receipt, taken.partition)
+                }
+                Verdict::Refused(refused) => State::Refused(refused),
+                Verdict::Heavy(heavy) => State::Refused(heavy.unfinished()),
+            };
+            Partition {
+                topic: judged.topic,
+                index: judged.index,
+                state,
+            }
+        });
+        let partitions = partitions.collect();
+        Pending::new(origin, labels, partitions)
+    }
+}

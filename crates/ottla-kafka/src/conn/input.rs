@@ -74,6 +74,12 @@ impl Input {
                         self.read_bytes = (self.read_bytes * 2).min(BURST_BYTES_MAX);
                     }
                 }
+                // What came before the client reset the connection is handled first: it may be
+                // records that it wants no answer to.
+                Poll::Ready(Err(_)) if total > 0 => {
+                    self.ended = true;
+                    return Poll::Ready(Ok(total));
+                }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
                 Poll::Pending => break,
             }

@@ -28,7 +28,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, timeout_at};
 
 use crate::address::Peer;
-use crate::api::p00_produce::Submission;
+use crate::api::p00_produce::{Judged, Submission};
 use crate::api::{self, Call, Handler, Registration};
 use crate::close::{CloseReason, short};
 use crate::gateway::Gateway;
@@ -95,6 +95,14 @@ struct Request {
     permit: Permit,
 }
 
+/// What ends a burst.
+enum Next {
+    /// A request that is answered alone.
+    Alone(Request),
+    /// A Produce that has to be judged to the end first.
+    Heavy(Judged),
+}
+
 enum Event {
     Answered,
     Read,
@@ -108,8 +116,16 @@ impl Connection<'_> {
         tokio::pin!(alarm);
         loop {
             self.handle_frames().await?;
-            if self.stopping.is_set() || self.input.has_ended() {
+            if self.stopping.is_set() {
                 return self.answer_all().await;
+            }
+            if self.input.has_ended() {
+                // Whatever was read before the end is still handled, as far as there was room for it.
+                if self.in_flight.is_empty() {
+                    return Ok(());
+                }
+                self.answer_all().await?;
+                continue;
             }
             match self.wait(alarm.as_mut()).await? {
                 Event::Answered => self.flush().await?,
@@ -122,17 +138,26 @@ impl Connection<'_> {
 
     /// Handles all complete frames that may be handled now.
     async fn handle_frames(&mut self) -> Result<(), CloseReason> {
-        while let Some(request) = self.submit()? {
+        let mut finished = None;
+        while let Some(next) = self.submit(finished.take())? {
             self.answer_all().await?;
-            self.handle_alone(request).await?;
+            match next {
+                Next::Alone(request) => self.handle_alone(request).await?,
+                Next::Heavy(judged) => finished = Some(judged.finish(self.gateway).await),
+            }
         }
         Ok(())
     }
 
-    /// Submits consecutive Produce requests as one burst, and answers the first request that is none.
-    fn submit(&mut self) -> Result<Option<Request>, CloseReason> {
+    /// Submits consecutive Produce requests as one burst, `first` before them; answers the first
+    /// request that is none, or that takes more time than a burst has.
+    fn submit(&mut self, first: Option<Judged>) -> Result<Option<Next>, CloseReason> {
         let options = self.gateway.options();
         let mut submission = None;
+        if let Some(judged) = first {
+            let submission = submission.insert(Submission::open(self.gateway));
+            self.in_flight.push(judged.submit(submission));
+        }
         let next = loop {
             if !self.in_flight.has_room(options) {
                 break Ok(None);
@@ -142,18 +167,17 @@ impl Connection<'_> {
                 Ok(None) => break Ok(None),
                 Err(reason) => Err(reason),
             };
-            match request {
-                Ok(request) => match request.api.handler {
-                    Handler::Alone(_) => break Ok(Some(request)),
-                    Handler::Submit(submit) => {
-                        let submission =
-                            submission.get_or_insert_with(|| Submission::open(self.gateway));
-                        match submit(submission, request.into_produce(&self.client_id)) {
-                            Ok(pending) => self.in_flight.push(pending),
-                            Err(reason) => break Err(reason),
-                        }
-                    }
-                },
+            let request = match request {
+                Ok(request) => request,
+                Err(reason) => break Err(reason),
+            };
+            let Handler::Submit(judge) = request.api.handler else {
+                break Ok(Some(Next::Alone(request)));
+            };
+            let submission = submission.get_or_insert_with(|| Submission::open(self.gateway));
+            match judge(submission, request.into_produce(&self.client_id)) {
+                Ok(judged) if judged.is_heavy() => break Ok(Some(Next::Heavy(judged))),
+                Ok(judged) => self.in_flight.push(judged.submit(submission)),
                 Err(reason) => break Err(reason),
             }
         };

@@ -1,6 +1,7 @@
 //! Connections that come and go, and the server that stops.
 
 use ottla_kafka::GatewayOptions;
+use ottla_testkit::wire_client::{LATEST, produce_frame};
 use ottla_wire::fetch::{FetchPartition, FetchRequest, FetchTopic};
 
 use crate::support::{Server, batch, is_closed, raw_request, values};
@@ -130,4 +131,41 @@ fn a_client_that_takes_no_answers_is_not_read_any_further() {
     }
     let fetched = client.fetch("t", 0, 49, 1 << 20, 0).unwrap();
     assert_eq!(values(&fetched.records).len(), 1);
+}
+
+#[test]
+fn records_of_a_client_that_wants_no_answers_and_goes_are_kept() {
+    let few = |options| GatewayOptions {
+        in_flight_requests_max: 3,
+        ..options
+    };
+    let server = Server::with(&[], few);
+    let mut other = server.client_with("t", 1, &[]);
+    let frame = produce_frame("t", 0, &batch(&["v"]), 0).unwrap();
+    let mut end = 0;
+    // Come and gone, whatever the others do meanwhile.
+    let gone = |clients: u64| {
+        server.await_figure("ottla_kafka_connections_total", None, 1 + clients);
+        server.await_figure("ottla_kafka_connections_open", None, 1);
+    };
+    for (clients, burst) in (1..).zip([1, 10, 5_000]) {
+        let mut client = server.client();
+        client.send_raw(&frame.repeat(burst)).unwrap();
+        drop(client);
+        end += burst as i64;
+        gone(clients);
+        assert_eq!(other.list_offset("t", 0, LATEST).unwrap().offset, end);
+    }
+    // With an answer that nobody reads before them, the client's end is a reset: it takes along what
+    // is still on the client's side, so these are few enough to be on ours.
+    let mut client = server.client();
+    drop(client.send_produce("t", 0, &batch(&["v"]), 1).unwrap());
+    server.await_figure("ottla_append_batches_total", None, end as u64 + 1);
+    client.send_raw(&frame.repeat(100)).unwrap();
+    drop(client);
+    gone(4);
+    assert_eq!(
+        other.list_offset("t", 0, LATEST).unwrap().offset,
+        end + 1 + 100
+    );
 }

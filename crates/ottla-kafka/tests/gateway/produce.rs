@@ -1,7 +1,8 @@
 //! Produce: acknowledgements, order, idempotence, compression.
 
+use ottla_kafka::GatewayOptions;
 use ottla_kafka::error_map::ErrorCode;
-use ottla_model::batch::{BatchSpec, Codec};
+use ottla_model::batch::{BatchBuilder, BatchSpec, Codec};
 use ottla_model::ids::{ProducerEpoch, ProducerId, Sequence};
 use ottla_model::uuid::Uuid;
 use ottla_testkit::wire_client::{LATEST, WireClient, batches};
@@ -335,4 +336,66 @@ fn large_and_small_batches_in_one_request() {
             "partition {partition}"
         );
     }
+}
+
+#[test]
+fn batches_that_take_long_are_judged_elsewhere_and_answered_in_order() {
+    let low = |options| GatewayOptions {
+        decompressed_inline_bytes_max: 1_000,
+        decompressed_bytes_max: 100_000,
+        ..options
+    };
+    let server = Server::with(&[], low);
+    let mut client = server.client_with("t", 1, &[]);
+    client
+        .create_topic("zstd", 1, &[("compression.type", "zstd")])
+        .unwrap();
+    let compressed = |bytes: usize| {
+        let mut builder = BatchBuilder::new(BatchSpec::default(), 0);
+        builder.push(None, Some(&vec![b'x'; bytes]), &[], 0);
+        ottla_codec::compress_batch(builder.build(), Codec::Lz4)
+            .bytes()
+            .to_vec()
+    };
+    let (light, heavy, bomb) = (compressed(500), compressed(50_000), compressed(200_000));
+    let large = batch(&[&"y".repeat(90_000)]);
+    let sent = [
+        ("t", &light, ErrorCode::None),
+        ("t", &heavy, ErrorCode::None),
+        ("t", &bomb, ErrorCode::MessageTooLarge),
+        ("t", &light, ErrorCode::None),
+        ("zstd", &large, ErrorCode::None),
+        ("t", &heavy, ErrorCode::None),
+        ("t", &heavy, ErrorCode::None),
+        ("t", &light, ErrorCode::None),
+    ];
+    let pending: Vec<_> = sent
+        .iter()
+        .map(|(topic, records, _)| client.send_produce(topic, 0, records, -1).unwrap())
+        .collect();
+    let mut next = 0;
+    for (pending, (topic, _, expected)) in pending.into_iter().zip(sent) {
+        let produced = client.receive_produced(pending).unwrap();
+        let offset = match (topic, expected) {
+            ("t", ErrorCode::None) => {
+                next += 1;
+                next - 1
+            }
+            (_, ErrorCode::None) => 0,
+            _ => -1,
+        };
+        assert_eq!(
+            (produced.error_code, produced.base_offset),
+            (expected.code(), offset)
+        );
+    }
+    // One request with all of them: the last one counts, and it is heavy.
+    let both = request(
+        -1,
+        &[("t", &[(0, &light), (0, &heavy)]), ("zstd", &[(0, &large)])],
+    );
+    let codes: Vec<_> = call(&mut client, &both, 9).iter().map(|a| a.code).collect();
+    assert_eq!(codes, [ErrorCode::None; 2]);
+    let fetched = client.fetch("t", 0, next, 1 << 20, 0).unwrap();
+    assert_eq!(values(&fetched.records)[0].1.len(), 50_000);
 }

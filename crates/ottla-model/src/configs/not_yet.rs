@@ -16,20 +16,8 @@ pub const NOT_YET: &[NotYet] = &[
         instead: "nothing is compacted and nothing is deleted",
     },
     NotYet {
-        name: "compression.gzip.level",
-        instead: "batches are stored as they came",
-    },
-    NotYet {
         name: "compression.lz4.level",
-        instead: "batches are stored as they came",
-    },
-    NotYet {
-        name: "compression.type",
-        instead: "batches are stored as they came",
-    },
-    NotYet {
-        name: "compression.zstd.level",
-        instead: "batches are stored as they came",
+        instead: "lz4 has one level here",
     },
     NotYet {
         name: "delete.retention.ms",

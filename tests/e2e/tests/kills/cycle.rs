@@ -18,7 +18,7 @@ use crate::watch::{File, Kind};
 use crate::{Event, TOPIC, is_idempotent};
 
 /// Load that brings no kill about for so long does not do what it should.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(90);
 /// A reader at the end comes back to its other partitions after this.
 const READ_WAIT_MS_MAX: i32 = 10;
 /// A segment of half its size is not full yet: its index was not made by a roll.

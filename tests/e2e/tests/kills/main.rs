@@ -216,7 +216,7 @@ fn killed(broker: &mut BrokerProcess, seed: u64, kills: usize) -> Result<String,
 fn connect(broker: &BrokerProcess) -> Result<WireClient, String> {
     let mut client = WireClient::connect(broker.address()).map_err(|error| error.to_string())?;
     client
-        .set_time_limit(Duration::from_secs(20))
+        .set_time_limit(Duration::from_secs(60))
         .map_err(|error| error.to_string())?;
     Ok(client)
 }

@@ -1,22 +1,27 @@
-//! Whether one partition takes its records: looks the partition up, has the batch checked, and hands
-//! it over.
+//! Whether one partition takes its records: looks the partition up and has the batch checked.
+
+use std::sync::Arc;
 
 use bytes::BytesMut;
-use ottla_broker::api::{TopicImage, Wait};
-use ottla_broker::authorize::Permit;
-use ottla_codec::{Rejection, Rules, TimestampRule, recompress, verify};
+use ottla_broker::api::{PartitionRef, TopicImage};
+use ottla_codec::{DecompressError, Rejection, Rules, TimestampRule, recompress, verify_or_return};
 use ottla_model::batch::{Codec, TimestampType, VerifiedBatch};
 use ottla_model::configs::TopicConfig;
-use ottla_model::ids::PartitionIndex;
+use ottla_model::ids::{Offset, PartitionIndex};
 use ottla_model::time::WallMs;
 
 use super::Submission;
-use super::pending::{Label, Refused, State};
+use super::heavy::Heavy;
+use super::pending::{Label, Refused};
 use crate::api::call::is_internal;
 use crate::error_map::{self, ErrorCode};
 
 /// The client id under which Kafka lets records into its internal topics.
 const ADMIN_CLIENT: &str = "__admin_client";
+
+/// Batches above this are compressed anew elsewhere, if the topic asks for it: gzip takes about a
+/// millisecond for so many.
+const CONVERTED_INLINE_BYTES_MAX: usize = 64 << 10;
 
 /// Records for one partition.
 pub(super) struct Batch<'r> {
@@ -26,85 +31,114 @@ pub(super) struct Batch<'r> {
     /// Of the request.
     pub(super) version: i16,
     pub(super) client_id: Option<&'r str>,
+    /// Whether `acks` is one that there is.
+    pub(super) acks_exist: bool,
+}
+
+/// What becomes of a batch.
+pub(super) enum Verdict {
+    Taken(Taken),
+    Refused(Refused),
+    /// Not judged to the end.
+    Heavy(Heavy),
+}
+
+/// A batch that its partition takes, if the partition's machine does not object.
+pub(super) struct Taken {
+    pub(super) partition: PartitionRef,
+    pub(super) batch: VerifiedBatch,
+    /// The broker stamps its time.
+    pub(super) append_time: bool,
 }
 
 impl Batch<'_> {
-    /// Submits the batch to its partition. `wait` is none if `acks` was not one that exists.
-    pub(super) fn submit(
-        self,
-        submission: &mut Submission<'_>,
-        permit: &Permit,
-        wait: Option<Wait>,
-    ) -> State {
-        match self.judge(submission, permit, wait) {
-            Ok(waiting) => waiting,
-            Err(refused) => State::Refused(refused),
+    pub(super) fn judge(self, submission: &Submission<'_>) -> Verdict {
+        let version = self.version;
+        let (topic, partition) = match self.find(submission) {
+            Ok(found) => found,
+            Err(refused) => return Verdict::Refused(refused),
+        };
+        let topic = Arc::clone(topic);
+        let options = submission.gateway.options();
+        let bytes_max = options.decompressed_bytes_max;
+        let rules = rules(&topic.config, version, submission.now, bytes_max);
+        let heavy = |records| {
+            Verdict::Heavy(Heavy {
+                partition: partition.clone(),
+                topic: Arc::clone(&topic),
+                records,
+                rules,
+            })
+        };
+        if topic.config.compression.is_some() && self.records.len() > CONVERTED_INLINE_BYTES_MAX {
+            return heavy(self.records);
+        }
+        let inline = Rules {
+            decompressed_bytes_max: bytes_max.min(options.decompressed_inline_bytes_max),
+            ..rules
+        };
+        match verify_or_return(self.records, &inline) {
+            Ok(batch) => take(convert(batch, &topic, &rules), partition, &topic, version),
+            Err((Rejection::Decompress(DecompressError::TooLarge { .. }), records))
+                if inline.decompressed_bytes_max < bytes_max =>
+            {
+                heavy(records)
+            }
+            Err((rejection, _)) => take(Err(rejection), partition, &topic, version),
         }
     }
 
-    fn judge(
-        self,
-        submission: &mut Submission<'_>,
-        permit: &Permit,
-        wait: Option<Wait>,
-    ) -> Result<State, Refused> {
+    /// The partition, if it is there, open, and for this client to write to.
+    fn find(
+        &self,
+        submission: &Submission<'_>,
+    ) -> Result<(&Arc<TopicImage>, PartitionRef), Refused> {
+        let refuse = |code, message| Err(Refused::new(code, message));
         let topic = match self.topic {
             Label::Known(topic) => topic,
             Label::UnknownName(_) => {
-                return Err(Refused::new(
-                    ErrorCode::UnknownTopicOrPartition,
-                    "there is no such topic",
-                ));
+                return refuse(ErrorCode::UnknownTopicOrPartition, "there is no such topic");
             }
             Label::UnknownId(_) => {
-                return Err(Refused::new(
-                    ErrorCode::UnknownTopicId,
-                    "there is no topic with this id",
-                ));
+                return refuse(ErrorCode::UnknownTopicId, "there is no topic with this id");
             }
         };
         let index = PartitionIndex(self.index);
         if topic.partition(index).is_none() {
-            return Err(Refused::new(
-                ErrorCode::UnknownTopicOrPartition,
-                "the topic has no such partition",
-            ));
+            let message = "the topic has no such partition";
+            return refuse(ErrorCode::UnknownTopicOrPartition, message);
         }
-        let Some(wait) = wait else {
-            return Err(Refused::new(
-                ErrorCode::InvalidRequiredAcks,
-                "acks must be -1, 0 or 1",
-            ));
-        };
+        if !self.acks_exist {
+            return refuse(ErrorCode::InvalidRequiredAcks, "acks must be -1, 0 or 1");
+        }
         if is_internal(&topic.name) && self.client_id != Some(ADMIN_CLIENT) {
-            return Err(Refused::new(
-                ErrorCode::InvalidTopicException,
-                "clients cannot write to this topic",
-            ));
+            let message = "clients cannot write to this topic";
+            return refuse(ErrorCode::InvalidTopicException, message);
         }
-        let Some(partition) = submission.gateway.broker().partition(topic.id, index) else {
-            return Err(Refused::new(
-                ErrorCode::NotLeaderOrFollower,
-                "the partition is not open",
-            ));
-        };
-        let decompressed_bytes_max = submission.gateway.options().decompressed_bytes_max;
-        let rules = rules(
-            &topic.config,
-            self.version,
-            submission.now,
-            decompressed_bytes_max,
-        );
-        let batch = verify(self.records, &rules)
-            .and_then(|batch| convert(batch, topic, &rules))
-            .map_err(|rejection| {
-                Refused::rejected(&rejection, partition.marks().log_start, self.version)
-            })?;
-        let append_time = topic.config.timestamp_type == TimestampType::LogAppendTime;
-        let receipt = submission
-            .burst
-            .append(permit, &partition, batch, wait, append_time);
-        Ok(State::Waiting(receipt, partition))
+        match submission.gateway.broker().partition(topic.id, index) {
+            Some(partition) => Ok((topic, partition)),
+            None => refuse(ErrorCode::NotLeaderOrFollower, "the partition is not open"),
+        }
+    }
+}
+
+/// The verdict on a batch that was checked.
+pub(super) fn take(
+    checked: Result<VerifiedBatch, Rejection>,
+    partition: PartitionRef,
+    topic: &TopicImage,
+    version: i16,
+) -> Verdict {
+    match checked {
+        Ok(batch) => Verdict::Taken(Taken {
+            partition,
+            batch,
+            append_time: topic.config.timestamp_type == TimestampType::LogAppendTime,
+        }),
+        Err(rejection) => {
+            let log_start = partition.marks().log_start;
+            Verdict::Refused(Refused::rejected(&rejection, log_start, version))
+        }
     }
 }
 
@@ -135,7 +169,7 @@ fn rules(
 
 /// The batch in the topic's own compression, if it asks for one (`compression.type`). It must not be
 /// larger than `max.message.bytes` afterwards either, as in Kafka.
-fn convert(
+pub(super) fn convert(
     batch: VerifiedBatch,
     topic: &TopicImage,
     rules: &Rules,
@@ -163,11 +197,7 @@ fn convert(
 }
 
 impl Refused {
-    fn rejected(
-        rejection: &Rejection,
-        log_start: ottla_model::ids::Offset,
-        version: i16,
-    ) -> Refused {
+    fn rejected(rejection: &Rejection, log_start: Offset, version: i16) -> Refused {
         let listed = if version >= 8 {
             rejection.bad_records()
         } else {

@@ -9,25 +9,22 @@ use super::*;
 #[test]
 fn records_are_cut_out_of_the_front() {
     let bytes: Vec<u8> = (0..20_000u32).map(|n| n as u8).collect();
-    let mut body = BytesMut::from(&bytes[..]);
-    let mut rest_at = 0;
+    let mut cuts = Cuts::of(BytesMut::from(&bytes[..]));
     for range in [10..20, 30..9_000, 9_000..9_000, 9_100..20_000] {
-        let records = cut(&mut body, range.start - rest_at, range.len());
-        assert_eq!(records, bytes[range.clone()]);
-        rest_at = range.end;
+        let mut records = cuts.cut(range.clone());
+        assert_eq!(records, bytes[range]);
         // Each owns its bytes: the log stamps them in place.
-        let mut records = records;
         records.iter_mut().for_each(|byte| *byte = 0);
     }
-    assert!(body.is_empty());
+    assert!(cuts.rest.is_empty());
 }
 
 #[test]
 fn small_records_let_their_frame_go() {
-    let mut body = BytesMut::zeroed(100_000);
-    let small = cut(&mut body, 5, COPIED_BYTES_MAX - 1);
+    let mut cuts = Cuts::of(BytesMut::zeroed(100_000));
+    let small = cuts.cut(5..5 + COPIED_BYTES_MAX - 1);
     assert!(small.capacity() < 2 * COPIED_BYTES_MAX);
-    let large = cut(&mut body, 5, COPIED_BYTES_MAX);
+    let large = cuts.cut(50_000..50_000 + COPIED_BYTES_MAX);
     assert_eq!(large.len(), COPIED_BYTES_MAX);
 }
 

@@ -1,0 +1,51 @@
+//! Batches that take too long for the network's threads: what they decompress to is large, or they are
+//! to be compressed anew. A bomb costs its own client time, and nobody else.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use ottla_broker::api::{PartitionRef, TopicImage};
+use ottla_codec::{Rules, verify};
+
+use super::judge::{Verdict, convert, take};
+use super::pending::Refused;
+use crate::error_map::ErrorCode;
+use crate::gateway::Gateway;
+
+/// A batch that is not judged to the end.
+pub(super) struct Heavy {
+    pub(super) partition: PartitionRef,
+    pub(super) topic: Arc<TopicImage>,
+    pub(super) records: BytesMut,
+    pub(super) rules: Rules,
+}
+
+impl Heavy {
+    /// Judges it on a thread that may take its time, when it is its turn.
+    pub(super) async fn finish(self, gateway: &Gateway) -> Verdict {
+        // Never closed: it would only bound the memory no longer.
+        let _turn = gateway.heavy().acquire().await;
+        let Heavy {
+            partition,
+            topic,
+            records,
+            rules,
+        } = self;
+        let work = move || {
+            let checked = verify(records, &rules).and_then(|batch| convert(batch, &topic, &rules));
+            take(checked, partition, &topic, rules.produce_version)
+        };
+        match tokio::task::spawn_blocking(work).await {
+            Ok(verdict) => verdict,
+            // The runtime ends, or a decoder panicked: the batch is not to be had.
+            Err(error) => {
+                Verdict::Refused(Refused::new(ErrorCode::InvalidRecord, &error.to_string()))
+            }
+        }
+    }
+
+    /// What it gets if it was submitted unfinished.
+    pub(super) fn unfinished(self) -> Refused {
+        Refused::new(ErrorCode::InvalidRecord, "the batch was not checked")
+    }
+}
