@@ -276,8 +276,16 @@ impl MarkFile {
             return Err(fault.clone());
         }
         let position = u64::from(id.0) * SLOT_BYTES as u64;
-        self.file
-            .write_all_at(&mut [IoSlice::new(bytes)], position)?;
+        let written = self.file.write_all_at(&mut [IoSlice::new(bytes)], position);
+        if written.is_err() {
+            // Part of it may be there. If this fails, too, the slot reads as damaged.
+            let before =
+                state.slots[id.0 as usize].map_or([0; SLOT_BYTES], |slot| encode_slot(&slot));
+            self.file
+                .write_all_at(&mut [IoSlice::new(&before)], position)
+                .ok();
+        }
+        written?;
         state.written.0 += 1;
         Ok(())
     }

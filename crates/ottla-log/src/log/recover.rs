@@ -11,6 +11,7 @@
 //! The log goes on at 850, or behind its reservation if power was lost. Were the mark at 860, the bad
 //! batch would be damage: it stays, reads into it fail, and the log goes on behind it.
 
+mod files;
 mod scan;
 
 use std::path::{Path, PathBuf};
@@ -23,13 +24,12 @@ use super::reserve::STRIDE_MAX;
 use super::{Dirty, Epochs, LocalLog, Lost, Reservation, State};
 use crate::checkpoint::{self, Synced};
 use crate::disk::Disk;
-use crate::file_names::{
-    EPOCHS, PARTITION_METADATA, SegmentFile, UNFINISHED, parse_segment_file, segment_file,
-};
+use crate::file_names::{EPOCHS, PARTITION_METADATA, SegmentFile, segment_file};
 use crate::local::Shared;
 use crate::local::marks::{Slot, SlotId};
 use crate::segment::{Segment, index_paths};
 use crate::store::{Gap, LogConfig, LogFault, Recovery};
+use files::{keep_snapshots, list};
 use scan::{Scan, Scanned};
 
 /// What to open.
@@ -54,12 +54,6 @@ pub(crate) struct LastStop {
     /// What Kafka's checkpoints say.
     pub(crate) recovery_point: Option<Offset>,
     pub(crate) log_start: Option<Offset>,
-}
-
-/// Files of a log's directory.
-struct Listed {
-    bases: Vec<Offset>,
-    snapshots: Vec<Offset>,
 }
 
 /// Offsets that the log begins, goes on and ends with.
@@ -184,7 +178,7 @@ impl LocalLog {
 
         let snapshots = keep_snapshots(&**disk, &directory, listed.snapshots, ends.written)?;
         if !last_stop.clean {
-            let unsynced = snapshots.iter().filter(|at| **at >= stable_now);
+            let unsynced = snapshots.iter().filter(|at| **at >= stable);
             dirty
                 .files
                 .extend(unsynced.map(|at| segment_file(&directory, *at, SegmentFile::Snapshot)));
@@ -261,41 +255,6 @@ impl LocalLog {
         }
         Ok((log, recovery))
     }
-}
-
-/// Lists a log's directory and removes what was never finished.
-fn list(disk: &dyn Disk, directory: &Path) -> Result<Listed, LogFault> {
-    let mut listed = Listed {
-        bases: Vec::new(),
-        snapshots: Vec::new(),
-    };
-    let mut indexes = Vec::new();
-    for (name, is_dir) in disk.list(directory)? {
-        if is_dir {
-            continue;
-        }
-        match parse_segment_file(&name) {
-            Some((base, SegmentFile::Log)) => listed.bases.push(base),
-            Some((at, SegmentFile::Snapshot)) => listed.snapshots.push(at),
-            Some((base, _)) => indexes.push((base, name)),
-            // Kafka: `.cleaned` was being written, `.deleted` waited to be deleted.
-            None if [UNFINISHED, ".cleaned", ".deleted"]
-                .iter()
-                .any(|end| name.ends_with(end)) =>
-            {
-                disk.remove_file(&directory.join(name))?;
-            }
-            None => {}
-        }
-    }
-    listed.bases.sort();
-    listed.snapshots.sort();
-    for (base, name) in indexes {
-        if listed.bases.binary_search(&base).is_err() {
-            disk.remove_file(&directory.join(name))?;
-        }
-    }
-    Ok(listed)
 }
 
 /// Where the log goes on.
@@ -442,21 +401,6 @@ fn epochs(
         dirty.epochs |= epochs.begin(marks.epoch, data_end);
     }
     Ok(epochs)
-}
-
-/// Deletes snapshots above an offset.
-fn keep_snapshots(
-    disk: &dyn Disk,
-    directory: &Path,
-    snapshots: Vec<Offset>,
-    end: Offset,
-) -> Result<Vec<Offset>, LogFault> {
-    let (kept, ahead): (Vec<Offset>, Vec<Offset>) =
-        snapshots.into_iter().partition(|at| *at <= end);
-    for at in ahead {
-        disk.remove_file(&segment_file(directory, at, SegmentFile::Snapshot))?;
-    }
-    Ok(kept)
 }
 
 /// Writes what was found into the log's marks. True if they have to be durable before the first

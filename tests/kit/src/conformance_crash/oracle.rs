@@ -187,7 +187,7 @@ pub(super) fn check(
     if death == Death::Power {
         facts.power_was_lost(plan.durability);
     }
-    let (store, logs) = open(plan, disk, &facts)?;
+    let (store, logs) = open(plan, disk, &mut facts)?;
     let mut notes = Vec::new();
     for (key, log, recovery) in &logs {
         let known = &facts.logs[key];
@@ -239,7 +239,7 @@ pub(super) fn check(
             .map_err(|fault| format!("the store does not close: {fault}"))?;
     }
     drop((store, logs));
-    let (_store, logs) = open(plan, disk, &facts)?;
+    let (_store, logs) = open(plan, disk, &mut facts)?;
     for (key, log, recovery) in &logs {
         if recovery.checked == clean {
             return Err(format!("{}: clean {clean}, yet {recovery:?}", name(*key)));
@@ -253,11 +253,16 @@ pub(super) fn check(
 type Opened = (Arc<LocalStore>, Vec<(Key, Arc<LocalLog>, Recovery)>);
 
 /// Opens the store and every log that is wanted, as a broker does at its start.
-fn open(plan: &CrashPlan, disk: &SimDisk, facts: &Facts) -> Result<Opened, String> {
+fn open(plan: &CrashPlan, disk: &SimDisk, facts: &mut Facts) -> Result<Opened, String> {
     let disk = Arc::new(disk.clone());
     let options = options(plan, 77);
     let (store, report) = LocalStore::open(disk, Path::new(ROOT), options)
         .map_err(|error| format!("the store does not open: {error}"))?;
+    if report.marks_damaged > 0 {
+        // A write of the marks failed half-way, and the process was killed before it could repair
+        // them: any log may open a gap now.
+        facts.logs.values_mut().for_each(|log| log.gap_due = true);
+    }
     for found in &report.directories {
         let gone = facts.logs.iter().find(|(key, log)| {
             (log.removing || log.removed) && found.topic_id == Some(name(**key).topic_id)

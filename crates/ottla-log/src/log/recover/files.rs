@@ -1,0 +1,67 @@
+//! What lies in a log's directory.
+
+use std::path::Path;
+
+use ottla_model::ids::Offset;
+
+use crate::disk::Disk;
+use crate::file_names::{SegmentFile, UNFINISHED, parse_segment_file, segment_file};
+use crate::store::LogFault;
+
+/// Files of a log's directory.
+pub(super) struct Listed {
+    /// Base offsets of the segments, oldest first.
+    pub(super) bases: Vec<Offset>,
+    /// Offsets of the snapshots, oldest first.
+    pub(super) snapshots: Vec<Offset>,
+}
+
+/// Lists a log's directory and removes what was never finished.
+pub(super) fn list(disk: &dyn Disk, directory: &Path) -> Result<Listed, LogFault> {
+    let mut listed = Listed {
+        bases: Vec::new(),
+        snapshots: Vec::new(),
+    };
+    let mut indexes = Vec::new();
+    for (name, is_dir) in disk.list(directory)? {
+        if is_dir {
+            continue;
+        }
+        match parse_segment_file(&name) {
+            Some((base, SegmentFile::Log)) => listed.bases.push(base),
+            Some((at, SegmentFile::Snapshot)) => listed.snapshots.push(at),
+            Some((base, _)) => indexes.push((base, name)),
+            // Kafka: `.cleaned` was being written, `.deleted` waited to be deleted.
+            None if [UNFINISHED, ".cleaned", ".deleted"]
+                .iter()
+                .any(|end| name.ends_with(end)) =>
+            {
+                disk.remove_file(&directory.join(name))?;
+            }
+            None => {}
+        }
+    }
+    listed.bases.sort();
+    listed.snapshots.sort();
+    for (base, name) in indexes {
+        if listed.bases.binary_search(&base).is_err() {
+            disk.remove_file(&directory.join(name))?;
+        }
+    }
+    Ok(listed)
+}
+
+/// Deletes snapshots above an offset.
+pub(super) fn keep_snapshots(
+    disk: &dyn Disk,
+    directory: &Path,
+    snapshots: Vec<Offset>,
+    end: Offset,
+) -> Result<Vec<Offset>, LogFault> {
+    let (kept, ahead): (Vec<Offset>, Vec<Offset>) =
+        snapshots.into_iter().partition(|at| *at <= end);
+    for at in ahead {
+        disk.remove_file(&segment_file(directory, at, SegmentFile::Snapshot))?;
+    }
+    Ok(kept)
+}
