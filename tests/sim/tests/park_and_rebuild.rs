@@ -1,4 +1,4 @@
-//! Park and rebuild, over a disk that holds one append back.
+//! Park and rebuild, over a disk that holds one append back or fails.
 #![allow(clippy::expect_used, reason = "the file is a test, its helpers too")]
 
 use std::sync::Arc;
@@ -11,12 +11,13 @@ use ottla_machine::contract::{Machine, Wait};
 use ottla_machine::partition::{Answer, Command, Isolation, Partition, Query};
 use ottla_model::ids::{NodeId, Offset, PartitionIndex};
 use ottla_model::names::{TopicName, TopicPartition};
+use ottla_model::time::Now;
 use ottla_model::uuid::Uuid;
 use ottla_sim::cluster::NOW;
 use ottla_sim::outlet::Recorder;
 use ottla_sim::pair::shard_options;
 use ottla_sim::payload::{self, Mark};
-use ottla_testkit::sim_disk::{DiskError, Operation, SimDisk};
+use ottla_testkit::sim_disk::{DiskError, Fault, Operation, SimDisk};
 
 type PartitionShard = Shard<Partition, Arc<dyn Log>, Recorder<Partition>>;
 
@@ -41,19 +42,8 @@ fn append(shard: &PartitionShard, request: u64, sequence: u32) {
     );
 }
 
-/// The state without its volatile part.
-fn states_are_equal(shard: &PartitionShard) {
-    let rebuilt = shard.rebuilt().expect("the log can be replayed").snapshot();
-    assert_eq!(
-        shard.inspect(Machine::snapshot),
-        rebuilt,
-        "live state is rebuilt state"
-    );
-}
-
-#[test]
-fn a_failed_append_faults_all_that_saw_it_and_its_offset_is_given_again() {
-    let disk = SimDisk::new();
+/// A partition on an empty simulated disk.
+fn partition(disk: &SimDisk) -> (Arc<LocalStore>, Arc<PartitionShard>) {
     let options = StoreOptions::new(NodeId(1), Durability::Synced, Arc::new(|| [7; 16]));
     let (store, _) =
         LocalStore::open(Arc::new(disk.clone()), "/data".as_ref(), options).expect("an empty disk");
@@ -71,6 +61,23 @@ fn a_failed_append_faults_all_that_saw_it_and_its_offset_is_given_again() {
     let log: Arc<dyn Log> = log;
     let shard =
         open_listening(log, Recorder::default(), shard_options()).expect("an empty log opens");
+    (store, shard)
+}
+
+/// The state without its volatile part.
+fn states_are_equal(shard: &PartitionShard) {
+    let rebuilt = shard.rebuilt().expect("the log can be replayed").snapshot();
+    assert_eq!(
+        shard.inspect(Machine::snapshot),
+        rebuilt,
+        "live state is rebuilt state"
+    );
+}
+
+#[test]
+fn a_failed_append_faults_all_that_saw_it_and_its_offset_is_given_again() {
+    let disk = SimDisk::new();
+    let (store, shard) = partition(&disk);
 
     append(&shard, 0, 0);
     shard.run(NOW);
@@ -141,4 +148,26 @@ fn a_failed_append_faults_all_that_saw_it_and_its_offset_is_given_again() {
         ))
     ));
     states_are_equal(&shard);
+}
+
+/// A deadline in the past that no run can meet would keep the timer's thread busy for ever.
+#[test]
+fn a_closed_shard_with_producers_asks_for_no_timer() {
+    let disk = SimDisk::new();
+    let (store, shard) = partition(&disk);
+    append(&shard, 0, 0);
+    shard.run(NOW);
+    store.flush_round();
+    let expiry = shard.deadline().expect("a producer expires some day");
+
+    disk.inject(Fault::new(Operation::Sync, DiskError::Io).on(".log"));
+    append(&shard, 1, 2);
+    shard.run(NOW);
+    store.flush_round();
+    let later = Now {
+        mono: expiry + 1,
+        ..NOW
+    };
+    shard.run(later);
+    assert_eq!(shard.deadline(), None);
 }

@@ -149,9 +149,14 @@ impl<M: Machine, L: Log, O: Outlet<M>> Shard<M, L, O> {
         lock(&self.core).marks
     }
 
-    /// When the machine wants to be woken by [`run`](Self::run).
+    /// When the machine wants to be woken by [`run`](Self::run). Nothing expires after a fault: the
+    /// next run that finds the shard active again tells anew.
     pub fn deadline(&self) -> Option<MonoMs> {
-        lock(&self.core).machine.deadline()
+        let core = lock(&self.core);
+        match core.state {
+            State::Active => core.machine.deadline(),
+            State::Rebuilding | State::Refusing { .. } | State::Closed(_) => None,
+        }
     }
 
     /// Decides what is in the mailbox and performs the appends, as long as there is work and up to
@@ -365,5 +370,7 @@ pub fn open_listening<M: Machine, L: Log, O: Outlet<M>>(
     let shard = Arc::new(Shard::open(log, outlet, options)?);
     let weak: std::sync::Weak<Shard<M, L, O>> = Arc::downgrade(&shard);
     shard.log.listen(weak);
+    // A sync may have ended before the log knew its listener.
+    shard.advanced(shard.log.marks());
     Ok(shard)
 }

@@ -148,16 +148,22 @@ fn killed(broker: &mut BrokerProcess, seed: u64, kills: usize) -> Result<String,
     let mut hits: Vec<Kill> = Vec::new();
     let mut ready = Vec::new();
     let mut again = 0;
-    for kill in 1..=kills {
+    let mut missed = 0;
+    while hits.len() < kills {
+        let kill = hits.len() + missed + 1;
         let moment = Moment::roll(&mut random);
         let hit = cycle::run(broker, &mut load, &ledger, &ends, moment, (&send, &receive))
             .map_err(|why| format!("before kill {kill} ({moment:?}): {why}"))?;
+        // On a busy machine all producers may have been at rest: held against the rules as any other,
+        // but not counted.
         if hit.unanswered == 0 {
-            return Err(format!(
-                "kill {kill} ({moment:?}) left no request unanswered"
-            ));
+            missed += 1;
+            if missed > kills {
+                return Err(format!("{missed} kills left no request unanswered"));
+            }
+        } else {
+            hits.push(hit);
         }
-        hits.push(hit);
         // A start is work that can be killed, too.
         while random.chance(20) {
             broker.restart_and_kill(Duration::from_micros(random.below(40_000)));
@@ -174,7 +180,7 @@ fn killed(broker: &mut BrokerProcess, seed: u64, kills: usize) -> Result<String,
         epochs = now;
         ends = read_back(&mut client, &mut tails, &ledger).map_err(after)?;
         load.churn.check(&mut client).map_err(after)?;
-        if kill % WHOLE_EVERY == 0 || kill == kills {
+        if kill % WHOLE_EVERY == 0 || hits.len() == kills {
             whole(&mut client, &ledger).map_err(after)?;
             println!("  kill {kill}: {}", summary(&hits, &load));
         }
