@@ -8,6 +8,8 @@ use std::time::Instant;
 use ottla_broker::authorize::Operation;
 use ottla_wire::{ApiKey, DecodeError, EncodeError};
 
+use crate::wrong_protocol::WrongProtocol;
+
 /// Why a connection ends.
 #[derive(Debug)]
 pub(crate) enum CloseReason {
@@ -17,6 +19,8 @@ pub(crate) enum CloseReason {
     FrameLength(i32),
     /// The request is longer than what is read.
     FrameTooLarge { bytes: i32, bytes_max: usize },
+    /// The first bytes are another protocol's.
+    WrongProtocol(WrongProtocol),
     /// The key names no API.
     UnknownKey {
         key: i16,
@@ -71,6 +75,7 @@ impl CloseReason {
         "too_many_connections",
         "idle",
         "storage",
+        "wrong_protocol",
     ];
 
     /// Place of the reason in [`LABELS`](Self::LABELS).
@@ -88,6 +93,7 @@ impl CloseReason {
             CloseReason::TooManyConnections(_) => 9,
             CloseReason::Idle => 10,
             CloseReason::Storage(_) => 11,
+            CloseReason::WrongProtocol(_) => 12,
         }
     }
 
@@ -108,14 +114,12 @@ impl fmt::Display for CloseReason {
         let client = |id: &Option<String>| id.clone().unwrap_or_else(|| "none".into());
         match self {
             Self::Gone => f.write_str("the client went"),
-            Self::FrameLength(bytes) => {
-                write!(f, "a request cannot have {bytes} bytes{}", Stranger(*bytes))
-            }
+            Self::FrameLength(bytes) => write!(f, "a request cannot have {bytes} bytes"),
             Self::FrameTooLarge { bytes, bytes_max } => write!(
                 f,
-                "a request of {bytes} bytes, where at most {bytes_max} are read{}",
-                Stranger(*bytes)
+                "a request of {bytes} bytes, where at most {bytes_max} are read"
             ),
+            Self::WrongProtocol(protocol) => protocol.fmt(f),
             Self::UnknownKey {
                 key,
                 version,
@@ -180,23 +184,6 @@ pub(crate) fn short(client_id: &str) -> String {
     client_id.chars().take(64).collect()
 }
 
-/// What the first four bytes of another protocol look like when they are read as a length.
-struct Stranger(i32);
-
-impl fmt::Display for Stranger {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bytes = self.0.to_be_bytes();
-        match &bytes {
-            [0x16, 0x03, ..] => f.write_str(": this looks like TLS, on a listener without it"),
-            b"GET " | b"HEAD" | b"POST" | b"PUT " | b"DELE" | b"OPTI" | b"PRI " | b"CONN" => {
-                f.write_str(": this looks like HTTP, on the Kafka port")
-            }
-            b"SSH-" => f.write_str(": this looks like SSH, on the Kafka port"),
-            _ => Ok(()),
-        }
-    }
-}
-
 /// Lines that a second may have: what a flood of bad requests can cost the log.
 const LINES_PER_SECOND_MAX: u64 = 20;
 
@@ -254,24 +241,6 @@ impl LineLimit {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_the_protocol_that_knocked_at_the_wrong_port() {
-        for (bytes, word) in [
-            (*b"GET ", "HTTP"),
-            ([0x16, 0x03, 0x01, 0x00], "TLS"),
-            (*b"SSH-", "SSH"),
-        ] {
-            let bytes = i32::from_be_bytes(bytes);
-            let line = CloseReason::FrameTooLarge {
-                bytes,
-                bytes_max: 1,
-            }
-            .to_string();
-            assert!(line.contains(word), "{line}");
-        }
-        assert_eq!(Stranger(12).to_string(), "");
-    }
 
     #[test]
     fn lets_twenty_lines_a_second_through() {

@@ -15,6 +15,7 @@ pub mod error_map;
 mod gateway;
 mod metrics;
 mod stop;
+mod wrong_protocol;
 
 pub use api::{ServedApi, api_table_markdown, served_apis};
 pub use gateway::{Gateway, GatewayOptions, bind};

@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use crate::api;
 use crate::close::CloseReason;
 use crate::gateway::GatewayOptions;
+use crate::wrong_protocol::WrongProtocol;
 
 /// What is read before frames are looked at: enough that a busy connection submits many requests at
 /// once, little enough that it stays in the processor's cache until it is hashed.
@@ -148,6 +149,11 @@ impl Input {
         };
         let limit = self.limit(bytes, options);
         if bytes > limit {
+            if !self.negotiated
+                && let Some(protocol) = WrongProtocol::of(length)
+            {
+                return Err(CloseReason::WrongProtocol(protocol));
+            }
             return Err(CloseReason::FrameTooLarge {
                 bytes: length,
                 bytes_max: limit,

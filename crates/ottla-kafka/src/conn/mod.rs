@@ -24,8 +24,9 @@ use ottla_broker::authorize::{Permit, Principal};
 use ottla_wire::frame::decode_request_header;
 use ottla_wire::headers::RequestHeader;
 use ottla_wire::{ApiKey, Reader};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep, timeout_at};
+use tokio::time::{Instant, Sleep, timeout, timeout_at};
 
 use crate::address::Peer;
 use crate::api::p00_produce::{Judged, Submission};
@@ -33,9 +34,15 @@ use crate::api::{self, Call, Handler, Registration};
 use crate::close::{CloseReason, short};
 use crate::gateway::Gateway;
 use crate::stop::Stop;
+use crate::wrong_protocol::WrongProtocol;
 use in_flight::InFlight;
 use input::Input;
 use outbox::Outbox;
+
+/// How long a client of another protocol may take to hear what it did, and how much of what it still
+/// sends is read meanwhile.
+const EXPLAIN_TIME_MAX: Duration = Duration::from_secs(1);
+const EXPLAIN_BYTES_MAX: u64 = 64 << 10;
 
 /// When an alarm rings that nobody set.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -63,10 +70,14 @@ pub(crate) async fn run(
         heard: Instant::now(),
     };
     let reason = connection.serve().await.err()?;
-    if !matches!(reason, CloseReason::Gone) {
-        // Best effort: the client may have gone too.
-        let _ = connection.flush().await;
-        let _ = connection.answer_all().await;
+    // Best effort: the client may have gone too.
+    match reason {
+        CloseReason::Gone => {}
+        CloseReason::WrongProtocol(protocol) => connection.explain(protocol).await,
+        _ => {
+            let _ = connection.flush().await;
+            let _ = connection.answer_all().await;
+        }
     }
     Some(reason)
 }
@@ -190,7 +201,7 @@ impl Connection<'_> {
     /// Reads the header of a request and asks the gate.
     fn open(&mut self, frame: BytesMut) -> Result<Request, CloseReason> {
         let (key, header, body) =
-            decode_request_header(&frame).map_err(|error| stranger(&frame, error))?;
+            decode_request_header(&frame).map_err(|error| unreadable(&frame, error))?;
         let version = header.request_api_version;
         let Some((place, api)) = api::find(key).filter(|_| api::is_served(key.into(), version))
         else {
@@ -268,6 +279,19 @@ impl Connection<'_> {
             self.flush().await?;
         }
         Ok(())
+    }
+
+    /// Tells the client in its own protocol that this is the wrong port.
+    async fn explain(&mut self, protocol: WrongProtocol) {
+        let answer = protocol.answer(self.peer.local.port());
+        let stream = &mut self.stream;
+        let told = async {
+            stream.write_all(&answer).await?;
+            stream.shutdown().await?;
+            // To close with bytes unread resets the connection, and the answer is lost.
+            tokio::io::copy(&mut stream.take(EXPLAIN_BYTES_MAX), &mut tokio::io::sink()).await
+        };
+        let _ = timeout(EXPLAIN_TIME_MAX, told).await;
     }
 
     async fn wait(&mut self, mut alarm: Pin<&mut Sleep>) -> Result<Event, CloseReason> {
@@ -349,7 +373,7 @@ impl Request {
 }
 
 /// Why a header could not be read, with what can be made of it.
-fn stranger(frame: &[u8], error: ottla_wire::DecodeError) -> CloseReason {
+fn unreadable(frame: &[u8], error: ottla_wire::DecodeError) -> CloseReason {
     let mut r = Reader::new(frame);
     match (r.i16(), r.i16()) {
         (Ok(key), Ok(version)) if ApiKey::try_from(key).is_err() => {

@@ -1,5 +1,8 @@
 //! Requests that are none. Each gets what Kafka does with it: the connection ends. Its neighbours go on.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
 use ottla_wire::api_versions::ApiVersionsRequest;
 use ottla_wire::create_topics::{CreatableTopic, CreateTopicsRequest};
 use ottla_wire::delete_topics::DeleteTopicsRequest;
@@ -51,17 +54,43 @@ fn impossible_lengths_close_the_connection() {
 }
 
 #[test]
-fn other_protocols_close_the_connection() {
+fn other_protocols_are_told_that_this_is_the_wrong_port() {
     let server = Server::start();
     let mut neighbour = Neighbour::new(&server);
-    for bytes in [
-        &b"GET / HTTP/1.1\r\nHost: broker\r\n\r\n"[..],
-        b"POST /topics/t HTTP/1.1\r\n\r\n",
-        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-        b"SSH-2.0-OpenSSH_9.6\r\n",
-        b"\0\0\0\x01\0",
-        b"\0\x02\0\0\xff\xff\xff\xff",
-    ] {
+    let heard = |bytes: &[u8]| {
+        let mut stream = TcpStream::connect(server.address).unwrap();
+        stream.write_all(bytes).unwrap();
+        let mut heard = Vec::new();
+        stream.read_to_end(&mut heard).unwrap();
+        heard
+    };
+    let port = server.address.port();
+    let mut post = b"POST /topics/t HTTP/1.1\r\nContent-Length: 50000\r\n\r\n".to_vec();
+    post.resize(post.len() + 50_000, b'x');
+    for request in [&b"GET / HTTP/1.1\r\nHost: broker\r\n\r\n"[..], &post] {
+        let heard = String::from_utf8(heard(request)).unwrap();
+        let (head, body) = heard.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 400 "), "{heard}");
+        assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())));
+        assert!(body.contains(&format!("Port {port} speaks the Kafka protocol")));
+        neighbour.check();
+    }
+    let hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03";
+    assert_eq!(heard(hello), [21, 3, 1, 0, 2, 2, 40], "a fatal alert");
+    assert_eq!(heard(b"SSH-2.0-OpenSSH_9.6\r\n"), b"");
+    // Whoever has spoken Kafka is not taken for somebody else.
+    let mut client = server.client();
+    client.api_versions().unwrap();
+    client.send_raw(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    assert!(is_closed(&mut client));
+    neighbour.check();
+}
+
+#[test]
+fn bytes_that_are_no_request_close_the_connection() {
+    let server = Server::start();
+    let mut neighbour = Neighbour::new(&server);
+    for bytes in [&b"\0\0\0\x01\0"[..], b"\0\x02\0\0\xff\xff\xff\xff"] {
         let mut client = server.client();
         client.send_raw(bytes).unwrap();
         assert!(is_closed(&mut client), "{bytes:?}");

@@ -9,6 +9,7 @@ use ottla_wire::frame::decode_response;
 use crate::bodies::is_answer;
 use crate::probe::{
     Bytes, CORRELATION_ID, Outcome, Verdicts, frame, frame_with, framed, probe, probe_and_finish,
+    raw_exchange,
 };
 
 /// `socket.request.max.bytes`, Kafka's default.
@@ -19,7 +20,7 @@ const METADATA: i16 = ApiKey::Metadata as i16;
 /// Frames whose length no request has.
 pub(crate) fn lengths(address: &str) -> Result<String, String> {
     let mut verdicts = Verdicts::default();
-    for length in [-1, i32::MIN, i32::MAX, FRAME_BYTES_MAX + 1, 0x1603_0100] {
+    for length in [-1, i32::MIN, i32::MAX, FRAME_BYTES_MAX + 1, 0x1602_0100] {
         let bytes = Bytes::default().i32(length).raw(&[0; 64]).0;
         verdicts.check(
             format!("length {length}"),
@@ -58,21 +59,35 @@ pub(crate) fn halves(address: &str) -> Result<String, String> {
     verdicts.end()
 }
 
-/// What ends up on a broker's port by mistake or for a scan.
+/// What ends up on a broker's port by mistake or for a scan. Those whose clients show what they hear
+/// are told.
 pub(crate) fn other_protocols(address: &str) -> Result<String, String> {
     let hello = [&[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3][..], &[0x5a; 508]].concat();
-    let samples: [(&str, &[u8]); 5] = [
-        ("TLS", &hello),
-        ("HTTP", b"GET / HTTP/1.1\r\nHost: broker\r\n\r\n"),
-        ("HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
-        ("SSH", b"SSH-2.0-OpenSSH_9.2\r\n"),
-        ("PROXY", b"PROXY TCP4 127.0.0.1 127.0.0.1 1 2\r\n"),
+    let alert = [21, 3, 1, 0, 2, 2, 40];
+    let samples: [(&str, &[u8], &[u8]); 5] = [
+        ("TLS", &hello, &alert),
+        (
+            "HTTP",
+            b"GET / HTTP/1.1\r\nHost: broker\r\n\r\n",
+            b"HTTP/1.1 400 ",
+        ),
+        (
+            "HTTP/2",
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+            b"HTTP/1.1 400 ",
+        ),
+        ("SSH", b"SSH-2.0-OpenSSH_9.2\r\n", b""),
+        ("PROXY", b"PROXY TCP4 127.0.0.1 127.0.0.1 1 2\r\n", b""),
     ];
-    let mut verdicts = Verdicts::default();
-    for (name, bytes) in samples {
-        verdicts.check(name, &probe(address, bytes), &Outcome::Closed);
+    for (name, bytes, start) in samples {
+        let heard = raw_exchange(address, bytes).map_err(|error| format!("{name}: {error}"))?;
+        let right = heard.starts_with(start) && heard.is_empty() == start.is_empty();
+        if !right {
+            let heard = String::from_utf8_lossy(&heard);
+            return Err(format!("{name}: the broker said {heard:?}"));
+        }
     }
-    verdicts.end()
+    Ok(format!("{} protocols", samples.len()))
 }
 
 /// Keys that no API of a client listener has, and versions that an API does not have.

@@ -22,6 +22,7 @@ pub(crate) fn reasons(broker: &BrokerProcess) -> Result<String, String> {
     let wanted = [
         "frame_length",
         "frame_too_large",
+        "wrong_protocol",
         "unknown_key",
         "unsupported_version",
         "malformed",

@@ -1,6 +1,8 @@
 //! One hostile connection: what was sent, and what became of it.
 
 use std::fmt;
+use std::io::{self, Read as _, Write as _};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use ottla_testkit::wire_client::{WireClient, WireError};
@@ -61,6 +63,16 @@ fn run(address: &str, bytes: &[u8], finish: bool) -> Outcome {
         Err(WireError::TimedOut) => Outcome::Silent,
         Err(error) => Outcome::Broken(error.to_string()),
     }
+}
+
+/// Sends the bytes and reads whatever comes until the broker hangs up.
+pub(crate) fn raw_exchange(address: &str, bytes: &[u8]) -> io::Result<Vec<u8>> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(bytes)?;
+    let mut heard = Vec::new();
+    stream.read_to_end(&mut heard)?;
+    Ok(heard)
 }
 
 /// A whole frame: length, header as this version of the API has it, body.

@@ -180,7 +180,7 @@ fn killed(broker: &mut BrokerProcess, seed: u64, kills: usize) -> Result<String,
         epochs = now;
         ends = read_back(&mut client, &mut tails, &ledger).map_err(after)?;
         load.churn.check(&mut client).map_err(after)?;
-        if kill % WHOLE_EVERY == 0 || hits.len() == kills {
+        if kill.is_multiple_of(WHOLE_EVERY) || hits.len() == kills {
             whole(&mut client, &ledger).map_err(after)?;
             println!("  kill {kill}: {}", summary(&hits, &load));
         }
