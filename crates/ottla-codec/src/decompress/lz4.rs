@@ -25,12 +25,22 @@ const NOT_COMPRESSED: u32 = 0x8000_0000;
 /// A block's best byte writes 255, and a few more at its ends.
 const EXPANSION_MAX: usize = 255;
 
+/// What the checksum of a frame's header must be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum HeaderChecksum {
+    /// That of the header.
+    Right,
+    /// Anything.
+    Any,
+}
+
 pub(super) fn decompress(
     mut input: &[u8],
     bytes_max: usize,
+    checksum: HeaderChecksum,
     out: &mut Buffer,
 ) -> Result<(), DecompressError> {
-    let frame = Frame::take(&mut input)?;
+    let frame = Frame::take(&mut input, checksum)?;
     let too_large = DecompressError::TooLarge { bytes_max };
     if frame
         .content_bytes
@@ -98,7 +108,7 @@ struct Frame {
 }
 
 impl Frame {
-    fn take(input: &mut &[u8]) -> Result<Frame, DecompressError> {
+    fn take(input: &mut &[u8], checksum: HeaderChecksum) -> Result<Frame, DecompressError> {
         let cut_off = corrupt("the frame header is cut off");
         if take_array(input).map(u32::from_le_bytes) != Some(MAGIC) {
             return Err(corrupt("no LZ4 frame magic"));
@@ -124,7 +134,8 @@ impl Frame {
         }
         let hashed = &descriptor[..descriptor.len() - input.len()];
         let [claimed] = take_array(input).ok_or(cut_off)?;
-        if (XxHash32::oneshot(0, hashed) >> 8) as u8 != claimed {
+        if checksum == HeaderChecksum::Right && (XxHash32::oneshot(0, hashed) >> 8) as u8 != claimed
+        {
             return Err(corrupt("the frame header's checksum differs"));
         }
         Ok(Frame {

@@ -11,6 +11,7 @@ mod zstd;
 use ottla_model::batch::Codec;
 
 use crate::buffer::Buffer;
+use crate::old::MessageFormat;
 
 /// Why bytes were not decompressed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -57,8 +58,26 @@ pub fn decompress(
         }
         Codec::Gzip => gzip::decompress(input, bytes_max, out),
         Codec::Snappy => snappy::decompress(input, bytes_max, out),
-        Codec::Lz4 => lz4::decompress(input, bytes_max, out),
+        Codec::Lz4 => lz4::decompress(input, bytes_max, lz4::HeaderChecksum::Right, out),
         Codec::Zstd => zstd::decompress(input, bytes_max, out),
+    }
+}
+
+/// As [`decompress`], for the value of a wrapper of an old message format. In v0 the checksum of an lz4
+/// frame's header is not looked at: clients of that age computed it over the wrong bytes (KAFKA-3160).
+pub(crate) fn decompress_wrapper(
+    format: MessageFormat,
+    codec: Codec,
+    input: &[u8],
+    bytes_max: usize,
+    out: &mut Buffer,
+) -> Result<(), DecompressError> {
+    match (format, codec) {
+        (MessageFormat::V0, Codec::Lz4) => {
+            out.clear();
+            lz4::decompress(input, bytes_max, lz4::HeaderChecksum::Any, out)
+        }
+        _ => decompress(codec, input, bytes_max, out),
     }
 }
 

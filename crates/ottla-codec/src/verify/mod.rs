@@ -33,7 +33,7 @@ pub use rules::{Rules, TimestampRule};
 const ZSTD_PRODUCE_VERSION_MIN: i16 = 7;
 
 /// Kafka's "no timestamp": a record may have it, and no limit applies to it.
-const NO_TIMESTAMP_MS: i64 = -1;
+pub(crate) const NO_TIMESTAMP_MS: i64 = -1;
 
 /// Checks everything that `bytes` claims under `rules`.
 ///
@@ -123,11 +123,11 @@ fn first_batch(bytes: &[u8], rules: &Rules) -> Result<BatchHead, Rejection> {
     Ok(head)
 }
 
-const MAGIC_AT: usize = 16;
+pub(crate) const MAGIC_AT: usize = 16;
 
 /// Size of the batch that `bytes` start with, of whatever format; `None` if it is not complete
 /// (Kafka: `ByteBufferLogInputStream`).
-fn next_batch(bytes: &[u8]) -> Result<Option<usize>, Rejection> {
+pub(crate) fn next_batch(bytes: &[u8]) -> Result<Option<usize>, Rejection> {
     /// What the oldest format takes; formats check their own minimum later.
     const LENGTH_MIN: i32 = 14;
     let Some(&[.., l0, l1, l2, l3]) = bytes.first_chunk::<LOG_OVERHEAD_BYTES>() else {

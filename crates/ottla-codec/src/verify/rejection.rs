@@ -97,6 +97,14 @@ pub enum Rejection {
         /// As claimed.
         offset_delta: i32,
     },
+    /// A message of format v0 or v1 that does not belong into its set.
+    #[error("message {index} of the set: {why}")]
+    OldMessage {
+        /// Index of the message within the set, or within the wrapper that holds it.
+        index: i32,
+        /// What is wrong.
+        why: &'static str,
+    },
     /// Records that the topic does not take; none of the batch is taken then.
     #[error("{0}")]
     Records(BadRecords),
@@ -134,7 +142,8 @@ impl Rejection {
             | Rejection::Control
             | Rejection::Sequence { .. }
             | Rejection::Record { .. }
-            | Rejection::OffsetDelta { .. } => RejectionKind::InvalidRecord,
+            | Rejection::OffsetDelta { .. }
+            | Rejection::OldMessage { .. } => RejectionKind::InvalidRecord,
             Rejection::Length(_) | Rejection::UnknownMagic(_) | Rejection::Crc { .. } => {
                 RejectionKind::CorruptMessage
             }
@@ -215,12 +224,12 @@ impl BadRecords {
         self.total
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.total == 0
     }
 
     #[cold]
-    pub(super) fn push(&mut self, index: i32, reason: BadRecordReason) {
+    pub(crate) fn push(&mut self, index: i32, reason: BadRecordReason) {
         self.total += 1;
         self.any_timestamp |= reason != BadRecordReason::NoKey;
         if self.listed.len() < Self::LISTED_MAX {

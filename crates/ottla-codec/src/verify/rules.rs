@@ -46,7 +46,7 @@ impl TimestampRule {
     /// A batch that claims broker time passes a topic with create time as long as the time is within
     /// the limits, and its claim is dropped then: Kafka decides so.
     #[inline]
-    pub(super) fn fault(
+    pub(crate) fn fault(
         &self,
         timestamp_ms: i64,
         claims_append_time: bool,

@@ -75,7 +75,7 @@ fn random_batches_verify_and_read_back() {
 }
 
 /// Flips bits, cuts, doubles, overwrites with extreme numbers.
-fn damage(random: &mut Random, bytes: &mut BytesMut) {
+pub(crate) fn damage(random: &mut Random, bytes: &mut BytesMut) {
     for _ in 0..random.below(3) + 1 {
         let length = bytes.len();
         if length == 0 {

@@ -7,7 +7,7 @@ use ottla_model::ids::{ProducerEpoch, ProducerId, Sequence};
 
 use crate::common::RULES;
 
-fn hex(text: &str) -> Vec<u8> {
+pub(crate) fn hex(text: &str) -> Vec<u8> {
     text.as_bytes()
         .chunks(2)
         .map(|pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap())

@@ -10,4 +10,8 @@ mod codecs;
 mod common;
 mod fuzz;
 mod golden;
+mod old_down;
+mod old_fuzz;
+mod old_sets;
+mod old_up;
 mod verify;
