@@ -5,7 +5,7 @@
 //! [`emit`] turns the model into Rust. The notation is described in the schema's own README.
 
 mod emit;
-mod model;
+pub(crate) mod model;
 mod parse;
 #[cfg(test)]
 mod tests;
@@ -55,13 +55,15 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
 }
 
 /// The schema of messages and of stored records, as it lies in the workspace.
-struct Schema {
-    keys: Vec<model::KeyLine>,
-    wire: Vec<model::Module>,
+pub(crate) struct Schema {
+    pub(crate) keys: Vec<model::KeyLine>,
+    pub(crate) wire: Vec<model::Module>,
     records: Vec<model::Module>,
 }
 
-fn load() -> Result<Schema, String> {
+/// # Errors
+/// A schema that makes no sense, or a file that cannot be read.
+pub(crate) fn load() -> Result<Schema, String> {
     let keys = parse::keys(&read(&root().join(SCHEMA).join("api_keys.schema"))?)?;
     let wire = modules(&root().join(SCHEMA))?;
     let records = modules(&root().join(SCHEMA).join("records"))?;

@@ -9,8 +9,12 @@
 //! | unit | unit and integration tests of the workspace |
 //! | build | the release build of the broker |
 //! | clients, judges | kcat and the Java client against it, then kafka-dump-log over its files |
+//! | dialogues | scripted conversations on the wire with it and with Apache Kafka, answers compared |
 //! | kills | the whole broker under kills and hostile bytes |
 //! | planted | builds with planted bugs, which the tests must find |
+//!
+//! `dialogues` alone takes `--only NAME`, `--record` (write what Kafka answers into the files), and the addresses of
+//! brokers that already run: `--kafka-at HOST:PORT`, `--ottla-at HOST:PORT`.
 //!
 //! With `CI` set, nothing may be skipped. `--target kafka` runs the clients and judges against Apache Kafka: it
 //! proves the suite itself. This command never changes the workspace.
@@ -19,6 +23,7 @@ mod broker;
 mod cache;
 mod cargo;
 mod clients;
+mod dialogues;
 mod judge;
 mod kcat;
 mod process;
@@ -38,8 +43,18 @@ use self::cargo::Cargo;
 use self::report::{Closed, Section, conclude};
 use self::setup::Tools;
 
-const SECTIONS: [&str; 10] = [
-    "setup", "fmt", "clippy", "codegen", "unit", "build", "clients", "judges", "kills", "planted",
+const SECTIONS: [&str; 11] = [
+    "setup",
+    "fmt",
+    "clippy",
+    "codegen",
+    "unit",
+    "build",
+    "clients",
+    "judges",
+    "dialogues",
+    "kills",
+    "planted",
 ];
 
 /// # Errors
@@ -69,6 +84,7 @@ struct Options {
     sections: Vec<String>,
     kafka: bool,
     seed: u64,
+    dialogues: dialogues::Options,
 }
 
 impl Options {
@@ -80,6 +96,7 @@ impl Options {
             sections: Vec::new(),
             kafka: false,
             seed: since.as_secs(),
+            dialogues: dialogues::Options::default(),
         };
         let mut arguments = arguments.iter();
         while let Some(argument) = arguments.next() {
@@ -97,6 +114,10 @@ impl Options {
                     }
                 }
                 "--seed" => options.seed = value()?.parse().map_err(|e| format!("--seed: {e}"))?,
+                "--only" => options.dialogues.only = Some(value()?.clone()),
+                "--record" => options.dialogues.record = true,
+                "--kafka-at" => options.dialogues.kafka_at = Some(value()?.clone()),
+                "--ottla-at" => options.dialogues.ottla_at = Some(value()?.clone()),
                 name if SECTIONS.contains(&name) => options.sections.push(name.to_owned()),
                 other => {
                     return Err(format!(
@@ -117,8 +138,15 @@ impl Options {
         let clients = asked("clients") || asked("judges");
         match name {
             "clients" | "judges" => clients,
-            "setup" => asked(name) || clients,
-            "build" => asked(name) || asked("kills") || (clients && !self.kafka),
+            "setup" => {
+                asked(name) || clients || (asked("dialogues") && self.dialogues.kafka_at.is_none())
+            }
+            "build" => {
+                asked(name)
+                    || asked("kills")
+                    || (clients && !self.kafka)
+                    || (asked("dialogues") && self.dialogues.ottla_at.is_none())
+            }
             _ => asked(name),
         }
     }
@@ -208,9 +236,13 @@ impl Run<'_> {
                 Ok((section, tools)) => {
                     sections.extend(section);
                     sections.append(&mut closed);
-                    if let Some(tools) = tools {
-                        sections.extend(self.clients(&tools, built));
+                    if let Some(tools) = &tools {
+                        sections.extend(self.clients(tools, built));
                     }
+                    let java = tools.as_ref().map(|tools| tools.java.as_ref());
+                    sections.extend(self.section("dialogues", &|section| {
+                        self.dialogues(section, java, built);
+                    }));
                 }
                 Err(_) => {
                     sections.extend(self.section("setup", &|section| section.failed("panicked")))
@@ -250,7 +282,7 @@ impl Run<'_> {
         }
         let section = Section::new("clients");
         let left = self.target(tools, built).and_then(|target| {
-            let work = self.cache.run_dir()?;
+            let work = self.cache.run_dir("clients")?;
             let left = clients::run(&section, &target, tools, self.options.seed, &work.path)?;
             Ok((work, left))
         });
@@ -269,6 +301,33 @@ impl Run<'_> {
         }
         work.keep |= !section.is_ok();
         vec![clients, section.close()]
+    }
+
+    fn dialogues(
+        &self,
+        section: &Section,
+        java: Option<Result<&setup::Java, &String>>,
+        built: bool,
+    ) {
+        if !built && self.options.dialogues.ottla_at.is_none() {
+            return section.failed("not run: there is no release build");
+        }
+        let none = "the section setup did not run".to_owned();
+        let outcome = self.cache.run_dir("dialogues").and_then(|mut work| {
+            dialogues::run(
+                section,
+                self.root,
+                &self.cargo.binary(),
+                java.unwrap_or(Err(&none)),
+                &work.path,
+                &self.options.dialogues,
+            )?;
+            work.keep = !section.is_ok();
+            Ok(())
+        });
+        if let Err(why) = outcome {
+            section.failed(why);
+        }
     }
 
     fn target<'t>(&self, tools: &'t Tools, built: bool) -> Result<Target<'t>, String> {

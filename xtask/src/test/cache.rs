@@ -64,8 +64,8 @@ impl Cache {
         filled.map(|()| whole)
     }
 
-    /// An empty directory for one run, on a real disk (`/tmp` may be memory). What runs that are over left behind goes.
-    pub(super) fn run_dir(&self) -> Result<RunDir, String> {
+    /// An empty directory for one section of this run, on a real disk (`/tmp` may be memory). What runs that are over left behind goes.
+    pub(super) fn run_dir(&self, section: &str) -> Result<RunDir, String> {
         let entries =
             fs::read_dir(&self.root).map_err(|e| format!("{}: {e}", self.root.display()))?;
         for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
@@ -80,7 +80,10 @@ impl Cache {
                 let _ = fs::remove_dir_all(&path);
             }
         }
-        let path = self.root.join(format!("run-{}", process::id()));
+        let path = self
+            .root
+            .join(format!("run-{}", process::id()))
+            .join(section);
         let _ = fs::remove_dir_all(&path);
         fs::create_dir_all(&path).map_err(|e| format!("{}: {e}", path.display()))?;
         Ok(RunDir { path, keep: false })
@@ -99,6 +102,8 @@ impl Drop for RunDir {
             println!("kept for a look: {}", self.path.display());
         } else {
             let _ = fs::remove_dir_all(&self.path);
+            // Goes with the last section's.
+            let _ = self.path.parent().map(fs::remove_dir);
         }
     }
 }

@@ -1,0 +1,92 @@
+//! The declared wildcards: what two right brokers need not have in common.
+//!
+//! | field | compared is |
+//! |---|---|
+//! | texts of errors | whether there is one where Kafka has one: Ottla explains more |
+//! | hosts, ports, cluster ids | whether there is one |
+//! | topic ids, producer ids, session ids | which variable they equal, else whether there is one |
+//! | times | their distance to the dialogue's now, if the client sent them; else that the broker's clock set them |
+//! | lists in [`UNORDERED`] | their elements, in any order |
+//! | ApiVersions: APIs without a schema of ours | nothing: `docs/COMPATIBILITY.md` has the table |
+
+use super::notation::Node;
+use super::words::Words;
+
+/// Lists that Kafka makes from hash maps.
+const UNORDERED: &[(&str, &str)] = &[
+    ("Metadata", "Topics"),
+    ("Metadata", "Partitions"),
+    ("ApiVersions", "ApiKeys"),
+    ("ApiVersions", "SupportedFeatures"),
+    ("ApiVersions", "FinalizedFeatures"),
+    ("CreateTopics", "Topics"),
+    ("CreateTopics", "Configs"),
+    ("DeleteTopics", "Responses"),
+    ("DescribeConfigs", "Results"),
+    ("DescribeConfigs", "Configs"),
+    ("ListOffsets", "Topics"),
+    ("ListOffsets", "Partitions"),
+    ("OffsetForLeaderEpoch", "Topics"),
+    ("OffsetForLeaderEpoch", "Partitions"),
+    ("Produce", "Responses"),
+    ("Produce", "PartitionResponses"),
+];
+
+/// Kafka's names of errors, from the list in the gateway.
+const ERRORS: &str = include_str!("../../../../crates/ottla-kafka/src/error_code.rs");
+
+pub(super) fn is_unordered(api: &str, field: &str) -> bool {
+    UNORDERED.contains(&(api, field))
+}
+
+pub(super) fn number(field: &str, value: i64, words: &Words) -> Node {
+    match field {
+        _ if field.ends_with("ErrorCode") => Node::Word(error(value)),
+        "Port" if value > 0 => Node::word("port"),
+        "ProducerId" => words.shown_pid(value),
+        "SessionId" => words.shown_session(value),
+        "FinalizedFeaturesEpoch" if value >= 0 => Node::word("epoch"),
+        _ if field.contains("Timestamp") || field == "LogAppendTimeMs" => words.shown_time(value),
+        _ => Node::word(value),
+    }
+}
+
+pub(super) fn text(field: &str, bytes: &[u8], words: &Words) -> Node {
+    match field {
+        _ if field.ends_with("ErrorMessage") => Node::word("text"),
+        "Documentation" => Node::word("text"),
+        "Host" => Node::word("host"),
+        "ClusterId" => Node::word("cluster"),
+        _ => words.shown_text(bytes),
+    }
+}
+
+/// Of the answer to ApiVersions, the APIs that have a schema.
+pub(super) fn keep_spoken(fields: &mut [(String, Node)], spoken: impl Fn(i16) -> bool) {
+    for (name, node) in fields {
+        if let (Node::List(items), "ApiKeys") = (node, name.as_str()) {
+            items.retain(|item| {
+                let key = item.field("ApiKey").map_or_else(|| "0".into(), Node::line);
+                key.parse().is_ok_and(&spoken)
+            });
+        }
+    }
+}
+
+fn error(code: i64) -> String {
+    let mark = format!(" = {code}, \"");
+    let name = ERRORS
+        .split_once(&mark)
+        .and_then(|(_, rest)| rest.split('"').next());
+    name.map_or_else(|| code.to_string(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn errors_have_their_names() {
+        assert_eq!(super::error(45), "OUT_OF_ORDER_SEQUENCE_NUMBER");
+        assert_eq!(super::error(-1), "UNKNOWN_SERVER_ERROR");
+        assert_eq!(super::error(999), "999");
+    }
+}

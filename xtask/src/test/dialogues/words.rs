@@ -1,0 +1,178 @@
+//! What words mean to one broker: its variables, the dialogue's time; and the other way round, what is shown in place
+//! of values that no two brokers share.
+
+use std::collections::BTreeMap;
+
+use super::notation::{Node, hex};
+
+/// A dialogue's clock stands this far behind, so that a time set by a broker is told from one that the client sent.
+pub(super) const CLOCK_BEHIND_MS: i64 = 1_000;
+/// What a dialogue calls now, give or take this much, is the client's.
+const CLIENT_SPAN_MS: i64 = 500;
+/// Times within this distance are shown relative to now.
+const NEAR_MS: i64 = 40 * 24 * 60 * 60 * 1_000;
+
+/// The variables of one dialogue with one broker.
+pub(super) struct Words {
+    pub(super) now: i64,
+    /// By name, with their text.
+    variables: BTreeMap<String, String>,
+}
+
+impl Words {
+    /// `$u` is what makes names unique.
+    pub(super) fn new(now: i64, unique: &str) -> Self {
+        Self {
+            now,
+            variables: BTreeMap::from([("u".into(), unique.into())]),
+        }
+    }
+
+    pub(super) fn bind(&mut self, name: &str, text: String) {
+        self.variables.insert(name.into(), text);
+    }
+
+    pub(super) fn get(&self, name: &str) -> Result<&str, String> {
+        self.variables
+            .get(name)
+            .map(String::as_str)
+            .ok_or_else(|| format!("${name} is not bound"))
+    }
+
+    /// The text with every `$name` and `${name}` replaced.
+    pub(super) fn fill(&self, text: &str) -> Result<String, String> {
+        let mut pieces = text.split('$');
+        let mut out = pieces.next().unwrap_or_default().to_owned();
+        for piece in pieces {
+            if let Some((name, rest)) = piece
+                .strip_prefix('{')
+                .and_then(|braced| braced.split_once('}'))
+            {
+                out.push_str(self.get(name)?);
+                out.push_str(rest);
+            } else {
+                let end = piece
+                    .find(|c: char| !c.is_ascii_lowercase() && !c.is_ascii_digit() && c != '_');
+                let (name, rest) = piece.split_at(end.unwrap_or(piece.len()));
+                out.push_str(self.get(name)?);
+                out.push_str(rest);
+            }
+        }
+        Ok(out)
+    }
+
+    pub(super) fn is_null(&self, node: &Node) -> bool {
+        matches!(node, Node::Word(word) if word == "null")
+    }
+
+    /// `-1`, `$pid`, `now`, `now-5`.
+    pub(super) fn number(&self, node: &Node) -> Result<i64, String> {
+        let wrong = || format!("`{}` is no number", node.line());
+        let Node::Word(word) = node else {
+            return Err(wrong());
+        };
+        let word = self.fill(word)?;
+        if let Some(distance) = word.strip_prefix("now") {
+            let distance = if distance.is_empty() {
+                Ok(0)
+            } else {
+                distance.parse::<i64>()
+            };
+            return distance
+                .map(|distance| self.now + distance)
+                .map_err(|_| wrong());
+        }
+        word.parse().map_err(|_| wrong())
+    }
+
+    /// The bytes of a string, or `hex:00ff`, or `fill:1000` for so many letters.
+    pub(super) fn bytes(&self, node: &Node) -> Result<Vec<u8>, String> {
+        let text = match node {
+            Node::Word(word) => self.fill(word)?,
+            // Bytes that are no text have no variables in them.
+            Node::Text(bytes) => match std::str::from_utf8(bytes) {
+                Ok(text) => self.fill(text)?,
+                Err(_) => return Ok(bytes.clone()),
+            },
+            other => return Err(format!("`{}` is no string", other.line())),
+        };
+        if let Some(digits) = text.strip_prefix("hex:") {
+            return hex(digits);
+        }
+        if let Some(count) = text.strip_prefix("fill:") {
+            return count
+                .parse()
+                .map(|count| vec![b'x'; count])
+                .map_err(|_| format!("`{text}` is no count"));
+        }
+        Ok(text.into_bytes())
+    }
+
+    /// A string as it is shown: with the names of variables in place of their values.
+    pub(super) fn shown_text(&self, bytes: &[u8]) -> Node {
+        let Ok(text) = std::str::from_utf8(bytes) else {
+            return Node::Text(bytes.to_vec());
+        };
+        if text.len() > 64 && text.bytes().all(|byte| byte == b'x') {
+            return Node::Word(format!("fill:{}", text.len()));
+        }
+        let mut variables: Vec<(&String, &String)> = self
+            .variables
+            .iter()
+            .filter(|(_, value)| value.len() > 4)
+            .collect();
+        variables.sort_by_key(|(_, value)| std::cmp::Reverse(value.len()));
+        let mut text = text.to_owned();
+        for (name, value) in variables {
+            let shown = if text == *value {
+                format!("${name}")
+            } else {
+                format!("${{{name}}}")
+            };
+            text = text.replace(value.as_str(), &shown);
+        }
+        Node::Text(text.into_bytes())
+    }
+
+    /// The variable with this value, of those whose names end so.
+    fn variable(&self, ending: &str, value: &str) -> Option<Node> {
+        let mut found = self
+            .variables
+            .iter()
+            .filter(|(name, bound)| name.ends_with(ending) && *bound == value);
+        found.next().map(|(name, _)| Node::Word(format!("${name}")))
+    }
+
+    pub(super) fn shown_uuid(&self, uuid: &str) -> Node {
+        self.variable("id", uuid)
+            .unwrap_or_else(|| Node::word("uuid"))
+    }
+
+    pub(super) fn shown_pid(&self, pid: i64) -> Node {
+        if pid < 0 {
+            return Node::word(pid);
+        }
+        self.variable("pid", &pid.to_string())
+            .unwrap_or_else(|| Node::word("pid"))
+    }
+
+    pub(super) fn shown_session(&self, session: i64) -> Node {
+        if session <= 0 {
+            return Node::word(session);
+        }
+        self.variable("session", &session.to_string())
+            .unwrap_or_else(|| Node::word("session"))
+    }
+
+    pub(super) fn shown_time(&self, time: i64) -> Node {
+        match time - self.now {
+            0 => Node::word("now"),
+            // The broker's own clock: at least as late as the dialogue's true begin.
+            distance if (CLIENT_SPAN_MS..CLOCK_BEHIND_MS + 60_000).contains(&distance) => {
+                Node::word("time")
+            }
+            distance if distance.abs() < NEAR_MS => Node::Word(format!("now{distance:+}")),
+            _ => Node::word(time),
+        }
+    }
+}
