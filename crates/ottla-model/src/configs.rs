@@ -23,7 +23,7 @@ use alloc::vec::Vec;
 
 pub use broker::{BROKER_CONFIGS, BrokerSettings};
 pub use error::{ConfigError, ConfigProblem};
-pub use not_yet::{NOT_YET, NotYet};
+pub use not_yet::{NOT_YET, NotYet, broker_not_yet};
 pub use topic::{Cleanup, ConfigSource, EffectiveConfig, TopicConfig};
 pub use topic_table::TOPIC_CONFIGS;
 

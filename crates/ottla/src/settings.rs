@@ -3,20 +3,22 @@
 //!
 //! Guarantees: a flag wins over the environment, the environment over the file, the file over the
 //! default; a name that is not known is refused, except in the environment, which is shared with other
-//! programs. What comes out of [`Settings::gather`] was judged: nothing of it is parsed again.
+//! programs: there only one that is almost ours is. What comes out of [`Settings::gather`] was judged: nothing of it is parsed again.
 
 mod broker_table;
 mod environment;
 mod file;
 mod host_port;
 mod log_level;
+mod own_keys;
+mod slips;
 #[cfg(test)]
 mod tests;
 
 use std::path::PathBuf;
 
 use clap::Args;
-use ottla_model::configs::BrokerSettings;
+use ottla_model::configs::{BROKER_CONFIGS, BrokerSettings, broker_not_yet};
 use ottla_model::ids::NodeId;
 use serde::Deserialize;
 
@@ -122,6 +124,26 @@ impl Settings {
         let mut settings = Settings::resolve(args.given.above(environment.given).above(file))?;
         settings.unknown_variables = environment.unknown;
         Ok(settings)
+    }
+
+    /// What a person should know about what was set, one line each.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if !self.unknown_variables.is_empty() {
+            lines.push(format!(
+                "ignored in the environment, because ottla has no such variable: {}; there are {}",
+                self.unknown_variables.join(", "),
+                environment::names().join(", ")
+            ));
+        }
+        let set = BROKER_CONFIGS
+            .iter()
+            .filter(|def| self.broker.get(def.name).is_some());
+        lines.extend(set.filter_map(|def| {
+            let instead = broker_not_yet(def.name)?;
+            Some(format!("{} has no effect yet: {instead}", def.name))
+        }));
+        lines
     }
 
     fn resolve(given: Given) -> Result<Settings, Fatal> {

@@ -6,7 +6,10 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use ottla_model::configs::{BROKER_CONFIGS, NOT_YET};
+use ottla_model::configs::{BROKER_CONFIGS, NOT_YET, broker_not_yet};
+
+#[path = "../src/settings/own_keys.rs"]
+mod own_keys;
 
 /// Holds what lies between two marks of a document against `table`.
 fn check(document: &str, name: &str, table: &str) {
@@ -50,7 +53,21 @@ fn documents_say_what_the_code_does() {
         let default = config
             .default
             .map_or(String::from("—"), |value| format!("`{value}`"));
-        let _ = writeln!(broker, "| `{}` | {default} | {} |", config.name, config.doc);
+        let mark = match (own_key(config.name), broker_not_yet(config.name)) {
+            (Some(key), _) => format!(" **Set with `{key}`.**"),
+            (None, Some(instead)) => format!(" **No effect yet:** {instead}."),
+            (None, None) => String::new(),
+        };
+        let _ = writeln!(
+            broker,
+            "| `{}` | {default} | {}{mark} |",
+            config.name, config.doc
+        );
     }
     check("CONFIGURATION.md", "broker table", &broker);
+}
+
+fn own_key(name: &str) -> Option<&'static str> {
+    let found = own_keys::OWN_KEYS.iter().find(|(own, _)| *own == name);
+    found.map(|(_, key)| *key)
 }

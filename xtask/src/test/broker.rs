@@ -80,6 +80,12 @@ impl Broker {
     fn start_ottla(binary: &Path, home: &Path, log: PathBuf) -> Result<Self, String> {
         let data = home.join("data");
         let mut command = Command::new(binary);
+        // Ours are not the broker's; it would complain about them.
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("OTTLA_") {
+                command.env_remove(name);
+            }
+        }
         command
             .args([
                 "start",

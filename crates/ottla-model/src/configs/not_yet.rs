@@ -1,9 +1,11 @@
 //! What is taken and shown, but does nothing yet.
 
+use super::TOPIC_CONFIGS;
+
 /// A config that is stored and described, and has no effect today.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct NotYet {
-    /// The topic config.
+    /// The config.
     pub name: &'static str,
     /// What happens instead of what it asks for.
     pub instead: &'static str,
@@ -13,7 +15,7 @@ pub struct NotYet {
 pub const NOT_YET: &[NotYet] = &[
     NotYet {
         name: "cleanup.policy",
-        instead: "nothing is compacted and nothing is deleted",
+        instead: "nothing is compacted and nothing is deleted; `compact` refuses records without a key",
     },
     NotYet {
         name: "compression.lz4.level",
@@ -22,6 +24,10 @@ pub const NOT_YET: &[NotYet] = &[
     NotYet {
         name: "delete.retention.ms",
         instead: "nothing is compacted",
+    },
+    NotYet {
+        name: "file.delete.delay.ms",
+        instead: "files of a deleted topic go at once",
     },
     NotYet {
         name: "flush.messages",
@@ -88,6 +94,10 @@ pub const NOT_YET: &[NotYet] = &[
         instead: "nothing is deleted",
     },
     NotYet {
+        name: "segment.index.bytes",
+        instead: "an index grows with its segment",
+    },
+    NotYet {
         name: "segment.jitter.ms",
         instead: "segments roll without jitter",
     },
@@ -96,3 +106,30 @@ pub const NOT_YET: &[NotYet] = &[
         instead: "there is nothing to elect from",
     },
 ];
+
+/// Broker configs without effect today that no topic config falls back to. Those that one falls back to
+/// have the effect of that one.
+const BROKER_NOT_YET: &[NotYet] = &[
+    NotYet {
+        name: "listener.security.protocol.map",
+        instead: "the one listener speaks PLAINTEXT",
+    },
+    NotYet {
+        name: "log.retention.check.interval.ms",
+        instead: "nothing is deleted",
+    },
+];
+
+/// What happens instead of what a broker config asks for; `None` if it has its effect, or is unknown.
+#[must_use]
+pub fn broker_not_yet(name: &str) -> Option<&'static str> {
+    let topic_config = TOPIC_CONFIGS
+        .iter()
+        .find(|def| def.synonyms.iter().any(|synonym| synonym.name == name));
+    let (configs, name) = match topic_config {
+        Some(def) => (NOT_YET, def.name),
+        None => (BROKER_NOT_YET, name),
+    };
+    let found = configs.iter().find(|config| config.name == name);
+    found.map(|config| config.instead)
+}

@@ -85,6 +85,33 @@ fn the_tables_are_in_order_and_sound() {
 }
 
 #[test]
+fn a_broker_config_does_what_the_topic_config_does_that_falls_back_to_it() {
+    let without: Vec<&str> = BROKER_CONFIGS
+        .iter()
+        .map(|def| def.name)
+        .filter(|name| broker_not_yet(name).is_some())
+        .collect();
+    for name in [
+        "listener.security.protocol.map",
+        "log.cleanup.policy",
+        "log.flush.scheduler.interval.ms",
+        "log.retention.check.interval.ms",
+        "log.retention.hours",
+        "min.insync.replicas",
+    ] {
+        assert!(without.contains(&name), "{name}");
+    }
+    for name in ["compression.type", "log.roll.hours", "num.partitions"] {
+        assert!(!without.contains(&name), "{name}");
+    }
+    assert_eq!(
+        broker_not_yet("log.retention.minutes"),
+        Some("nothing is deleted")
+    );
+    assert_eq!(broker_not_yet("nothing"), None);
+}
+
+#[test]
 fn the_typed_default_is_the_tables() {
     let defaults: Vec<(&str, &str)> = TOPIC_CONFIGS
         .iter()

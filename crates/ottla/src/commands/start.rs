@@ -52,8 +52,8 @@ pub(crate) fn run(args: StartArgs) -> Result<(), Fatal> {
     });
     let settings = Settings::gather(args, variables)?;
     log_to_stderr(&settings.log_level)?;
-    for name in &settings.unknown_variables {
-        tracing::info!("{name} is no variable of ottla: ignored");
+    for line in settings.warnings() {
+        tracing::warn!("{line}");
     }
     raise_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -7,14 +7,9 @@ use ottla_model::configs::{BROKER_CONFIGS, BrokerSettings, ConfigProblem};
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-/// Broker configs that have a key of their own here, so that there is one place for each thing.
-const OWN_KEYS: &[(&str, &str)] = &[
-    ("advertised.listeners", "advertise"),
-    ("listeners", "listen"),
-    ("log.dir", "data"),
-    ("log.dirs", "data"),
-    ("node.id", "node-id"),
-];
+use super::own_keys::OWN_KEYS;
+use super::slips::closest;
+
 /// More differences than this are no slip of the pen.
 const SLIPS_MAX: usize = 3;
 
@@ -40,10 +35,13 @@ impl Assignment {
                 name: name.to_owned(),
                 value: value.to_owned(),
             }),
-            Err(error) if error.problem == ConfigProblem::Unknown => Err(match closest(name) {
-                Some(other) => format!("there is no broker config {name:?}; is it {other}?"),
-                None => format!("there is no broker config {name:?}"),
-            }),
+            Err(error) if error.problem == ConfigProblem::Unknown => {
+                let known = BROKER_CONFIGS.iter().map(|def| def.name);
+                Err(match closest(name, known, SLIPS_MAX) {
+                    Some(other) => format!("there is no broker config {name:?}; is it {other}?"),
+                    None => format!("there is no broker config {name:?}"),
+                })
+            }
             Err(error) => Err(error.to_string()),
         }
     }
@@ -142,32 +140,4 @@ impl<'de> Visitor<'de> for Below<'_> {
         }
         Ok(())
     }
-}
-
-/// The name that was probably meant.
-fn closest(name: &str) -> Option<&'static str> {
-    let near = BROKER_CONFIGS
-        .iter()
-        .map(|def| (distance(name, def.name), def.name));
-    near.min()
-        .filter(|(slips, _)| *slips <= SLIPS_MAX)
-        .map(|(_, name)| name)
-}
-
-/// How many letters must be changed, added or left out (Levenshtein). Cut short for long words.
-fn distance(a: &str, b: &str) -> usize {
-    if a.len().abs_diff(b.len()) > SLIPS_MAX {
-        return usize::MAX;
-    }
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.bytes().enumerate() {
-            let changed = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = changed.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
 }

@@ -176,18 +176,84 @@ fn flags_win_over_the_environment_and_that_over_the_file() {
 
 #[test]
 fn variables_of_others_are_left_alone_and_reported() {
-    let variables = [
-        ("OTTLA_BIN", "/x"),
-        ("OTTLA_listen", "y"),
-        ("LISTEN", "z"),
-        ("OTTLA_HELP", "1"),
+    // Those of our own tests, and those that Kubernetes sets for services named ottla and ottla-admin.
+    let others = [
+        "OTTLA_ADMIN_PORT",
+        "OTTLA_ADMIN_SERVICE_HOST",
+        "OTTLA_BIN",
+        "OTTLA_BLESS",
+        "OTTLA_CACHE",
+        "OTTLA_CLIENT",
+        "OTTLA_E2E",
+        "OTTLA_HELP",
+        "OTTLA_KILLS",
+        "OTTLA_MUTANTS",
+        "OTTLA_PORT",
+        "OTTLA_PORT_9092_TCP",
+        "OTTLA_PORT_9092_TCP_PORT",
+        "OTTLA_ROUNDS",
+        "OTTLA_SEED",
+        "OTTLA_SEEDS",
+        "OTTLA_SERVICE_HOST",
+        "OTTLA_SERVICE_PORT",
+        "OTTLA_TEST_SEED",
     ];
+    let mut variables = others.map(|name| (name, "x")).to_vec();
+    variables.push(("LISTEN", "z"));
+    variables.push(("ottla_listen", "z"));
     let settings = gather(&[], &variables).unwrap();
-    assert_eq!(
-        settings.unknown_variables,
-        ["OTTLA_BIN", "OTTLA_HELP", "OTTLA_listen"]
-    );
+    assert_eq!(settings.unknown_variables, others);
     assert_eq!(settings.listen.to_string(), "127.0.0.1:9092");
+    let [line] = &settings.warnings()[..] else {
+        panic!("not one line: {:?}", settings.warnings());
+    };
+    for name in others
+        .iter()
+        .chain(&["there are OTTLA_CONFIG", "OTTLA_LOG_LEVEL", "OTTLA_SET"])
+    {
+        assert!(line.contains(name), "no {name} in {line}");
+    }
+}
+
+#[test]
+fn a_variable_that_is_almost_ours_is_refused() {
+    for (slip, meant) in [
+        ("OTTLA_LISTN", "OTTLA_LISTEN"),
+        ("OTTLA_listen", "OTTLA_LISTEN"),
+        ("OTTLA_ADMIN-LISTEN", "OTTLA_ADMIN_LISTEN"),
+        ("OTTLA_ADVERTISED", "OTTLA_ADVERTISE"),
+        ("OTTLA_LOGLEVEL", "OTTLA_LOG_LEVEL"),
+        ("OTTLA_DATE", "OTTLA_DATA"),
+        ("OTTLA_CONFG", "OTTLA_CONFIG"),
+    ] {
+        let fatal = gather(&[], &[(slip, "x")]).unwrap_err();
+        assert_eq!(fatal.code, crate::exit::Code::Usage);
+        assert_eq!(
+            fatal.words,
+            format!("environment variable {slip} is none of ottla's; is it {meant}?")
+        );
+    }
+}
+
+#[test]
+fn a_config_without_effect_is_named_in_a_warning() {
+    let flags = [
+        "--set",
+        "log.retention.hours=1",
+        "--set",
+        "num.partitions=3",
+    ];
+    let variables = [("OTTLA_SET", "min.insync.replicas=2")];
+    assert_eq!(
+        gather(&flags, &variables).unwrap().warnings(),
+        [
+            "log.retention.hours has no effect yet: nothing is deleted",
+            "min.insync.replicas has no effect yet: the one replica is always in sync and always enough",
+        ]
+    );
+    // What the example sets, has its effect.
+    let text = std::fs::read_to_string(example()).unwrap();
+    assert_eq!(from_file(&text).unwrap().warnings(), [""; 0]);
 }
 
 #[test]

@@ -108,6 +108,22 @@ fn wrong_flags_files_and_variables() {
     let ended = ottla().variable("OTTLA_LISTEN", "x").run();
     assert_eq!(ended.code, Some(2));
     assert_one_line(&ended.stderr, &["OTTLA_LISTEN", "no HOST:PORT"]);
+    let ended = ottla().variable("OTTLA_LISTN", "127.0.0.1:0").run();
+    assert_eq!(ended.code, Some(2));
+    assert_one_line(&ended.stderr, &["OTTLA_LISTN", "OTTLA_LISTEN?"]);
+}
+
+#[test]
+fn a_setting_without_effect_is_said_at_start() {
+    let broker = ottla()
+        .args(["--set", "log.retention.hours=1"])
+        .variable("OTTLA_PORT", "tcp://10.0.0.1:9092")
+        .start();
+    let stderr = broker.stderr();
+    let warnings: Vec<_> = stderr.lines().filter(|l| l.contains(" WARN ")).collect();
+    assert_eq!(warnings.len(), 2, "{stderr}");
+    assert!(warnings[0].contains("no such variable: OTTLA_PORT;"));
+    assert!(warnings[1].contains("log.retention.hours has no effect yet: nothing is deleted"));
 }
 
 #[test]
