@@ -21,5 +21,5 @@ pub use decompress::{DecompressError, decompress};
 pub use old::{DowngradeError, Downgraded, MessageFormat, downgrade, is_old, upgrade};
 pub use verify::{
     BadRecord, BadRecordReason, BadRecords, Rejection, RejectionKind, Rules, TimestampRule, verify,
-    verify_or_return,
+    verify_within,
 };

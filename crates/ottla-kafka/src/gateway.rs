@@ -34,6 +34,8 @@ pub struct GatewayOptions {
     pub advertised: Option<(String, u16)>,
     /// Largest request (`socket.request.max.bytes`).
     pub frame_bytes_max: usize,
+    /// Largest request that carries no records: what handlers make of a request is many times its size.
+    pub frame_bytes_max_without_records: usize,
     /// Largest first request of a connection, unless its head names an API and version that is served:
     /// what other protocols say on this port is not worth more.
     pub frame_bytes_max_unnegotiated: usize,
@@ -52,12 +54,14 @@ pub struct GatewayOptions {
     pub produce_timeout_ms_min: u64,
     /// What the records of one batch may decompress to.
     pub decompressed_bytes_max: usize,
-    /// What they may decompress to on the network's own threads. Batches beyond it are checked
-    /// elsewhere, so that one client's bombs do not hold up the others.
+    /// What the batches of one read may decompress to on the network's own threads. Those beyond it
+    /// are checked elsewhere, so that one client's bombs do not hold up the others.
     pub decompressed_inline_bytes_max: usize,
     /// How many batches are checked elsewhere at a time: each may take
     /// [`decompressed_bytes_max`](Self::decompressed_bytes_max) of memory.
     pub heavy_batches_max: usize,
+    /// How many batches are compressed anew at a time (`compression.type`): as above.
+    pub conversions_max: usize,
     /// How long connections may take to finish what they have in hand when the server stops, ms.
     pub stop_ms_max: u64,
 }
@@ -67,6 +71,7 @@ impl Default for GatewayOptions {
         GatewayOptions {
             advertised: None,
             frame_bytes_max: 100 << 20,
+            frame_bytes_max_without_records: 4 << 20,
             frame_bytes_max_unnegotiated: 64 << 10,
             connections_max: usize::MAX,
             idle_ms_max: Some(600_000),
@@ -75,8 +80,9 @@ impl Default for GatewayOptions {
             in_flight_bytes_max: 32 << 20,
             produce_timeout_ms_min: 1_000,
             decompressed_bytes_max: 128 << 20,
-            decompressed_inline_bytes_max: 4 << 20,
+            decompressed_inline_bytes_max: 8 << 20,
             heavy_batches_max: 1,
+            conversions_max: std::thread::available_parallelism().map_or(1, usize::from),
             stop_ms_max: 80,
         }
     }
@@ -111,6 +117,7 @@ struct Inner {
     metrics: Metrics,
     open: AtomicUsize,
     heavy: Semaphore,
+    conversions: Semaphore,
     lines: LineLimit,
 }
 
@@ -122,7 +129,8 @@ impl Gateway {
     pub fn new(broker: Broker, options: GatewayOptions) -> Result<Gateway, prometheus::Error> {
         let metrics = Metrics::new(broker.metrics().registry(), api::TABLE)?;
         Ok(Gateway(Arc::new(Inner {
-            heavy: Semaphore::new(options.heavy_batches_max.clamp(1, Semaphore::MAX_PERMITS)),
+            heavy: permits(options.heavy_batches_max),
+            conversions: permits(options.conversions_max),
             broker,
             options,
             metrics,
@@ -185,6 +193,11 @@ impl Gateway {
         &self.0.heavy
     }
 
+    /// Who may compress a batch anew.
+    pub(crate) fn conversions(&self) -> &Semaphore {
+        &self.0.conversions
+    }
+
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.0.metrics
     }
@@ -234,6 +247,10 @@ impl Gateway {
             tracing::error!(%error, "a connection's task panicked; the others go on");
         }
     }
+}
+
+fn permits(count: usize) -> Semaphore {
+    Semaphore::new(count.clamp(1, Semaphore::MAX_PERMITS))
 }
 
 /// A place among [`GatewayOptions::connections_max`].

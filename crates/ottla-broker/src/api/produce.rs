@@ -114,18 +114,17 @@ impl Burst<'_> {
                 append_time,
             },
         );
-        if !self
-            .touched
-            .iter()
-            .any(|other| Arc::ptr_eq(other, partition))
-        {
+        let last = self.touched.last();
+        if !last.is_some_and(|last| Arc::ptr_eq(last, partition)) {
             self.touched.push(Arc::clone(partition));
         }
         Receipt(receipt)
     }
 
     /// Runs every partition that the burst touched, once.
-    pub fn run(self) {
+    pub fn run(mut self) {
+        self.touched.sort_unstable_by_key(Arc::as_ptr);
+        self.touched.dedup_by(|one, other| Arc::ptr_eq(one, other));
         for partition in &self.touched {
             self.broker.driver().run(&partition.driven);
         }

@@ -42,19 +42,22 @@ pub(crate) const NO_TIMESTAMP_MS: i64 = -1;
 /// # Errors
 /// The first fault in Kafka's order; of faulty records, all of them.
 pub fn verify(bytes: BytesMut, rules: &Rules) -> Result<VerifiedBatch, Rejection> {
-    verify_or_return(bytes, rules).map_err(|(rejection, _)| rejection)
+    let mut allowance = usize::MAX;
+    verify_within(bytes, rules, &mut allowance).map_err(|(rejection, _)| rejection)
 }
 
-/// As [`verify`], but hands back the bytes that it refuses: who set a low limit for what they
-/// decompress to can try again with a higher one, elsewhere.
+/// As [`verify`], but decompresses no more than `allowance` bytes and takes off it what it
+/// decompressed, and hands back the bytes that it refuses: who keeps to a small allowance can try
+/// again with a larger one, elsewhere.
 ///
 /// # Errors
 /// See [`verify`].
-pub fn verify_or_return(
+pub fn verify_within(
     mut bytes: BytesMut,
     rules: &Rules,
+    allowance: &mut usize,
 ) -> Result<VerifiedBatch, (Rejection, BytesMut)> {
-    let (head, max_timestamp_ms) = match check(&mut bytes, rules) {
+    let (head, max_timestamp_ms) = match check(&mut bytes, rules, allowance) {
         Ok(checked) => checked,
         Err(rejection) => return Err((rejection, bytes)),
     };
@@ -70,7 +73,11 @@ pub fn verify_or_return(
 }
 
 /// Cuts off what is behind the first batch, checks it, and answers its head and largest timestamp.
-fn check(bytes: &mut BytesMut, rules: &Rules) -> Result<(BatchHead, i64), Rejection> {
+fn check(
+    bytes: &mut BytesMut,
+    rules: &Rules,
+    allowance: &mut usize,
+) -> Result<(BatchHead, i64), Rejection> {
     let head = first_batch(bytes, rules)?;
     let size_bytes = head.size_bytes();
     if rules.from_client && head.base_offset != Offset::ZERO {
@@ -92,7 +99,11 @@ fn check(bytes: &mut BytesMut, rules: &Rules) -> Result<(BatchHead, i64), Reject
     let max_timestamp_ms = match codec {
         Codec::None => walk(&head, &bytes[BATCH_HEADER_BYTES..], rules)?,
         _ => with_scratch(|buffer| {
-            let section = payload(&head, bytes, rules.decompressed_bytes_max, buffer)?;
+            // What fails may have cost all of it.
+            let bytes_max = std::mem::take(allowance);
+            let limit = rules.decompressed_bytes_max.min(bytes_max);
+            let section = payload(&head, bytes, limit, buffer)?;
+            *allowance = bytes_max - section.len();
             walk(&head, section, rules)
         })?,
     };

@@ -4,7 +4,7 @@
 use bytes::BytesMut;
 use ottla_codec::{
     BadRecord, BadRecordReason, DecompressError, Rejection, RejectionKind, Rules, TimestampRule,
-    compress_batch, recompress, verify,
+    compress_batch, recompress, verify, verify_within,
 };
 use ottla_model::batch::{
     Attributes, BATCH_HEADER_BYTES, BatchBuilder, BatchHead, BatchSpec, Codec, RecordError,
@@ -43,6 +43,28 @@ use RejectionKind::{
     CorruptMessage, InvalidRecord, InvalidTimestamp, MessageTooLarge, Undecodable,
     UnsupportedCompressionType,
 };
+
+/// So many small bombs in one read must not take the time of a large one each.
+#[test]
+fn batches_share_what_they_may_decompress_to() {
+    let records = two();
+    for codec in [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
+        let bytes = compressed(codec, &records, 2, |_| {});
+        let mut allowance = 2 * records.len() + 1;
+        for left in [records.len() + 1, 1] {
+            verify_within(bytes[..].into(), &RULES, &mut allowance).expect("within");
+            assert_eq!(allowance, left);
+        }
+        let (rejection, returned) =
+            verify_within(bytes[..].into(), &RULES, &mut allowance).expect_err("beyond");
+        let too_large = DecompressError::TooLarge { bytes_max: 1 };
+        assert_eq!(rejection, Rejection::Decompress(too_large));
+        assert_eq!(returned, bytes[..]);
+        assert_eq!(allowance, 0, "what failed may have cost all of it");
+    }
+    let mut allowance = 0;
+    verify_within(good(), &RULES, &mut allowance).expect("nothing to decompress");
+}
 
 #[test]
 fn a_sound_batch_passes_untouched_in_every_codec() {

@@ -26,6 +26,7 @@ mod heavy;
 mod judge;
 mod pending;
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use bytes::BytesMut;
@@ -74,6 +75,8 @@ pub(crate) struct Submission<'g> {
     image: Arc<Image>,
     now: WallMs,
     started: Instant,
+    /// What may still be decompressed on the network's own threads.
+    inline_bytes_left: Cell<usize>,
 }
 
 impl<'g> Submission<'g> {
@@ -85,6 +88,7 @@ impl<'g> Submission<'g> {
             image: broker.image(),
             now: broker.clock().now().wall,
             started: Instant::now(),
+            inline_bytes_left: Cell::new(gateway.options().decompressed_inline_bytes_max),
         }
     }
 
@@ -180,7 +184,7 @@ impl Judged {
         let mut finished = Vec::with_capacity(self.partitions.len());
         for partition in self.partitions {
             let verdict = match partition.verdict {
-                Verdict::Heavy(heavy) => heavy.finish(gateway).await,
+                Verdict::Heavy(heavy) => heavy.finish(gateway, self.origin.deadline).await,
                 light => light,
             };
             finished.push(JudgedPartition {

@@ -9,7 +9,9 @@
 //!   producer fails at once instead of asking until its patience ends.
 //! - 0 to 3 ask for one key and have the error at the top, 4+ for many (KIP-699). Share partitions
 //!   (type 2) need version 6 and a key `group:topicId:partition`; all else is `INVALID_REQUEST`.
+//! - A key that is asked for twice is answered once.
 
+use hashbrown::HashSet;
 use ottla_broker::authorize::{Operation, ResourceKind};
 use ottla_model::uuid::Uuid;
 use ottla_wire::find_coordinator::{Coordinator, FindCoordinatorRequest, FindCoordinatorResponse};
@@ -36,7 +38,9 @@ fn handle<'a>(call: &'a Call<'a>, mut body: Reader<'a>) -> Answering<'a> {
             .map_err(|e| call.malformed(e))?;
         let (node_id, host, port) = NOWHERE;
         let response = if call.version >= 4 {
-            let coordinators = request.coordinator_keys.iter().map(|key| {
+            let mut seen = HashSet::new();
+            let keys = request.coordinator_keys.iter();
+            let coordinators = keys.filter(|key| seen.insert(**key)).map(|key| {
                 let (code, message) = coordinator(request.key_type, key, call.version);
                 Coordinator {
                     key,

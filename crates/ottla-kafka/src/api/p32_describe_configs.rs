@@ -6,6 +6,7 @@
 //!   name) are none: nothing can be set at run time yet, which is also why all are read-only.
 //! - Loggers (8), client metrics (16) and groups (32) are `INVALID_REQUEST`: there is nothing to
 //!   describe. So is the whole request if it names a type that does not exist, as in Kafka.
+//! - A resource that is asked for twice is described once.
 //! - An empty list of names means all, like null. 3+ has types and, if asked for, documentation.
 
 use hashbrown::HashSet;
@@ -42,8 +43,11 @@ fn handle<'a>(call: &'a Call<'a>, mut body: Reader<'a>) -> Answering<'a> {
             .resources
             .iter()
             .find(|resource| !KINDS.contains(&resource.resource_type));
-        let described: Vec<Described> = request
-            .resources
+        // An answer is a hundred times as long as its question: each resource gets one.
+        let mut seen = HashSet::new();
+        let mut resources = request.resources.iter().collect::<Vec<_>>();
+        resources.retain(|resource| seen.insert((resource.resource_type, resource.resource_name)));
+        let described: Vec<Described> = resources
             .iter()
             .map(|resource| match strange {
                 Some(strange) => Err((
@@ -53,7 +57,7 @@ fn handle<'a>(call: &'a Call<'a>, mut body: Reader<'a>) -> Answering<'a> {
                 None => describe(call, resource),
             })
             .collect();
-        let results = request.resources.iter().zip(&described);
+        let results = resources.iter().zip(&described);
         let response = DescribeConfigsResponse {
             throttle_time_ms: 0,
             results: results

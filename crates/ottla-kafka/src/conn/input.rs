@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, BytesMut};
+use ottla_wire::ApiKey;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
@@ -166,26 +167,27 @@ impl Input {
         Ok(Some(self.buffer.split_to(bytes)))
     }
 
-    /// Largest frame that is read here and now. A client may begin with a large Produce, as those do
-    /// that ask for no versions: so what counts before the first request is its head.
+    /// Largest frame that is read here and now: its head tells what it can be worth. A client may begin
+    /// with a large Produce, as those do that ask for no versions.
     fn limit(&self, bytes: usize, options: &GatewayOptions) -> usize {
-        let small = options
-            .frame_bytes_max_unnegotiated
-            .min(options.frame_bytes_max);
-        if self.negotiated || bytes <= small {
-            return options.frame_bytes_max;
+        let large = options.frame_bytes_max;
+        let middle = options.frame_bytes_max_without_records.min(large);
+        let small = options.frame_bytes_max_unnegotiated.min(middle);
+        if bytes <= small {
+            return large;
         }
         match self.buffer.get(LENGTH_BYTES..LENGTH_BYTES + 4) {
             Some(&[k0, k1, v0, v1]) => {
                 let (key, version) = (i16::from_be_bytes([k0, k1]), i16::from_be_bytes([v0, v1]));
-                if api::is_served(key, version) {
-                    options.frame_bytes_max
-                } else {
-                    small
+                let served = api::is_served(key, version);
+                match ApiKey::try_from(key) {
+                    Ok(ApiKey::Produce) if served => large,
+                    _ if served || self.negotiated => middle,
+                    _ => small,
                 }
             }
             // Not there yet: the next bytes decide.
-            _ => options.frame_bytes_max,
+            _ => large,
         }
     }
 }

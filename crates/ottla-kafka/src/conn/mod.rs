@@ -13,7 +13,7 @@ mod in_flight;
 mod input;
 mod outbox;
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -72,7 +72,11 @@ pub(crate) async fn run(
     let reason = connection.serve().await.err()?;
     // Best effort: the client may have gone too.
     match reason {
-        CloseReason::Gone => {}
+        // Nobody takes it, or it cannot be told whole.
+        CloseReason::Gone
+        | CloseReason::Idle
+        | CloseReason::Storage(_)
+        | CloseReason::Unanswerable { .. } => {}
         CloseReason::WrongProtocol(protocol) => connection.explain(protocol).await,
         _ => {
             let _ = connection.flush().await;
@@ -151,10 +155,15 @@ impl Connection<'_> {
     async fn handle_frames(&mut self) -> Result<(), CloseReason> {
         let mut finished = None;
         while let Some(next) = self.submit(finished.take())? {
-            self.answer_all().await?;
             match next {
-                Next::Alone(request) => self.handle_alone(request).await?,
-                Next::Heavy(judged) => finished = Some(judged.finish(self.gateway).await),
+                Next::Alone(request) => {
+                    self.answer_all().await?;
+                    self.handle_alone(request).await?;
+                }
+                Next::Heavy(judged) => {
+                    let work = judged.finish(self.gateway);
+                    finished = Some(self.answer_during(work).await?);
+                }
             }
         }
         Ok(())
@@ -256,29 +265,56 @@ impl Connection<'_> {
     }
 
     async fn flush(&mut self) -> Result<(), CloseReason> {
+        let silence_ms_max = self.gateway.options().idle_ms_max;
         self.outbox
-            .flush(&mut self.stream, self.gateway.metrics())
+            .flush(
+                &mut self.stream,
+                self.gateway.metrics(),
+                silence_ms_max.map(Duration::from_millis),
+            )
             .await
     }
 
     /// Waits for all that was submitted and sends the answers.
     async fn answer_all(&mut self) -> Result<(), CloseReason> {
         while !self.in_flight.is_empty() {
-            let deadline = self.in_flight.deadline();
-            let Connection {
-                in_flight, outbox, ..
-            } = self;
-            let answered = poll_fn(|cx| in_flight.poll_answers(cx, outbox));
-            match deadline {
-                None => answered.await?,
-                Some(deadline) => match timeout_at(deadline, answered).await {
-                    Ok(answered) => answered?,
-                    Err(_) => self.in_flight.time_out(Instant::now()),
-                },
-            }
+            self.answer_some().await?;
             self.flush().await?;
         }
         Ok(())
+    }
+
+    /// Sends answers to what was submitted until `work` is done.
+    async fn answer_during<T>(&mut self, work: impl Future<Output = T>) -> Result<T, CloseReason> {
+        tokio::pin!(work);
+        loop {
+            let waits = !self.in_flight.is_empty();
+            tokio::select! {
+                biased;
+                done = &mut work => return Ok(done),
+                answered = self.answer_some(), if waits => answered?,
+            }
+            self.flush().await?;
+        }
+    }
+
+    /// Waits until something that was submitted can be answered, or has waited long enough.
+    async fn answer_some(&mut self) -> Result<(), CloseReason> {
+        let deadline = self.in_flight.deadline();
+        let Connection {
+            in_flight, outbox, ..
+        } = self;
+        let answered = poll_fn(|cx| in_flight.poll_answers(cx, outbox));
+        match deadline {
+            None => answered.await,
+            Some(deadline) => match timeout_at(deadline, answered).await {
+                Ok(answered) => answered,
+                Err(_) => {
+                    self.in_flight.time_out(Instant::now());
+                    Ok(())
+                }
+            },
+        }
     }
 
     /// Tells the client in its own protocol that this is the wrong port.

@@ -6,6 +6,7 @@
 //! threads.
 
 use std::collections::VecDeque;
+use std::future::Future;
 use std::io::IoSlice;
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use ottla_wire::encoder::Segment;
 use ottla_wire::{ApiKey, EncodeError};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::time::{Duration, timeout};
 
 use crate::api::{FileSlice, Reply};
 use crate::close::CloseReason;
@@ -73,17 +75,19 @@ impl Outbox {
         Ok(())
     }
 
-    /// Writes all of it. Waits as long as the client does not read.
+    /// Writes all of it. Waits while the client does not read, but no longer than `silence_max` for
+    /// anything to go out.
     pub(super) async fn flush(
         &mut self,
         stream: &mut TcpStream,
         metrics: &Metrics,
+        silence_max: Option<Duration>,
     ) -> Result<(), CloseReason> {
         while !self.pieces.is_empty() {
             if self.files > 0 {
-                self.write_chunks(stream, metrics).await?;
+                self.write_chunks(stream, metrics, silence_max).await?;
             } else {
-                let written = self.write_pieces(stream).await?;
+                let written = patiently(silence_max, self.write_pieces(stream)).await?;
                 metrics.bytes_out.inc_by(written as u64);
             }
         }
@@ -133,13 +137,15 @@ impl Outbox {
         &mut self,
         stream: &mut TcpStream,
         metrics: &Metrics,
+        silence_max: Option<Duration>,
     ) -> Result<(), CloseReason> {
         let bytes = self.pieces.iter().map(Piece::len).sum::<usize>();
         let mut chunk = vec![0; bytes.min(CHUNK_BYTES)];
         while self.files > 0 {
             let filled;
             (chunk, filled) = self.gather(chunk).await?;
-            stream.write_all(&chunk[..filled]).await?;
+            let write = async { Ok(stream.write_all(&chunk[..filled]).await?) };
+            patiently(silence_max, write).await?;
             metrics.bytes_out.inc_by(filled as u64);
         }
         Ok(())
@@ -191,6 +197,19 @@ impl Outbox {
             }
         }
         Ok((chunk, filled))
+    }
+}
+
+/// A write that is given up when the client takes nothing for so long.
+async fn patiently<T>(
+    silence_max: Option<Duration>,
+    write: impl Future<Output = Result<T, CloseReason>>,
+) -> Result<T, CloseReason> {
+    match silence_max {
+        None => write.await,
+        Some(silence_max) => timeout(silence_max, write)
+            .await
+            .unwrap_or(Err(CloseReason::Idle)),
     }
 }
 

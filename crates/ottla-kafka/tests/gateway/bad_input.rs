@@ -120,6 +120,61 @@ fn a_large_first_request_must_look_like_one() {
     assert!(is_closed(&mut stranger));
 }
 
+/// Counts that are true, of what costs much more to answer than to ask.
+#[test]
+fn requests_without_records_are_bounded_in_size_and_in_what_they_repeat() {
+    let server = Server::start();
+    let mut neighbour = Neighbour::new(&server);
+    let compact = |count: usize, entry: &[u8]| {
+        let mut bytes = Vec::new();
+        let mut rest = count as u32 + 1;
+        while rest > 0x7f {
+            bytes.push(rest as u8 | 0x80);
+            rest >>= 7;
+        }
+        bytes.push(rest as u8);
+        bytes.extend(entry.repeat(count));
+        bytes
+    };
+    // Type broker, name "7", no names of configs.
+    let describe = [&compact(600_000, b"\x04\x027\0\0")[..], &[0, 0, 0]].concat();
+    let find = [&[0][..], &compact(3_000_000, b"\x01"), &[0]].concat();
+    for (key, version, body) in [(32, 4, &describe), (10, 4, &find)] {
+        let mut client = server.client();
+        client
+            .send_raw(&raw_request(key, version, 2, 1, body))
+            .unwrap();
+        let answer = client.receive_frame().unwrap();
+        assert!(
+            answer.len() < 100_000,
+            "{key}: one answer, {} bytes",
+            answer.len()
+        );
+        neighbour.check();
+    }
+    for negotiated in [false, true] {
+        let mut client = server.client();
+        if negotiated {
+            client.api_versions().unwrap();
+        }
+        let find = [&[0][..], &compact(5_000_000, b"\x01"), &[0]].concat();
+        let _ = client.send_raw(&raw_request(10, 4, 2, 1, &find));
+        assert!(is_closed(&mut client), "above what is read");
+    }
+    // A Produce of a million partitions without records: nobody's.
+    let mut client = server.client();
+    let topic = [
+        &b"\x02t"[..],
+        &compact(1_000_000, &[0, 0, 0, 0, 0, 0]),
+        &[0],
+    ]
+    .concat();
+    let produce = [&[0, 0, 1, 0, 0, 0, 0][..], &compact(1, &topic), &[0]].concat();
+    let _ = client.send_raw(&raw_request(0, 9, 2, 1, &produce));
+    assert!(is_closed(&mut client));
+    neighbour.check();
+}
+
 #[test]
 fn half_a_request_and_no_more_harms_nobody() {
     let server = Server::start();

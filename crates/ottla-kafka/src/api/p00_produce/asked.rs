@@ -16,6 +16,9 @@ use crate::error_map::ErrorCode;
 /// Records below this are copied out of their frame: a small batch must not keep a large read alive.
 pub(super) const COPIED_BYTES_MAX: usize = 4 << 10;
 
+/// Memory that the topics and partitions of a request may take, decoded: about 170,000 partitions.
+const HEADS_BYTES_MAX: usize = 4 << 20;
+
 /// A request, decoded.
 pub(super) struct Asked {
     pub(super) acks: i16,
@@ -37,7 +40,7 @@ pub(super) struct AskedPartition {
 
 impl Asked {
     pub(super) fn read(body: &[u8], version: i16, image: &Image) -> Result<Asked, CloseReason> {
-        let mut reader = Reader::new(body);
+        let mut reader = Reader::with_memory_limit(body, HEADS_BYTES_MAX);
         let request = ProduceRequest::decode(&mut reader, version).map_err(|error| {
             CloseReason::Malformed {
                 api: Some(ApiKey::Produce),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use ottla_broker::api::{PartitionRef, TopicImage};
 use ottla_codec::{Rules, verify};
+use tokio::time::Instant;
 
 use super::judge::{Verdict, convert, take};
 use super::pending::Refused;
@@ -21,10 +22,17 @@ pub(super) struct Heavy {
 }
 
 impl Heavy {
-    /// Judges it on a thread that may take its time, when it is its turn.
-    pub(super) async fn finish(self, gateway: &Gateway) -> Verdict {
+    /// Judges it on a thread that may take its time, when it is its turn. A client that has given
+    /// up by then may send the batch again, so it must not be taken.
+    pub(super) async fn finish(self, gateway: &Gateway, deadline: Option<Instant>) -> Verdict {
+        let converted = self.topic.config.compression.is_some();
+        let turns = if converted {
+            gateway.conversions()
+        } else {
+            gateway.heavy()
+        };
         // Never closed: it would only bound the memory no longer.
-        let _turn = gateway.heavy().acquire().await;
+        let _turn = turns.acquire().await;
         let Heavy {
             partition,
             topic,
@@ -36,6 +44,10 @@ impl Heavy {
             take(checked, partition, &topic, rules.produce_version)
         };
         match tokio::task::spawn_blocking(work).await {
+            Ok(_) if deadline.is_some_and(|deadline| deadline <= Instant::now()) => {
+                let message = "the broker had no time to check the batch";
+                Verdict::Refused(Refused::new(ErrorCode::RequestTimedOut, message))
+            }
             Ok(verdict) => verdict,
             // The runtime ends, or a decoder panicked: the batch is not to be had.
             Err(error) => {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use ottla_broker::api::{PartitionRef, TopicImage};
-use ottla_codec::{DecompressError, Rejection, Rules, TimestampRule, recompress, verify_or_return};
+use ottla_codec::{DecompressError, Rejection, Rules, TimestampRule, recompress, verify_within};
 use ottla_model::batch::{Codec, TimestampType, VerifiedBatch};
 use ottla_model::configs::TopicConfig;
 use ottla_model::ids::{Offset, PartitionIndex};
@@ -73,15 +73,13 @@ impl Batch<'_> {
         if topic.config.compression.is_some() && self.records.len() > CONVERTED_INLINE_BYTES_MAX {
             return heavy(self.records);
         }
-        let inline = Rules {
-            decompressed_bytes_max: bytes_max.min(options.decompressed_inline_bytes_max),
-            ..rules
-        };
-        match verify_or_return(self.records, &inline) {
+        let mut allowance = submission.inline_bytes_left.get();
+        let scarce = allowance < bytes_max;
+        let checked = verify_within(self.records, &rules, &mut allowance);
+        submission.inline_bytes_left.set(allowance);
+        match checked {
             Ok(batch) => take(convert(batch, &topic, &rules), partition, &topic, version),
-            Err((Rejection::Decompress(DecompressError::TooLarge { .. }), records))
-                if inline.decompressed_bytes_max < bytes_max =>
-            {
+            Err((Rejection::Decompress(DecompressError::TooLarge { .. }), records)) if scarce => {
                 heavy(records)
             }
             Err((rejection, _)) => take(Err(rejection), partition, &topic, version),

@@ -107,7 +107,7 @@ async fn sent(outbox: &mut Outbox) -> (Result<(), CloseReason>, Vec<u8>, u64) {
         all
     });
     let metrics = Metrics::new(&Registry::new(), crate::api::TABLE).unwrap();
-    let result = outbox.flush(&mut server, &metrics).await;
+    let result = outbox.flush(&mut server, &metrics, None).await;
     drop(server);
     (result, reading.await.unwrap(), metrics.bytes_out.get())
 }
@@ -181,6 +181,33 @@ async fn many_small_answers_take_few_writes_and_no_memory_afterwards() {
     assert!(result.is_ok());
     assert!(read == expected);
     assert!(outbox.pieces.capacity() <= SLICES_MAX);
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_is_given_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap())
+        .await
+        .unwrap();
+    let (mut server, _) = listener.accept().await.unwrap();
+    let metrics = Metrics::new(&Registry::new(), crate::api::TABLE).unwrap();
+    let file = Arc::new(FakeFile {
+        bytes: bytes(1 << 20, 3),
+        now: Some(usize::MAX),
+        broken_at: u64::MAX,
+    });
+    for in_file in [false, true] {
+        let mut outbox = Outbox::default();
+        if in_file {
+            push(&mut outbox, reply(&file, [1 << 19, 1]).0);
+        }
+        // More than the system's buffers take.
+        push(&mut outbox, plain(vec![0; 64 << 20]));
+        let silence_max = Some(Duration::from_millis(20));
+        let result = outbox.flush(&mut server, &metrics, silence_max).await;
+        assert!(matches!(result, Err(CloseReason::Idle)), "{result:?}");
+    }
+    drop(client);
 }
 
 #[tokio::test]
