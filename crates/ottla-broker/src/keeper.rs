@@ -127,7 +127,6 @@ impl Actor for Keeper {
             if let Some(open) = self.registry.remove(topic_id, partition) {
                 open.shard()
                     .close(StorageFault::closed("the topic was deleted"));
-                open.shard().outlet().waiters.wake_all();
             }
             if let Err(fault) = self.store.remove_log(&name) {
                 tracing::error!(partition = %name, %fault, "the files of a deleted partition stay until the next start");

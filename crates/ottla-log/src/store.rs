@@ -188,7 +188,8 @@ pub trait Log: Send + Sync + 'static {
     /// How far the log has come.
     fn marks(&self) -> Marks;
 
-    /// Who is told when the durable mark moves. Replaces an earlier listener.
+    /// Who is told when the durable mark moves or the log closes; told at once how it stands now.
+    /// Replaces an earlier listener.
     fn listen(&self, listener: Weak<dyn MarkListener>);
 
     /// Writes batches at the end: one vectored write per segment touched. Asks for a sync; the

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ottla_broker::shard::{Outcome, Outlet};
 use ottla_machine::contract::Machine;
@@ -11,12 +12,14 @@ use ottla_model::marks::Marks;
 /// Keeps answers under the number of their request.
 pub struct Recorder<M: Machine> {
     answers: Mutex<VecDeque<(u64, Outcome<M>)>>,
+    advances: AtomicUsize,
 }
 
 impl<M: Machine> Default for Recorder<M> {
     fn default() -> Self {
         Recorder {
             answers: Mutex::default(),
+            advances: AtomicUsize::new(0),
         }
     }
 }
@@ -28,6 +31,11 @@ impl<M: Machine> Recorder<M> {
             .lock()
             .expect("no panic while the recorder is locked")
             .pop_front()
+    }
+
+    /// How often those who wait for the durable mark were woken.
+    pub fn advances(&self) -> usize {
+        self.advances.load(Ordering::Relaxed)
     }
 }
 
@@ -42,5 +50,7 @@ impl<M: Machine> Outlet<M> for Recorder<M> {
     }
     fn effect(&self, _: M::Effect) {}
     fn records(&self, _: Vec<(Offset, M::Record)>) {}
-    fn advanced(&self, _: Marks) {}
+    fn advanced(&self, _: Marks) {
+        self.advances.fetch_add(1, Ordering::Relaxed);
+    }
 }

@@ -3,13 +3,16 @@
 
 use std::sync::Arc;
 
-use ottla_broker::shard::{Outcome, Shard, open_listening};
+use ottla_broker::shard::{
+    Outcome, Outlet, PlanError, Shard, ShardOptions, StorageFault, open_listening,
+};
 use ottla_log::{
     CreateRule, Durability, LocalStore, Log, LogConfig, LogSpec, LogStore, StoreOptions,
 };
 use ottla_machine::contract::{Machine, Wait};
 use ottla_machine::partition::{Answer, Command, Isolation, Partition, Query};
 use ottla_model::ids::{NodeId, Offset, PartitionIndex};
+use ottla_model::marks::Marks;
 use ottla_model::names::{TopicName, TopicPartition};
 use ottla_model::time::Now;
 use ottla_model::uuid::Uuid;
@@ -44,9 +47,18 @@ fn append(shard: &PartitionShard, request: u64, sequence: u32) {
 
 /// A partition on an empty simulated disk.
 fn partition(disk: &SimDisk) -> (Arc<LocalStore>, Arc<PartitionShard>) {
+    let (store, log) = log(disk);
+    (store, shard(log, shard_options()))
+}
+
+fn shard(log: Arc<dyn Log>, options: ShardOptions) -> Arc<PartitionShard> {
+    open_listening(log, Recorder::default(), options).expect("the log opens")
+}
+
+fn log(disk: &SimDisk) -> (Arc<LocalStore>, Arc<dyn Log>) {
     let options = StoreOptions::new(NodeId(1), Durability::Synced, Arc::new(|| [7; 16]));
     let (store, _) =
-        LocalStore::open(Arc::new(disk.clone()), "/data".as_ref(), options).expect("an empty disk");
+        LocalStore::open(Arc::new(disk.clone()), "/data".as_ref(), options).expect("a sound disk");
     let name = TopicPartition {
         topic: TopicName::parse("held").expect("a topic name"),
         topic_id: Uuid([3; 16]),
@@ -58,10 +70,7 @@ fn partition(disk: &SimDisk) -> (Arc<LocalStore>, Arc<PartitionShard>) {
         config: LogConfig::default(),
     };
     let (log, _) = store.open_log(&spec).expect("a new log");
-    let log: Arc<dyn Log> = log;
-    let shard =
-        open_listening(log, Recorder::default(), shard_options()).expect("an empty log opens");
-    (store, shard)
+    (store, log)
 }
 
 /// The state without its volatile part.
@@ -170,4 +179,139 @@ fn a_closed_shard_with_producers_asks_for_no_timer() {
     };
     shard.run(later);
     assert_eq!(shard.deadline(), None);
+}
+
+/// A killed broker leaves records that only a sync makes visible. Its failure must reach a shard that
+/// was opened after it, or whoever asks for the end waits for ever.
+#[test]
+fn a_sync_that_failed_before_the_shard_was_there_ends_who_waits() {
+    let disk = SimDisk::new();
+    let (store, before) = partition(&disk);
+    append(&before, 0, 0);
+    before.run(NOW);
+    drop((store, before));
+
+    let disk = disk.kill_image();
+    let (store, log) = log(&disk);
+    disk.inject(Fault::new(Operation::Sync, DiskError::Io).on(".log"));
+    store.flush_round();
+    let shard = shard(log, shard_options());
+    shard.submit(1, Command::Latest);
+    shard.run(NOW);
+    assert!(matches!(
+        shard.outlet().next(),
+        Some((1, Outcome::Fault(_)))
+    ));
+}
+
+/// Commands that came while more than a turn takes were waiting would keep their clients waiting.
+#[test]
+fn deleting_a_topic_answers_more_commands_than_one_turn_decides() {
+    let (_store, shard) = partition(&SimDisk::new());
+    let count = 3 * shard_options().turn_commands_max as u64;
+    for request in 0..count {
+        append(&shard, request, 0);
+    }
+    shard.close(StorageFault::closed("the topic was deleted"));
+    for request in 0..count {
+        assert!(
+            matches!(shard.outlet().next(), Some((to, Outcome::Fault(_))) if to == request),
+            "{request}"
+        );
+    }
+}
+
+/// A fetch that waits for a topic looks once more when the topic is deleted, and is told.
+#[test]
+fn a_deleted_topic_gives_no_more_plans_and_wakes_who_waits() {
+    let (store, shard) = partition(&SimDisk::new());
+    append(&shard, 0, 0);
+    shard.run(NOW);
+    store.flush_round();
+    let woken = shard.outlet().advances();
+    shard.close(StorageFault::closed("the topic was deleted"));
+    assert_eq!(shard.outlet().advances(), woken + 1);
+    let query = Query::Fetch {
+        offset: Offset(0),
+        isolation: Isolation::ReadUncommitted,
+    };
+    assert!(matches!(shard.plan(&query), Err(PlanError::Fault(_))));
+}
+
+/// While an append hangs and what collects behind it is full, commands wait; timers must not.
+#[test]
+fn a_full_shard_still_expires_what_is_due() {
+    let disk = SimDisk::new();
+    let (_store, log) = log(&disk);
+    let mut options = shard_options();
+    options.collecting_bytes_max = 1;
+    let shard = shard(log, options);
+    append(&shard, 0, 0);
+    shard.run(NOW);
+    let expiry = shard.deadline().expect("a producer expires some day");
+
+    let held = disk.hold_next(Operation::Write, ".log");
+    append(&shard, 1, 2);
+    let writer = std::thread::spawn({
+        let shard = Arc::clone(&shard);
+        move || shard.run(NOW)
+    });
+    held.wait_arrived();
+    append(&shard, 2, 4);
+    shard.run(NOW);
+    append(&shard, 3, 6);
+    let later = Now {
+        mono: expiry + 1,
+        ..NOW
+    };
+    shard.run(later);
+    assert!(
+        shard.deadline().is_none_or(|next| next > later.mono),
+        "the timer would spin"
+    );
+    drop(held);
+    writer.join().expect("the writer ends");
+}
+
+/// Panics when it is to answer request 13; records all others.
+#[derive(Default)]
+struct Clumsy(Recorder<Partition>);
+
+impl Outlet<Partition> for Clumsy {
+    type Handle = u64;
+
+    fn answer(&self, to: u64, outcome: Outcome<Partition>) {
+        assert_ne!(to, 13, "the panic that the test is about");
+        self.0.answer(to, outcome);
+    }
+    fn effect(&self, effect: <Partition as Machine>::Effect) {
+        match effect {}
+    }
+    fn records(&self, _: Vec<(Offset, <Partition as Machine>::Record)>) {}
+    fn advanced(&self, _: Marks) {}
+}
+
+/// Whatever a turn held when it died would stay held: nobody else would be let in.
+#[test]
+fn a_panic_in_a_turn_does_not_leave_the_others_waiting() {
+    let (_store, log) = log(&SimDisk::new());
+    let shard: Arc<Shard<Partition, Arc<dyn Log>, Clumsy>> =
+        open_listening(log, Clumsy::default(), shard_options()).expect("an empty log opens");
+    shard.submit(12, Command::Latest);
+    shard.submit(13, Command::Latest);
+    let died = std::thread::spawn({
+        let shard = Arc::clone(&shard);
+        move || shard.run(NOW)
+    });
+    assert!(died.join().is_err());
+    assert!(matches!(
+        shard.outlet().0.next(),
+        Some((12, Outcome::Answer(_)))
+    ));
+    shard.submit(14, Command::Latest);
+    shard.run(NOW);
+    assert!(matches!(
+        shard.outlet().0.next(),
+        Some((14, Outcome::Fault(_)))
+    ));
 }

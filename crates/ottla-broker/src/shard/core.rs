@@ -9,7 +9,7 @@
 //! ```
 //! Active: commands are decided. Rebuilding: they wait in the mailbox, plans get the fault.
 //! Refusing: a decision that writes is dropped and its command gets the fault. Closed: every command
-//! gets the fault; plans go on below the durable mark.
+//! gets the fault; plans go on below the durable mark if a sync failed, and get the fault otherwise.
 
 use std::collections::HashMap;
 
@@ -32,8 +32,14 @@ const PROBE_PAUSE_MS: u64 = 100;
 pub(super) enum State {
     Active,
     Rebuilding,
-    Refusing { next_probe: MonoMs },
-    Closed(StorageFault),
+    Refusing {
+        next_probe: MonoMs,
+    },
+    Closed {
+        fault: StorageFault,
+        /// Plans go on below the durable mark.
+        readable: bool,
+    },
 }
 
 pub(super) struct Core<M: Machine, O: Outlet<M>> {
@@ -87,7 +93,7 @@ impl<M: Machine, O: Outlet<M>> Core<M, O> {
     }
 
     pub(super) fn decide(&mut self, handle: O::Handle, command: M::Command, now: Now) {
-        if let State::Closed(fault) = &self.state {
+        if let State::Closed { fault, .. } = &self.state {
             self.outbox
                 .push(Out::Answer(handle, Outcome::Fault(fault.clone())));
             return;
@@ -275,7 +281,7 @@ impl<M: Machine, O: Outlet<M>> Core<M, O> {
         self.append_in_flight = false;
         self.collecting.clear();
         self.collecting_bytes = 0;
-        if !matches!(self.state, State::Closed(_)) {
+        if !matches!(self.state, State::Closed { .. }) {
             self.state = State::Rebuilding;
         }
         self.fault_above(marks.written, &StorageFault::new(fault));
@@ -315,12 +321,22 @@ impl<M: Machine, O: Outlet<M>> Core<M, O> {
         }
     }
 
-    /// Ends the shard: whoever saw more than `kept` gets the fault, and so does every later command.
-    pub(super) fn close(&mut self, fault: StorageFault, kept: Offset) {
+    /// Ends the shard: whoever saw more than `kept` gets the fault, and so does every later command,
+    /// and every plan unless the shard stays `readable`.
+    pub(super) fn close(&mut self, fault: StorageFault, kept: Offset, readable: bool) {
         self.collecting.clear();
         self.collecting_bytes = 0;
         self.fault_above(kept, &fault);
-        self.state = State::Closed(fault);
+        if let State::Closed {
+            readable: before, ..
+        } = self.state
+            && !before
+        {
+            return;
+        }
+        self.state = State::Closed { fault, readable };
+        // Whoever waits for the mark looks once more: it moves no further.
+        self.outbox.push(Out::Advanced(self.marks));
     }
 
     fn fault_above(&mut self, kept: Offset, fault: &StorageFault) {

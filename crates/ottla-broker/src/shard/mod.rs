@@ -90,7 +90,7 @@ pub enum RunEnd {
 pub enum PlanError<R> {
     /// The machine refused.
     Refused(R),
-    /// The shard is being rebuilt.
+    /// The shard is being rebuilt, or was closed for good.
     Fault(StorageFault),
 }
 
@@ -133,11 +133,16 @@ impl<M: Machine, L: Log, O: Outlet<M>> Shard<M, L, O> {
     /// Answers a question about the state as replayed.
     ///
     /// # Errors
-    /// The machine's refusal, or that the shard is being rebuilt.
+    /// The machine's refusal; that the shard is being rebuilt, or was [closed](Self::close).
     pub fn plan(&self, query: &M::Query) -> Result<M::Plan, PlanError<M::Refusal>> {
         let core = lock(&self.core);
-        if let State::Rebuilding = core.state {
-            return Err(PlanError::Fault(StorageFault::rebuilding()));
+        match &core.state {
+            State::Rebuilding => return Err(PlanError::Fault(StorageFault::rebuilding())),
+            State::Closed {
+                fault,
+                readable: false,
+            } => return Err(PlanError::Fault(fault.clone())),
+            State::Active | State::Refusing { .. } | State::Closed { .. } => {}
         }
         core.machine
             .plan(query, core.marks)
@@ -155,7 +160,7 @@ impl<M: Machine, L: Log, O: Outlet<M>> Shard<M, L, O> {
         let core = lock(&self.core);
         match core.state {
             State::Active => core.machine.deadline(),
-            State::Rebuilding | State::Refusing { .. } | State::Closed(_) => None,
+            State::Rebuilding | State::Refusing { .. } | State::Closed { .. } => None,
         }
     }
 
@@ -184,6 +189,7 @@ impl<M: Machine, L: Log, O: Outlet<M>> Shard<M, L, O> {
         if self.turning.swap(true, Ordering::AcqRel) {
             return None;
         }
+        let _guard = CloseOnPanic::new(self);
         let mut core = lock(&self.core);
         if core.accepts_commands() {
             let mut commands = std::mem::take(&mut *lock(&self.mailbox)).into_iter();
@@ -195,7 +201,6 @@ impl<M: Machine, L: Log, O: Outlet<M>> Shard<M, L, O> {
                 core.decide(handle, command, now);
                 decided += 1;
             }
-            core.expire_if_due(now);
             if commands.len() > 0 {
                 let mut mailbox = lock(&self.mailbox);
                 let newer = std::mem::take(&mut *mailbox);
@@ -203,6 +208,8 @@ impl<M: Machine, L: Log, O: Outlet<M>> Shard<M, L, O> {
                 mailbox.extend(newer);
             }
         }
+        // Also while commands have to wait: a deadline that no run meets would keep the timer busy.
+        core.expire_if_due(now);
         let job = core.take_append();
         self.turning.store(false, Ordering::Release);
         self.deliver(core);
@@ -212,6 +219,7 @@ impl<M: Machine, L: Log, O: Outlet<M>> Shard<M, L, O> {
     /// Performs an append and releases what waited for it. Returns the next append, if entries
     /// collected meanwhile: perform that too.
     pub fn perform(&self, job: AppendJob) -> Option<AppendJob> {
+        let _guard = CloseOnPanic::new(self);
         let result = self.log.append(&job.items);
         // Batches are freed outside the lock.
         drop(job);
@@ -248,13 +256,13 @@ impl<M: Machine, L: Log, O: Outlet<M>> Shard<M, L, O> {
         }
     }
 
-    /// Ends the shard: everything that waits and everything that comes gets `fault`.
+    /// Ends the shard: everything that waits and everything that comes gets `fault`, plans too.
     pub fn close(&self, fault: StorageFault) {
         let mut core = lock(&self.core);
-        core.close(fault, Offset(i64::MIN));
+        core.close(fault, Offset(i64::MIN), false);
         self.deliver(core);
-        // Commands that nobody will decide any more get their answer from one last turn.
-        let _ = self.turn(Now::default());
+        // Commands that nobody will decide any more get their answer here.
+        while self.run(Now::default()) == RunEnd::More {}
     }
 
     /// Effects whose completion the log does not show; asked once after `open`.
@@ -289,7 +297,7 @@ impl<M: Machine, L: Log, O: Outlet<M>> Shard<M, L, O> {
         let mut core = lock(&self.core);
         match rebuilt {
             Ok(machine) => core.install(machine, self.log.marks(), self.log.active_segment()),
-            Err(fault) => core.close(StorageFault::new(&fault), Offset(i64::MIN)),
+            Err(fault) => core.close(StorageFault::new(&fault), Offset(i64::MIN), false),
         }
         self.deliver(core);
     }
@@ -339,7 +347,7 @@ impl<M: Machine, L: Log, O: Outlet<M>> MarkListener for Shard<M, L, O> {
     fn closed(&self, fault: &LogFault) {
         let mut core = lock(&self.core);
         let durable = core.marks.durable;
-        core.close(StorageFault::new(fault), durable);
+        core.close(StorageFault::new(fault), durable, true);
         self.deliver(core);
     }
 }
@@ -351,9 +359,37 @@ impl AppendJob {
     }
 }
 
-/// A shard's lock is never held over code that may panic for a reason of its own, and a machine that
-/// panics leaves the state as replayed so far: the lock is taken over as it is, and the next fault or
-/// start rebuilds from the log.
+/// Closes the shard if a turn or an append panics: nobody would end it otherwise, and everything that
+/// waits would wait for ever. Only the next start trusts the machine again, rebuilt from its log.
+struct CloseOnPanic<'a, M: Machine, L: Log, O: Outlet<M>> {
+    shard: &'a Shard<M, L, O>,
+    /// The shard is being closed on behalf of a panic already.
+    unwinding: bool,
+}
+
+impl<'a, M: Machine, L: Log, O: Outlet<M>> CloseOnPanic<'a, M, L, O> {
+    fn new(shard: &'a Shard<M, L, O>) -> Self {
+        CloseOnPanic {
+            shard,
+            unwinding: std::thread::panicking(),
+        }
+    }
+}
+
+impl<M: Machine, L: Log, O: Outlet<M>> Drop for CloseOnPanic<'_, M, L, O> {
+    fn drop(&mut self) {
+        if self.unwinding || !std::thread::panicking() {
+            return;
+        }
+        lock(&self.shard.core).delivering = false;
+        self.shard.turning.store(false, Ordering::Release);
+        self.shard.close(StorageFault::closed(
+            "closed until the next start: the broker met a fault of its own",
+        ));
+    }
+}
+
+/// Whoever panics with the lock closes the shard ([`CloseOnPanic`]), so it is taken over as it is.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -370,7 +406,5 @@ pub fn open_listening<M: Machine, L: Log, O: Outlet<M>>(
     let shard = Arc::new(Shard::open(log, outlet, options)?);
     let weak: std::sync::Weak<Shard<M, L, O>> = Arc::downgrade(&shard);
     shard.log.listen(weak);
-    // A sync may have ended before the log knew its listener.
-    shard.advanced(shard.log.marks());
     Ok(shard)
 }

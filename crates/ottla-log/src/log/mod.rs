@@ -169,10 +169,7 @@ impl LocalLog {
 
     /// The fault that closed the log.
     pub(crate) fn closed_by(&self) -> Option<LogFault> {
-        self.lock()
-            .closed
-            .as_ref()
-            .map(|closed| closed.fault.clone())
+        self.lock().closed_by()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -211,6 +208,10 @@ impl State {
             .saturating_sub(1)
     }
 
+    fn closed_by(&self) -> Option<LogFault> {
+        self.closed.as_ref().map(|closed| closed.fault.clone())
+    }
+
     fn refuse_if_closed(&self) -> Result<(), LogFault> {
         match &self.closed {
             Some(closed) => Err(LogFault::Closed(closed.fault.to_string())),
@@ -232,7 +233,17 @@ impl Log for LocalLog {
     }
 
     fn listen(&self, listener: Weak<dyn MarkListener>) {
-        self.lock().listener = Some(listener);
+        let (marks, closed) = {
+            let mut state = self.lock();
+            state.listener = Some(listener.clone());
+            (state.marks(), state.closed_by())
+        };
+        if let Some(listener) = listener.upgrade() {
+            listener.advanced(marks);
+            if let Some(fault) = closed {
+                listener.closed(&fault);
+            }
+        }
     }
 
     fn append(&self, items: &[AppendItem]) -> Result<Marks, LogFault> {

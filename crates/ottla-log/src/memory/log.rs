@@ -179,7 +179,17 @@ impl Log for MemoryLog {
     }
 
     fn listen(&self, listener: Weak<dyn MarkListener>) {
-        self.lock().listener = Some(Listener(listener));
+        let (marks, closed) = {
+            let mut state = self.lock();
+            state.listener = Some(Listener(listener));
+            (state.marks, state.closed.clone())
+        };
+        self.announce(|listener| {
+            listener.advanced(marks);
+            if let Some((fault, _)) = &closed {
+                listener.closed(fault);
+            }
+        });
     }
 
     fn append(&self, items: &[AppendItem]) -> Result<Marks, LogFault> {
