@@ -4,11 +4,11 @@
 //!
 //! | section | what |
 //! |---|---|
-//! | setup | Debian packages, Maven jars, our Java: into the cache, which may be empty |
+//! | setup | Debian packages, jars, client programs with their libraries: into the cache, which may be empty |
 //! | fmt, clippy, codegen | nothing to format, no lint, generated files as their schema says |
 //! | unit | unit and integration tests of the workspace |
 //! | build | the release build of the broker |
-//! | clients, judges | kcat and the Java client against it, then kafka-dump-log over its files |
+//! | clients, judges | every client of `tests/clients` against it, then kafka-dump-log over its files |
 //! | dialogues | scripted conversations on the wire with it and with Apache Kafka, answers compared |
 //! | kills | the whole broker under kills and hostile bytes |
 //! | planted | builds with planted bugs, which the tests must find |
@@ -239,7 +239,7 @@ impl Run<'_> {
                     if let Some(tools) = &tools {
                         sections.extend(self.clients(tools, built));
                     }
-                    let java = tools.as_ref().map(|tools| tools.java.as_ref());
+                    let java = tools.as_ref().map(|tools| tools.kafka.as_ref());
                     sections.extend(self.section("dialogues", &|section| {
                         self.dialogues(section, java, built);
                     }));
@@ -272,7 +272,9 @@ impl Run<'_> {
             return (None, None);
         }
         let section = Section::new("setup");
-        let tools = setup::run(&section, &self.cache, self.root);
+        let clients = self.options.wants("clients")
+            || self.options.sections.iter().any(|name| name == "setup");
+        let tools = setup::run(&section, &self.cache, self.root, clients);
         (Some(section.close()), Some(tools))
     }
 
@@ -283,7 +285,14 @@ impl Run<'_> {
         let section = Section::new("clients");
         let left = self.target(tools, built).and_then(|target| {
             let work = self.cache.run_dir("clients")?;
-            let left = clients::run(&section, &target, tools, self.options.seed, &work.path)?;
+            let left = clients::run(
+                &section,
+                &target,
+                tools,
+                self.options.seed,
+                self.root,
+                &work.path,
+            )?;
             Ok((work, left))
         });
         let (mut work, left) = match left {
@@ -306,13 +315,13 @@ impl Run<'_> {
     fn dialogues(
         &self,
         section: &Section,
-        java: Option<Result<&setup::Java, &String>>,
+        java: Option<Result<&setup::Java, &setup::Lack>>,
         built: bool,
     ) {
         if !built && self.options.dialogues.ottla_at.is_none() {
             return section.failed("not run: there is no release build");
         }
-        let none = "the section setup did not run".to_owned();
+        let none = setup::Lack::Broken("the section setup did not run".into());
         let outcome = self.cache.run_dir("dialogues").and_then(|mut work| {
             dialogues::run(
                 section,
@@ -332,7 +341,11 @@ impl Run<'_> {
 
     fn target<'t>(&self, tools: &'t Tools, built: bool) -> Result<Target<'t>, String> {
         if self.options.kafka {
-            return tools.java.as_ref().map(Target::Kafka).map_err(Clone::clone);
+            return tools
+                .kafka
+                .as_ref()
+                .map(Target::Kafka)
+                .map_err(ToString::to_string);
         }
         if built {
             Ok(Target::Ottla(self.cargo.binary()))

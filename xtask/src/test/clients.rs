@@ -1,26 +1,50 @@
-//! Real clients against one broker, then judges over what it left on disk, then the list of expected rows.
+//! Real clients against one broker, then judges over what it left on disk, then the lists of expected rows.
 
+pub(super) mod list;
+pub(super) mod table;
+
+use std::collections::VecDeque;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
+use self::list::List;
 use super::broker::{Broker, Target};
 use super::process::stream;
-use super::report::{Section, in_ci};
+use super::report::Section;
 use super::rows::{self, Row};
-use super::setup::{Java, Tools};
+use super::setup::{Program, Ready, Tools};
 use super::stored::Stored;
 use super::{judge, kcat};
 
-const MATRIX_LIMIT: Duration = Duration::from_secs(600);
+const PROGRAM_LIMIT: Duration = Duration::from_secs(180);
 const RECORDS: &str = "10000";
+/// More than there are cores: clients also wait.
+const WORKERS: usize = 3;
 
 /// What the clients leave to the judges.
 pub(super) struct Left {
     data: PathBuf,
-    stored: Vec<Stored>,
+    clients: Vec<Client>,
+}
+
+/// What one client did.
+struct Client {
+    name: &'static str,
+    list: List,
+    /// Or why it did not run.
+    ran: Result<Ran, String>,
+}
+
+#[derive(Default)]
+struct Ran {
     rows: Vec<Row>,
-    absent: Vec<&'static str>,
+    stored: Vec<Stored>,
+    /// Each has been told to the section.
+    wrong: usize,
+    took: Duration,
 }
 
 /// Starts the broker, runs every client that is here, stops the broker.
@@ -29,6 +53,7 @@ pub(super) fn run(
     target: &Target<'_>,
     tools: &Tools,
     seed: u64,
+    root: &Path,
     work: &Path,
 ) -> Result<Left, String> {
     section.say(&format!("seed {seed} (again with --seed {seed})"));
@@ -42,35 +67,19 @@ pub(super) fn run(
     if let Target::Ottla(binary) = target {
         section.case("ottla health", broker.health(binary));
     }
-    let mut left = Left {
-        data: broker.data.clone(),
-        stored: Vec::new(),
-        rows: Vec::new(),
-        absent: Vec::new(),
+    let matrix = Matrix {
+        section,
+        address: &broker.address,
+        seed,
+        pace: if target.is_prompt() {
+            "prompt"
+        } else {
+            "settling"
+        },
+        root,
+        work,
     };
-    let mut timed = |name: &str, run: &mut dyn FnMut(&mut Left)| {
-        let start = Instant::now();
-        run(&mut left);
-        section.say(&format!("{name}: {:.1} s", start.elapsed().as_secs_f64()));
-    };
-    timed("Java client", &mut |left| match &tools.java {
-        Ok(java) => java_matrix(section, java, target, &broker, seed, left),
-        Err(why) => {
-            section.skipped("Java client", why);
-            left.absent.push("java");
-        }
-    });
-    timed("kcat", &mut |left| match &tools.kcat {
-        Ok(client) => {
-            let (rows, stored) = kcat::run(section, client, &broker.address, seed, work);
-            left.rows.extend(rows);
-            left.stored.extend(stored);
-        }
-        Err(why) => {
-            section.skipped("kcat", why);
-            left.absent.push("kcat");
-        }
-    });
+    let clients = matrix.all(tools);
     for line in broker.complaints() {
         // Apache Kafka may warn of whatever it likes; Ottla has no reason to, under such clients.
         if target.is_prompt() {
@@ -79,14 +88,18 @@ pub(super) fn run(
             section.say(&format!("the broker logged: {line}"));
         }
     }
+    let data = broker.data.clone();
     let start = Instant::now();
     let stopped = broker.stop();
     section.say(&format!("broker stopped after {:?}", start.elapsed()));
     section.case("the broker stops", stopped);
-    Ok(left)
+    Ok(Left {
+        data,
+        clients: clients?,
+    })
 }
 
-/// Reads the files, then holds every row of this run against the checked-in list.
+/// Reads the files, holds what lies there against what each client must have stored, and shows the table.
 pub(super) fn judge(
     section: &Section,
     tools: &Tools,
@@ -94,75 +107,197 @@ pub(super) fn judge(
     root: &Path,
     work: &Path,
 ) -> Result<(), String> {
-    let Left {
-        data,
-        stored,
-        mut rows,
-        mut absent,
-    } = left;
-    match &tools.java {
-        Ok(java) => rows.extend(judge::run(section, java, &data, &stored, work)),
-        Err(why) => {
-            section.skipped("kafka-dump-log", why);
-            absent.push("dump-log");
+    let Left { data, mut clients } = left;
+    match &tools.kafka {
+        Ok(java) => {
+            let ran = clients.iter().filter_map(|client| client.ran.as_ref().ok());
+            let stored: Vec<Stored> = ran.flat_map(|ran| ran.stored.iter().cloned()).collect();
+            let found = judge::run(section, java, &data, &stored, work);
+            let list = root.join("tests/clients/judges/expected-rows.txt");
+            let text = fs::read_to_string(&list).map_err(|e| format!("{}: {e}", list.display()))?;
+            let expected = rows::lines(&text)
+                .map(Row::parse)
+                .collect::<Result<Vec<_>, _>>()?;
+            let (of_clients, of_judges): (Vec<Row>, Vec<Row>) = found
+                .into_iter()
+                .partition(|row| row.get("case") == Some("stored"));
+            for wrong in rows::compare(&expected, &of_judges) {
+                section.failed(format!("kafka-dump-log: {wrong}"));
+            }
+            for client in &mut clients {
+                if let Ok(ran) = &mut client.ran {
+                    let own: Vec<Row> = of_clients
+                        .iter()
+                        .filter(|row| owns(client.name, row.get("topic").unwrap_or_default()))
+                        .cloned()
+                        .collect();
+                    for wrong in client.list.compare_stored(&own) {
+                        section.failed(format!("{}: kafka-dump-log: {wrong}", client.name));
+                        ran.wrong += 1;
+                    }
+                }
+            }
         }
+        Err(lack) => lack.tell(section, "kafka-dump-log"),
     }
-    let list = root.join("tests/clients/expected-rows.txt");
-    let text = fs::read_to_string(&list).map_err(|e| format!("{}: {e}", list.display()))?;
-    let expected = rows::expected(&text)?;
-    for line in rows::table(&rows) {
+    for line in summary(&clients) {
         section.say(&line);
-    }
-    let absent = if in_ci() { Vec::new() } else { absent };
-    for wrong in rows::compare(&expected, &rows, &absent) {
-        section.failed(wrong);
     }
     Ok(())
 }
 
-fn java_matrix(
-    section: &Section,
-    java: &Java,
-    target: &Target<'_>,
-    broker: &Broker,
-    seed: u64,
-    left: &mut Left,
-) {
-    let mut matrix = java.command("ottla.clients.Matrix", 512, "WARN");
-    let pace = if target.is_prompt() {
-        "prompt"
-    } else {
-        "settling"
-    };
-    matrix.args([broker.address.as_str(), &seed.to_string(), RECORDS, pace]);
-    let mut failed = false;
-    let ended = stream(&mut matrix, MATRIX_LIMIT, |line| {
-        let fact = match line.split_once(' ') {
-            Some(("row", fields)) => Row::parse(fields).map(|row| {
-                if row.get("result") == Some("ok") {
-                    section.passed(1);
-                } else {
-                    failed = true;
-                    section.failed(format!("{row}"));
-                }
-                left.rows.push(row);
-            }),
-            Some(("stored", fields)) => Row::parse(fields)
-                .and_then(|row| Stored::from_row(&row))
-                .map(|stored| left.stored.push(stored)),
-            _ => {
-                section.say(line);
-                Ok(())
+/// A line for each client.
+fn summary(clients: &[Client]) -> Vec<String> {
+    let mut lines =
+        vec![["client", "version", "cases", "seconds", "result", "lacks"].map(str::to_owned)];
+    for client in clients {
+        let Client { name, list, ran } = client;
+        let cell = match ran {
+            Ok(ran) => {
+                let passed = ran
+                    .rows
+                    .iter()
+                    .filter(|row| row.get("result") == Some("ok"));
+                let version = ran.rows.iter().find_map(|row| row.get("version"));
+                [
+                    (*name).to_owned(),
+                    version.unwrap_or("-").to_owned(),
+                    format!("{} of {}", passed.count(), list.cases()),
+                    format!("{:.1}", ran.took.as_secs_f64()),
+                    if ran.wrong == 0 { "ok" } else { "FAILED" }.to_owned(),
+                    list.lacks(),
+                ]
             }
+            Err(why) => [
+                (*name).to_owned(),
+                "-".into(),
+                format!("0 of {}", list.cases()),
+                "-".into(),
+                format!("not run: {}", why.lines().next().unwrap_or_default()),
+                String::new(),
+            ],
         };
-        if let Err(why) = fact {
-            failed = true;
-            section.failed(format!("Java client: {why}"));
+        lines.push(cell);
+    }
+    rows::table(&lines)
+}
+
+/// Whether a topic is this client's: no client's name is the beginning of another one's.
+fn owns(name: &str, topic: &str) -> bool {
+    topic
+        .strip_prefix(name)
+        .is_some_and(|rest| rest.starts_with('-'))
+}
+
+struct Matrix<'a> {
+    section: &'a Section,
+    address: &'a str,
+    seed: u64,
+    pace: &'static str,
+    root: &'a Path,
+    work: &'a Path,
+}
+
+impl Matrix<'_> {
+    /// Several clients at a time, in the order of the table.
+    fn all(&self, tools: &Tools) -> Result<Vec<Client>, String> {
+        let mut todo = VecDeque::new();
+        for (place, (name, ready)) in tools.clients.iter().enumerate() {
+            let list = List::open(&self.root.join("tests/clients").join(name))?;
+            todo.push_back((place, *name, ready, list));
         }
-    });
-    if let Err(why) = ended
-        && !failed
-    {
-        section.failed(format!("Java client: {why}"));
+        let todo = Mutex::new(todo);
+        let done = Mutex::new(Vec::new());
+        thread::scope(|scope| {
+            for _ in 0..WORKERS {
+                scope.spawn(|| {
+                    loop {
+                        let next = todo
+                            .lock()
+                            .unwrap_or_else(PoisonError::into_inner)
+                            .pop_front();
+                        let Some((place, name, ready, list)) = next else {
+                            return;
+                        };
+                        let ran = match ready {
+                            Ok(ready) => Ok(self.one(name, ready, &list)),
+                            Err(lack) => Err(lack.to_string()),
+                        };
+                        let client = Client { name, list, ran };
+                        let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
+                        done.push((place, client));
+                    }
+                });
+            }
+        });
+        let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+        done.sort_by_key(|(place, _)| *place);
+        Ok(done.into_iter().map(|(_, client)| client).collect())
+    }
+
+    /// Runs a client and holds its rows against its list.
+    fn one(&self, name: &str, ready: &Ready, list: &List) -> Ran {
+        let start = Instant::now();
+        let mut ran = Ran::default();
+        match ready {
+            Ready::Program(program) => self.program(name, program, &mut ran),
+            Ready::Kcat(client) => {
+                let (rows, stored, wrong) =
+                    kcat::run(self.section, client, self.address, self.seed, self.work);
+                ran.rows = rows;
+                ran.stored = stored;
+                ran.wrong = wrong;
+            }
+        }
+        for wrong in list.compare(&ran.rows) {
+            self.fail(name, &mut ran, &wrong);
+        }
+        for index in 0..ran.stored.len() {
+            let topic = ran.stored[index].topic.clone();
+            if !owns(name, &topic) {
+                self.fail(name, &mut ran, &format!("{topic} is not its topic"));
+            }
+        }
+        ran.took = start.elapsed();
+        let seconds = ran.took.as_secs_f64();
+        self.section.say(&format!("{name}: {seconds:.1} s"));
+        ran
+    }
+
+    fn program(&self, name: &str, program: &Program, ran: &mut Ran) {
+        let mut command = program.command();
+        command.args([self.address, &self.seed.to_string(), RECORDS, self.pace]);
+        let ended = stream(&mut command, PROGRAM_LIMIT, |line| {
+            let fact = match line.split_once(' ') {
+                Some(("row", fields)) => Row::parse(fields).map(|row| {
+                    if row.get("result") == Some("ok") {
+                        self.section.passed(1);
+                    } else {
+                        self.fail(name, ran, &row.to_string());
+                    }
+                    ran.rows.push(row);
+                }),
+                Some(("stored", fields)) => Row::parse(fields)
+                    .and_then(|row| Stored::from_row(&row))
+                    .map(|stored| ran.stored.push(stored)),
+                _ => {
+                    self.section.say(&format!("{name}: {line}"));
+                    Ok(())
+                }
+            };
+            if let Err(why) = fact {
+                self.fail(name, ran, &why);
+            }
+        });
+        if let Err(why) = ended
+            && ran.wrong == 0
+        {
+            self.fail(name, ran, &why);
+        }
+    }
+
+    fn fail(&self, name: &str, ran: &mut Ran, why: &str) {
+        self.section.failed(format!("{name}: {why}"));
+        ran.wrong += 1;
     }
 }

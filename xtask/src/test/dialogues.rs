@@ -25,7 +25,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::broker::{Broker, Target};
 use super::report::Section;
-use super::setup::Java;
+use super::setup::{Java, Lack};
 
 use self::codec::Codec;
 use self::notation::Node;
@@ -58,7 +58,7 @@ pub(super) fn run(
     section: &Section,
     root: &Path,
     binary: &Path,
-    java: Result<&Java, &String>,
+    java: Result<&Java, &Lack>,
     work: &Path,
     options: &Options,
 ) -> Result<(), String> {
@@ -97,7 +97,7 @@ pub(super) fn run(
         };
     let kafka = match (&options.kafka_at, java) {
         (None, Err(why)) => {
-            section.skipped("Apache Kafka", why);
+            why.tell(section, "Apache Kafka");
             None
         }
         (_, Ok(java)) => Some(start(&options.kafka_at, Target::Kafka(java), "kafka")?),

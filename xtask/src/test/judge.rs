@@ -80,7 +80,6 @@ fn compare(partitions: &BTreeMap<String, Partition>, stored: &[&Stored]) -> Resu
     problems.outcome()?;
     let first = stored.first().ok_or("nothing stored")?;
     Ok(Row::ok(&[
-        ("client", "dump-log"),
         ("case", "stored"),
         ("topic", &first.topic),
         ("codec", &first.codec),

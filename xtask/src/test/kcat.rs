@@ -6,6 +6,7 @@
 mod content;
 mod file;
 mod matrix;
+mod seek;
 
 use std::path::Path;
 use std::process::Command;
@@ -21,26 +22,59 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// How long a topic that its first record made may take until all its partitions answer.
 const SETTLE_LIMIT: Duration = Duration::from_secs(30);
 
-/// Runs everything and answers the rows, and what must now lie on the broker's disk.
+/// Runs everything; answers the rows, what must now lie on the broker's disk, and how many cases failed.
 pub(super) fn run(
     section: &Section,
     kcat: &Kcat,
     address: &str,
     seed: u64,
     work: &Path,
-) -> (Vec<Row>, Vec<Stored>) {
+) -> (Vec<Row>, Vec<Stored>, usize) {
     let client = Client { kcat, address };
-    let (mut rows, mut stored) = matrix::run(section, &client, seed);
-    match file::run(&client, seed, work) {
-        Ok((row, lies)) => {
+    let (mut rows, mut stored, mut failed) = matrix::run(section, &client, seed);
+    let mut take = |case: &str, outcome: Result<Fields, String>| match outcome {
+        Ok(fields) => {
             section.passed(1);
-            rows.push(row);
-            stored.push(lies);
+            let fields: Vec<(&str, &str)> = fields
+                .iter()
+                .map(|(name, value)| (*name, value.as_str()))
+                .collect();
+            rows.push(client.row(case, &fields));
         }
-        Err(why) => section.failed(format!("kcat: a file of lines: {why}")),
+        Err(why) => {
+            failed += 1;
+            section.failed(format!("kcat: {case}: {why}"));
+        }
+    };
+    match seek::Seeks::prepare(&client) {
+        Ok(seeks) => {
+            take("list-offsets", seeks.offsets(&client).map(|()| Vec::new()));
+            take(
+                "seek-offset",
+                seeks.to_offsets(&client).map(|()| Vec::new()),
+            );
+            take("seek-time", seeks.to_times(&client).map(|()| Vec::new()));
+            stored.push(seek::Seeks::stored());
+        }
+        Err(why) => take("seek", Err(why)),
     }
-    (rows, stored)
+    let mut lies = |(fields, lies): (Fields, Stored)| {
+        stored.push(lies);
+        fields
+    };
+    take("large-records", {
+        let large = seek::large(&client, seed).map(|stored| {
+            let records = stored.records.to_string();
+            (vec![("codec", "none".into()), ("records", records)], stored)
+        });
+        large.map(&mut lies)
+    });
+    take("file", file::run(&client, seed, work).map(&mut lies));
+    (rows, stored, failed)
 }
+
+/// What a row says beside the client and the case.
+type Fields = Vec<(&'static str, String)>;
 
 /// kcat, pointed at a broker.
 struct Client<'a> {
@@ -49,6 +83,17 @@ struct Client<'a> {
 }
 
 impl Client<'_> {
+    /// A row of a case that passed.
+    fn row(&self, case: &str, fields: &[(&str, &str)]) -> Row {
+        let mut all = vec![
+            ("version", self.kcat.version.as_str()),
+            ("librdkafka", &self.kcat.librdkafka),
+            ("case", case),
+        ];
+        all.extend(fields);
+        Row::ok(&all)
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.kcat.program);
         // Nothing of the user's own configuration (~/.config/kcat.conf) may slip in.

@@ -1,265 +1,177 @@
-//! Everything that the run needs and the machine may lack: Debian packages, Maven jars, compiled Java.
+//! Everything that the run needs and the machine may lack: Debian packages, Apache Kafka's jars, the client programs
+//! with their pinned dependencies.
 //!
-//! A missing tool is no error here: whoever wants it learns why it is missing and skips, or fails in CI.
+//! A missing tool is no error here: whoever wants it learns why it is missing and skips, or fails in CI. A tool that
+//! is there and cannot make what it should is an error.
+
+mod debian;
+mod java;
+mod kcat;
+mod kinds;
 
 use std::env;
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 use std::time::Duration;
 
-use super::cache::{Cache, fingerprint};
-use super::process::capture;
+pub(super) use self::java::Java;
+pub(super) use self::kcat::Kcat;
+pub(super) use self::kinds::Ready;
+use super::cache::Cache;
+use super::clients::table::CLIENTS;
 use super::report::Section;
 
 const DOWNLOAD_LIMIT: Duration = Duration::from_secs(900);
+/// A C library and its wrapper, beside a busy machine.
+const BUILD_LIMIT: Duration = Duration::from_secs(1200);
 const COMPILE_LIMIT: Duration = Duration::from_secs(300);
 const ASK_LIMIT: Duration = Duration::from_secs(30);
 /// Downloads fail now and then on a good day.
 const DOWNLOAD_TRIES: usize = 3;
-/// Apache Kafka 4 and its tools need it.
-const JAVA_MIN: u32 = 17;
 
 /// The tools of the real-client tests, or why they are not there.
 pub(super) struct Tools {
-    pub(super) java: Result<Java, String>,
-    pub(super) kcat: Result<Kcat, String>,
+    /// Apache Kafka: its tools are the judges, its broker the stand-in.
+    pub(super) kafka: Result<Java, Lack>,
+    /// In the order of [`CLIENTS`].
+    pub(super) clients: Vec<(&'static str, Result<Ready, Lack>)>,
 }
 
-/// A JVM with the pinned jars and our compiled classes.
-pub(super) struct Java {
-    class_path: String,
-    logging: PathBuf,
+/// Why something is not ready.
+#[derive(Clone, Debug)]
+pub(super) enum Lack {
+    /// This machine lacks a tool: skipped, except in CI.
+    Missing(String),
+    /// It could not be made: never skipped.
+    Broken(String),
 }
 
-impl Java {
-    /// A JVM that will run this main class and log from this level up.
-    pub(super) fn command(&self, main: &str, heap_mb: u32, level: &str) -> Command {
-        let mut command = Command::new("java");
-        command
-            .arg(format!("-Xmx{heap_mb}m"))
-            .arg(format!("-Dottla.log.level={level}"))
-            .arg(format!(
-                "-Dlog4j2.configurationFile={}",
-                self.logging.display()
-            ))
-            .arg("-cp")
-            .arg(&self.class_path)
-            .arg(main);
-        command
+impl From<String> for Lack {
+    fn from(why: String) -> Self {
+        Self::Broken(why)
     }
 }
 
-/// kcat, its version, and that of the client library in it.
-pub(super) struct Kcat {
-    pub(super) program: PathBuf,
-    pub(super) version: String,
-    pub(super) librdkafka: String,
-}
-
-pub(super) fn run(section: &Section, cache: &Cache, root: &Path) -> Tools {
-    let wanted = [
-        Wanted {
-            program: "kcat",
-            packages: &["kcat"],
-            present: on_path("kcat").is_some(),
-        },
-        Wanted {
-            program: "javac",
-            packages: &[
-                "openjdk-17-jdk-headless",
-                "openjdk-21-jdk-headless",
-                "default-jdk-headless",
-            ],
-            present: java_version().is_ok_and(|version| version >= JAVA_MIN),
-        },
-        Wanted {
-            program: "mvn",
-            packages: &["maven"],
-            present: on_path("mvn").is_some(),
-        },
-    ];
-    let missing: Vec<&Wanted> = wanted.iter().filter(|wanted| !wanted.present).collect();
-    if !missing.is_empty()
-        && let Err(why) = install(section, &missing)
-    {
-        section.say(&format!("packages: {why}"));
-    }
-    let tools = Tools {
-        java: java(section, cache, root),
-        kcat: kcat(),
-    };
-    match &tools.kcat {
-        Ok(kcat) => {
-            section.say(&format!(
-                "kcat {} with librdkafka {}",
-                kcat.version, kcat.librdkafka
-            ));
-            section.passed(1);
+impl Lack {
+    /// Tells the section about it.
+    pub(super) fn tell(&self, section: &Section, what: &str) {
+        match self {
+            Self::Missing(why) => section.skipped(what, why),
+            Self::Broken(why) => section.failed(format!("{what}: {why}")),
         }
-        Err(why) => section.skipped("kcat", why),
     }
-    match &tools.java {
-        Ok(java) => {
-            section.say(&format!("Java classes in {}", java.class_path));
-            section.passed(1);
+}
+
+impl std::fmt::Display for Lack {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (Self::Missing(why) | Self::Broken(why)) = self;
+        f.write_str(why)
+    }
+}
+
+/// How to start a program.
+#[derive(Clone, Debug)]
+pub(super) struct Program {
+    program: PathBuf,
+    arguments: Vec<OsString>,
+    environment: Vec<(&'static str, OsString)>,
+}
+
+impl Program {
+    fn new(program: impl Into<PathBuf>) -> Self {
+        Self {
+            program: program.into(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
         }
-        Err(why) => section.skipped("Java", why),
     }
-    tools
-}
 
-struct Wanted {
-    program: &'static str,
-    /// The first of these that the distribution knows.
-    packages: &'static [&'static str],
-    present: bool,
-}
+    fn arg(mut self, argument: impl Into<OsString>) -> Self {
+        self.arguments.push(argument.into());
+        self
+    }
 
-fn install(section: &Section, missing: &[&Wanted]) -> Result<(), String> {
-    let programs: Vec<&str> = missing.iter().map(|wanted| wanted.program).collect();
-    let hint: Vec<&str> = missing.iter().map(|wanted| wanted.packages[0]).collect();
-    if on_path("apt-get").is_none() {
-        return Err(format!(
-            "{programs:?} not found, and there is no apt-get here to install them"
-        ));
+    fn env(mut self, name: &'static str, value: impl Into<OsString>) -> Self {
+        self.environment.push((name, value.into()));
+        self
     }
-    if !rustix::process::geteuid().is_root() {
-        return Err(format!(
-            "{programs:?} not found; as root: apt-get install {}",
-            hint.join(" ")
-        ));
-    }
-    let apt = |arguments: &[&str]| {
-        let mut command = Command::new("apt-get");
+
+    /// A command that starts it, to which more arguments may be added.
+    pub(super) fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
         command
-            .env("DEBIAN_FRONTEND", "noninteractive")
-            .args(["-q", "-y", "-o", "DPkg::Lock::Timeout=300"])
-            .args(arguments);
-        capture(&mut command, None, DOWNLOAD_LIMIT)
-    };
-    // An install that was cut off leaves a state in which every further one is refused.
-    capture(
-        Command::new("dpkg").args(["--configure", "-a"]),
-        None,
-        DOWNLOAD_LIMIT,
-    )?;
-    tries(|| apt(&["update"]))?;
-    for wanted in missing {
-        let known = wanted.packages.iter().find(|package| {
-            let shown = capture(
-                Command::new("apt-cache").args(["show", "--no-all-versions", package]),
-                None,
-                ASK_LIMIT,
-            );
-            shown.is_ok_and(|shown| !shown.stdout.is_empty())
-        });
-        let package = known.ok_or_else(|| {
-            format!(
-                "no package for {}: tried {:?}",
-                wanted.program, wanted.packages
-            )
-        })?;
-        section.say(&format!("apt-get install {package}"));
-        tries(|| apt(&["install", "--no-install-recommends", package]))?;
+            .args(&self.arguments)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
     }
-    Ok(())
 }
 
-fn java(section: &Section, cache: &Cache, root: &Path) -> Result<Java, String> {
-    let version = java_version()?;
-    if version < JAVA_MIN {
-        return Err(format!("javac is {version}, Apache Kafka needs {JAVA_MIN}"));
-    }
+/// Apache Kafka, and with `clients` every client. Downloads mostly wait: all at a time.
+pub(super) fn run(section: &Section, cache: &Cache, root: &Path, clients: bool) -> Tools {
+    let wanted = if clients { CLIENTS } else { &[] };
+    debian::complete(section);
     let clients = root.join("tests/clients");
-    let pom = clients.join("pom.xml");
-    let pom_text = fs::read(&pom).map_err(|e| format!("{}: {e}", pom.display()))?;
-    let pom_print = fingerprint([pom_text.as_slice()]);
-    let jars = cache.entry(&format!("jars-{pom_print}"), |partial| {
-        section.say("fetching the jars of tests/clients/pom.xml");
-        let fetched = tries(|| {
-            let mut maven = Command::new("mvn");
-            maven
-                .args(["--batch-mode", "--quiet", "--strict-checksums", "--file"])
-                .arg(&pom)
-                .arg("dependency:copy-dependencies")
-                .arg(format!("-DoutputDirectory={}", partial.display()));
-            capture(&mut maven, None, DOWNLOAD_LIMIT)
+    let judges = clients.join("judges");
+    thread::scope(|scope| {
+        let kafka = scope.spawn(|| java::make(section, cache, &clients, &judges, &judges));
+        let made: Vec<_> = wanted
+            .iter()
+            .map(|(name, kind)| {
+                let clients = &clients;
+                let make = move || kinds::make(section, cache, clients, name, *kind);
+                (*name, scope.spawn(make))
+            })
+            .collect();
+        let panicked = || Lack::Broken("its setup panicked".into());
+        let kafka = kafka.join().unwrap_or_else(|_| Err(panicked()));
+        match &kafka {
+            Ok(java) => {
+                section.say(&format!("Apache Kafka in {}", java.class_path));
+                section.passed(1);
+            }
+            Err(lack) => lack.tell(section, "Apache Kafka"),
+        }
+        let clients = made.into_iter().map(|(name, made)| {
+            let made = made.join().unwrap_or_else(|_| Err(panicked()));
+            match &made {
+                Ok(_) => section.passed(1),
+                Err(lack) => lack.tell(section, name),
+            }
+            (name, made)
         });
-        fetched.map(drop)
-    })?;
-
-    let sources = sources(&clients.join("java/ottla/clients"))?;
-    let texts = sources
-        .iter()
-        .map(|source| fs::read(source).map_err(|e| format!("{}: {e}", source.display())));
-    let texts = texts.collect::<Result<Vec<_>, _>>()?;
-    let print = fingerprint(texts.iter().map(Vec::as_slice).chain([pom_text.as_slice()]));
-    let classes = cache.entry(&format!("classes-{print}"), |partial| {
-        let mut javac = Command::new("javac");
-        javac
-            .args([
-                "--release",
-                "17",
-                "-proc:none",
-                "-Xlint:unchecked,rawtypes,deprecation",
-                "-Werror",
-                "-cp",
-            ])
-            .arg(jars.join("*"))
-            .arg("-d")
-            .arg(partial)
-            .args(&sources);
-        capture(&mut javac, None, COMPILE_LIMIT).map(drop)
-    })?;
-    Ok(Java {
-        class_path: format!("{}:{}/*", classes.display(), jars.display()),
-        logging: clients.join("log4j2.properties"),
+        let clients = clients.collect();
+        Tools { kafka, clients }
     })
 }
 
-fn kcat() -> Result<Kcat, String> {
-    let program = on_path("kcat").ok_or("kcat is not installed (Debian: apt-get install kcat)")?;
-    let said = capture(Command::new(&program).arg("-V"), None, ASK_LIMIT)?;
-    let said = String::from_utf8_lossy(&said.stdout).into_owned();
-    let after = |mark: &str| {
-        let rest = said.split(mark).nth(1)?;
-        rest.split_whitespace().next().map(str::to_owned)
-    };
-    Ok(Kcat {
-        version: after("Version ").ok_or_else(|| format!("kcat -V says no version: {said}"))?,
-        librdkafka: after("librdkafka ").unwrap_or_else(|| "unknown".into()),
-        program,
-    })
-}
-
-fn sources(folder: &Path) -> Result<Vec<PathBuf>, String> {
-    let entries = fs::read_dir(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
-    let mut found: Vec<PathBuf> = entries
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .collect();
-    found.retain(|path| {
-        path.extension()
-            .is_some_and(|extension| extension == "java")
-    });
+/// Every file below the folder of a client with its content, in order; without the list of rows and what tools leave.
+fn files(folder: &Path) -> Result<Vec<(PathBuf, Vec<u8>)>, String> {
+    const NOT_OURS: [&str; 4] = ["expected-rows.txt", "target", "node_modules", "__pycache__"];
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let entries = fs::read_dir(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+        for entry in entries {
+            let path = entry
+                .map_err(|e| format!("{}: {e}", folder.display()))?
+                .path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if NOT_OURS.contains(&name.as_ref()) {
+                continue;
+            }
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let text = fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+                found.push((path, text));
+            }
+        }
+    }
     found.sort();
     Ok(found)
-}
-
-/// The major version of the Java compiler.
-fn java_version() -> Result<u32, String> {
-    if on_path("java").is_none() || on_path("javac").is_none() {
-        return Err("no JDK installed (Debian: apt-get install openjdk-17-jdk-headless)".into());
-    }
-    let said = capture(Command::new("javac").arg("-version"), None, ASK_LIMIT)?;
-    let said = String::from_utf8_lossy(&said.stdout).into_owned() + &said.stderr;
-    let number = said
-        .split_whitespace()
-        .nth(1)
-        .and_then(|version| version.split(['.', '-']).next());
-    number
-        .and_then(|number| number.parse().ok())
-        .ok_or_else(|| format!("javac -version says {said:?}"))
 }
 
 fn on_path(program: &str) -> Option<PathBuf> {

@@ -76,7 +76,7 @@ pub(super) fn run(
         text.push_str(&format!("{}\n", file.display()));
     }
     fs::write(&list, text).map_err(|e| format!("{}: {e}", list.display()))?;
-    let mut tool = java.command("ottla.clients.DumpLogs", 512, "WARN");
+    let mut tool = java.command("ottla.judges.DumpLogs", 512, "WARN");
     tool.args([&list, &out, &err]);
     let said = capture(&mut tool, None, LIMIT)?;
     if !said.stderr.is_empty() {

@@ -62,7 +62,6 @@ pub(super) fn compare(
     }
     problems.outcome()?;
     Ok(Row::ok(&[
-        ("client", "dump-log"),
         ("case", "cluster-metadata"),
         ("topics", &topics.len().to_string()),
         ("partitions", &known.to_string()),

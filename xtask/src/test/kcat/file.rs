@@ -8,15 +8,14 @@ use std::time::{Duration, Instant};
 
 use super::super::process::wait;
 use super::super::random::Random;
-use super::super::rows::Row;
 use super::super::stored::Stored;
-use super::Client;
+use super::{Client, Fields};
 
 const LINES: u64 = 1_000_000;
 const TOPIC: &str = "kcat-file";
 const LIMIT: Duration = Duration::from_secs(180);
 
-pub(super) fn run(client: &Client<'_>, seed: u64, work: &Path) -> Result<(Row, Stored), String> {
+pub(super) fn run(client: &Client<'_>, seed: u64, work: &Path) -> Result<(Fields, Stored), String> {
     let sent = work.join("sent.txt");
     let came = work.join("came.txt");
     write(&sent, seed).map_err(|e| format!("{}: {e}", sent.display()))?;
@@ -35,15 +34,11 @@ pub(super) fn run(client: &Client<'_>, seed: u64, work: &Path) -> Result<(Row, S
     for file in [sent, came] {
         fs::remove_file(&file).map_err(|e| format!("{}: {e}", file.display()))?;
     }
-    let row = Row::ok(&[
-        ("client", "kcat"),
-        ("version", &client.kcat.version),
-        ("librdkafka", &client.kcat.librdkafka),
-        ("case", "file"),
-        ("records", &LINES.to_string()),
-        ("produce_ms", &produced.as_millis().to_string()),
-        ("consume_ms", &consumed.as_millis().to_string()),
-    ]);
+    let fields = vec![
+        ("records", LINES.to_string()),
+        ("produce_ms", produced.as_millis().to_string()),
+        ("consume_ms", consumed.as_millis().to_string()),
+    ];
     let stored = Stored {
         topic: TOPIC.into(),
         partition: 0,
@@ -51,7 +46,7 @@ pub(super) fn run(client: &Client<'_>, seed: u64, work: &Path) -> Result<(Row, S
         codec: "none".into(),
         idempotent: false,
     };
-    Ok((row, stored))
+    Ok((fields, stored))
 }
 
 /// Lines of 10 to 190 bytes, each different.

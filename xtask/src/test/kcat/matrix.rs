@@ -50,20 +50,23 @@ impl Combo {
     }
 
     fn row(self, client: &Client<'_>) -> Row {
-        Row::ok(&[
-            ("client", "kcat"),
-            ("version", &client.kcat.version),
-            ("librdkafka", &client.kcat.librdkafka),
-            ("case", "produce-consume"),
+        let records = RECORDS.to_string();
+        let fields = [
             ("codec", self.codec),
             ("acks", self.acks),
             ("idempotent", if self.idempotent { "on" } else { "off" }),
-            ("records", &RECORDS.to_string()),
-        ])
+            ("records", &records),
+        ];
+        client.row("produce-consume", &fields)
     }
 }
 
-pub(super) fn run(section: &Section, client: &Client<'_>, seed: u64) -> (Vec<Row>, Vec<Stored>) {
+/// Answers the rows, what is stored, and how many failed.
+pub(super) fn run(
+    section: &Section,
+    client: &Client<'_>,
+    seed: u64,
+) -> (Vec<Row>, Vec<Stored>, usize) {
     let todo: Mutex<VecDeque<Combo>> = Mutex::new(Combo::all().into());
     let done: Mutex<BTreeMap<String, (Row, Vec<Stored>)>> = Mutex::default();
     thread::scope(|scope| {
@@ -92,7 +95,8 @@ pub(super) fn run(section: &Section, client: &Client<'_>, seed: u64) -> (Vec<Row
         .into_iter()
         .filter_map(|combo| done.remove(&combo.topic()));
     let (rows, stored): (Vec<Row>, Vec<Vec<Stored>>) = in_order.unzip();
-    (rows, stored.into_iter().flatten().collect())
+    let failed = Combo::all().len() - rows.len();
+    (rows, stored.into_iter().flatten().collect(), failed)
 }
 
 fn trip(client: &Client<'_>, combo: Combo, seed: u64) -> Result<Vec<Stored>, String> {
@@ -168,7 +172,7 @@ fn produce(client: &Client<'_>, combo: Combo, topic: &str, piece: &Piece) -> Res
 }
 
 /// Reads a partition from its beginning, compares all, and answers the timestamps in order.
-fn consume(
+pub(super) fn consume(
     client: &Client<'_>,
     topic: &str,
     partition: i32,

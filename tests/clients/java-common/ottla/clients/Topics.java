@@ -43,12 +43,16 @@ final class Topics implements AutoCloseable {
         admin.close();
     }
 
+    void settled(Check.Step step) throws Exception {
+        Check.settled(prompt, step);
+    }
+
     Uuid create(String name, int partitions, Map<String, String> configs) throws Exception {
         CreateTopicsResult created =
                 admin.createTopics(List.of(new NewTopic(name, partitions, (short) 1).configs(configs)));
         Check.await(created.all());
         Check.same(partitions, Check.await(created.numPartitions(name)), "partitions of the new topic " + name);
-        Check.settled(prompt, () -> new Offsets(admin).allAnswer(name, partitions));
+        settled(() -> new Offsets(admin).allAnswer(name, partitions));
         return Check.await(created.topicId(name));
     }
 
@@ -113,7 +117,7 @@ final class Topics implements AutoCloseable {
     /** Deletes a topic, finds it gone, and makes it again: another id, and nothing left in it. */
     void checkDelete(String name, Uuid id) throws Exception {
         Check.await(admin.deleteTopics(List.of(name)).all());
-        Check.settled(prompt, () -> Check.refused(UnknownTopicOrPartitionException.class,
+        settled(() -> Check.refused(UnknownTopicOrPartitionException.class,
                 admin.describeTopics(List.of(name)).allTopicNames(), "describing a deleted topic"));
         Check.that(!Check.await(admin.listTopics().names()).contains(name), "a deleted topic is still listed");
         Check.refused(UnknownTopicOrPartitionException.class,

@@ -20,8 +20,9 @@ record Combo(String codec, String acks, boolean idempotent) {
         return all;
     }
 
+    /** The end of its topic's name. */
     String topic() {
-        return "java-" + codec + "-acks-" + acks + (idempotent ? "-idempotent" : "");
+        return codec + "-acks-" + acks + (idempotent ? "-idempotent" : "");
     }
 
     /** The idempotent way is the client's default: it sets neither acks nor idempotence. */

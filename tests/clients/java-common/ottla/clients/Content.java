@@ -20,6 +20,8 @@ final class Content {
 
     private static final int TIMESTAMP_STEP_MS = 10;
     private static final int LARGE_VALUE_BYTES = 20_000;
+    private static final int LARGE_RECORDS = 20;
+    private static final int LARGE_RECORD_BYTES = 900_000;
     private static final String[] WORDS = {"partition", "segment", "batch", "record", "offset", "epoch", "leader"};
 
     private Content() {}
@@ -30,6 +32,18 @@ final class Content {
         for (int i = 0; i < count; i++) {
             records.add(new ProducerRecord<>(
                     topic, null, timestampMs(i, count), key(i, random), value(i, random), headers(i, random)));
+        }
+        return records;
+    }
+
+    /** Records nearly as large as a broker takes them by default, of bytes that do not compress. */
+    static List<ProducerRecord<byte[], byte[]>> large(String topic, long seed) {
+        Random random = new Random(seed);
+        List<ProducerRecord<byte[], byte[]>> records = new ArrayList<>(LARGE_RECORDS);
+        for (int i = 0; i < LARGE_RECORDS; i++) {
+            byte[] value = new byte[LARGE_RECORD_BYTES];
+            random.nextBytes(value);
+            records.add(new ProducerRecord<>(topic, null, timestampMs(i, LARGE_RECORDS), null, value));
         }
         return records;
     }

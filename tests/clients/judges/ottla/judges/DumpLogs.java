@@ -1,4 +1,4 @@
-package ottla.clients;
+package ottla.judges;
 
 import java.io.BufferedOutputStream;
 import java.io.FileOutputStream;

@@ -36,19 +36,19 @@ final class RoundTrip {
      */
     Map<TopicPartition, List<ProducerRecord<byte[], byte[]>>> produce(
             Combo combo, List<ProducerRecord<byte[], byte[]>> records) throws Exception {
-        Map<String, Object> config = combo.producerConfig();
-        config.put("bootstrap.servers", bootstrap);
-        config.put("delivery.timeout.ms", (int) TimeUnit.SECONDS.toMillis(Check.WAIT_SECONDS_MAX));
-        config.put("request.timeout.ms", 10_000);
-        config.put("linger.ms", 5);
-        List<Future<RecordMetadata>> sent = new ArrayList<>(records.size());
-        try (Producer<byte[], byte[]> producer =
-                new KafkaProducer<>(config, new ByteArraySerializer(), new ByteArraySerializer())) {
-            for (ProducerRecord<byte[], byte[]> record : records) {
-                sent.add(producer.send(record));
-            }
-            producer.flush();
+        try (Producer<byte[], byte[]> producer = producer(combo)) {
+            return produce(producer, combo, records);
         }
+    }
+
+    Map<TopicPartition, List<ProducerRecord<byte[], byte[]>>> produce(
+            Producer<byte[], byte[]> producer, Combo combo, List<ProducerRecord<byte[], byte[]>> records)
+            throws Exception {
+        List<Future<RecordMetadata>> sent = new ArrayList<>(records.size());
+        for (ProducerRecord<byte[], byte[]> record : records) {
+            sent.add(producer.send(record));
+        }
+        producer.flush();
         Map<TopicPartition, List<ProducerRecord<byte[], byte[]>>> expected = new HashMap<>();
         for (int i = 0; i < records.size(); i++) {
             RecordMetadata metadata = Check.await(sent.get(i));
@@ -67,30 +67,44 @@ final class RoundTrip {
 
     /** Reads every partition from its beginning and compares each record byte for byte; answers how many. */
     int compare(Map<TopicPartition, List<ProducerRecord<byte[], byte[]>>> expected) {
+        try (Consumer<byte[], byte[]> consumer = consumer()) {
+            consumer.assign(expected.keySet());
+            return compare(consumer, expected);
+        }
+    }
+
+    int compare(
+            Consumer<byte[], byte[]> consumer, Map<TopicPartition, List<ProducerRecord<byte[], byte[]>>> expected) {
         int total = expected.values().stream().mapToInt(List::size).sum();
         Map<TopicPartition, Integer> next = new HashMap<>();
         expected.keySet().forEach(partition -> next.put(partition, 0));
         int compared = 0;
-        try (Consumer<byte[], byte[]> consumer = consumer()) {
-            consumer.assign(expected.keySet());
-            consumer.seekToBeginning(expected.keySet());
-            long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(Check.WAIT_SECONDS_MAX);
-            while (compared < total) {
-                Check.that(System.nanoTime() < deadline, "only " + compared + " of " + total + " records came: " + next);
-                for (ConsumerRecord<byte[], byte[]> found : consumer.poll(Duration.ofSeconds(1))) {
-                    TopicPartition partition = new TopicPartition(found.topic(), found.partition());
-                    int index = next.get(partition);
-                    Check.that(index < expected.get(partition).size(), "more records than were sent in " + partition);
-                    same(index, expected.get(partition).get(index), found);
-                    next.put(partition, index + 1);
-                    compared++;
-                }
-            }
-            for (TopicPartition partition : expected.keySet()) {
-                Check.same((long) expected.get(partition).size(), consumer.position(partition), "position in " + partition);
+        consumer.seekToBeginning(expected.keySet());
+        long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(Check.WAIT_SECONDS_MAX);
+        while (compared < total) {
+            Check.that(System.nanoTime() < deadline, "only " + compared + " of " + total + " records came: " + next);
+            for (ConsumerRecord<byte[], byte[]> found : consumer.poll(Duration.ofSeconds(1))) {
+                TopicPartition partition = new TopicPartition(found.topic(), found.partition());
+                int index = next.get(partition);
+                Check.that(index < expected.get(partition).size(), "more records than were sent in " + partition);
+                same(index, expected.get(partition).get(index), found);
+                next.put(partition, index + 1);
+                compared++;
             }
         }
+        for (TopicPartition partition : expected.keySet()) {
+            Check.same((long) expected.get(partition).size(), consumer.position(partition), "position in " + partition);
+        }
         return compared;
+    }
+
+    Producer<byte[], byte[]> producer(Combo combo) {
+        Map<String, Object> config = combo.producerConfig();
+        config.put("bootstrap.servers", bootstrap);
+        config.put("delivery.timeout.ms", (int) TimeUnit.SECONDS.toMillis(Check.WAIT_SECONDS_MAX));
+        config.put("request.timeout.ms", 10_000);
+        config.put("linger.ms", 5);
+        return new KafkaProducer<>(config, new ByteArraySerializer(), new ByteArraySerializer());
     }
 
     Consumer<byte[], byte[]> consumer() {
@@ -102,7 +116,8 @@ final class RoundTrip {
         return new KafkaConsumer<>(config, new ByteArrayDeserializer(), new ByteArrayDeserializer());
     }
 
-    private static void same(int index, ProducerRecord<byte[], byte[]> sent, ConsumerRecord<byte[], byte[]> found) {
+    /** The record that came is the one that was sent as number {@code index} of its partition. */
+    static void same(int index, ProducerRecord<byte[], byte[]> sent, ConsumerRecord<byte[], byte[]> found) {
         String where = found.topic() + "-" + found.partition() + " offset " + found.offset();
         Check.same((long) index, found.offset(), where + ": offset");
         Check.that(Arrays.equals(sent.key(), found.key()), where + ": key differs");

@@ -6,7 +6,7 @@ import org.apache.kafka.common.utils.AppInfoParser;
  * What the caller reads on standard output, one fact a line, fields by name:
  *
  * <pre>
- * row client=java version=… case=… … records=… result=ok|failed
+ * row version=… case=… … result=ok|failed
  * stored topic=… partition=… records=… codec=… idempotent=on|off
  * </pre>
  *
@@ -21,10 +21,10 @@ final class Report {
     }
 
     void row(String fields, Case body) {
-        String start = "row client=java version=" + AppInfoParser.getVersion() + " " + fields;
+        String start = "row version=" + AppInfoParser.getVersion() + " " + fields;
         try {
             String found = body.run();
-            System.out.println(start + " " + found + " result=ok");
+            System.out.println(start + (found.isEmpty() ? "" : " " + found) + " result=ok");
         } catch (Exception | AssertionError e) {
             failed = true;
             System.out.println(start + " result=failed");

@@ -1,0 +1,220 @@
+//! `expected-rows.txt` of a client's folder: the whole truth of what this client must do.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use super::super::rows::{Row, compare, lines};
+
+/// What one client must do, and what it cannot.
+#[derive(Debug)]
+pub(in crate::test) struct List {
+    version: String,
+    rows: Vec<Row>,
+    stored: Vec<Row>,
+    /// `case=…`, `codec=…` or `acks=…`, each with its reason.
+    lacks: Vec<(String, String)>,
+}
+
+impl List {
+    /// # Errors
+    /// If the file cannot be read or understood.
+    pub(in crate::test) fn open(folder: &Path) -> Result<Self, String> {
+        let path = folder.join("expected-rows.txt");
+        let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+        Self::parse(&text).map_err(|why| format!("{}: {why}", path.display()))
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let mut version = None;
+        let (mut rows, mut stored, mut lacks) = (Vec::new(), Vec::new(), Vec::new());
+        for line in lines(text) {
+            let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+            match word {
+                "client" if version.is_none() => {
+                    let row = Row::parse(rest)?;
+                    let get =
+                        |name: &str| row.get(name).ok_or_else(|| format!("no {name} in: {line}"));
+                    get("library")?;
+                    get("language")?;
+                    version = Some(get("version")?.to_owned());
+                }
+                "row" => rows.push(Row::parse(rest)?),
+                "stored" => stored.push(Row::parse(rest)?),
+                "lacks" => {
+                    let (what, why) = rest
+                        .split_once(": ")
+                        .ok_or_else(|| format!("no reason in: {line}"))?;
+                    lacks.push((what.to_owned(), why.trim().to_owned()));
+                }
+                _ => return Err(format!("not understood: {line}")),
+            }
+        }
+        Ok(Self {
+            version: version.ok_or("no line \"client library=… language=… version=…\"")?,
+            rows,
+            stored,
+            lacks,
+        })
+    }
+
+    /// How many rows the program must print.
+    pub(in crate::test) fn cases(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// What the client cannot do, in short.
+    pub(in crate::test) fn lacks(&self) -> String {
+        let lacks: Vec<&str> = self.lacks.iter().map(|(what, _)| what.as_str()).collect();
+        lacks.join(" ")
+    }
+
+    /// What is wrong with the rows that a program printed.
+    pub(in crate::test) fn compare(&self, found: &[Row]) -> Vec<String> {
+        let mut wrong = compare(&self.rows, found);
+        let versions: BTreeSet<&str> = found.iter().filter_map(|row| row.get("version")).collect();
+        for version in versions {
+            if self.version != "any" && self.version != version {
+                wrong.push(format!(
+                    "version {version} ran, the list is for {}",
+                    self.version
+                ));
+            }
+        }
+        wrong
+    }
+
+    /// What is wrong with the rows of kafka-dump-log over this client's topics.
+    pub(in crate::test) fn compare_stored(&self, found: &[Row]) -> Vec<String> {
+        compare(&self.stored, found)
+    }
+
+    /// What the contract demands and this list neither has nor says to lack, and what it has although it says to lack it.
+    #[cfg(test)]
+    pub(super) fn gaps(&self) -> Vec<String> {
+        let produces = |name: &str, value: &str| {
+            self.rows.iter().any(|row| {
+                ["produce", "produce-consume"].contains(&row.get("case").unwrap_or_default())
+                    && row.get("records") == Some("10000")
+                    && row.get(name) == Some(value)
+            })
+        };
+        let has = |what: &str| match what.split_once('=') {
+            Some(("case", "produce-consume")) => produces("case", "produce-consume"),
+            Some(("case", value)) => self.rows.iter().any(|row| row.get("case") == Some(value)),
+            Some((name, value)) => produces(name, value),
+            None => false,
+        };
+        let lacks = |what: &str| self.lacks.iter().any(|(lacks, _)| lacks == what);
+        let mut gaps: Vec<String> = CONTRACT
+            .iter()
+            .filter(|what| has(what) == lacks(what))
+            .map(|what| format!("{what}: a row of it, or a line that says why it lacks it"))
+            .collect();
+        let unknown = self
+            .lacks
+            .iter()
+            .filter(|(what, why)| !CONTRACT.contains(&what.as_str()) || why.is_empty());
+        gaps.extend(unknown.map(|(what, _)| format!("lacks {what}: not of the contract")));
+        gaps
+    }
+}
+
+/// What every client does, or says why not.
+#[cfg(test)]
+const CONTRACT: &[&str] = &[
+    "case=create-topic",
+    "case=produce-consume",
+    "case=large-records",
+    "case=list-offsets",
+    "case=seek-offset",
+    "case=seek-time",
+    "case=recreate-topic",
+    "codec=none",
+    "codec=gzip",
+    "codec=snappy",
+    "codec=lz4",
+    "codec=zstd",
+    "acks=0",
+    "acks=1",
+    "acks=all",
+    "idempotent=on",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::super::table::CLIENTS;
+    use super::*;
+
+    fn folder() -> std::path::PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/clients")
+    }
+
+    #[test]
+    fn every_folder_with_a_list_is_a_client_and_the_other_way_round() {
+        let folders: BTreeSet<String> = fs::read_dir(folder())
+            .unwrap()
+            .map(|entry| entry.unwrap())
+            .filter(|entry| entry.path().join("expected-rows.txt").is_file())
+            .map(|entry| entry.file_name().into_string().unwrap())
+            .filter(|name| name != "judges")
+            .collect();
+        let names: BTreeSet<String> = CLIENTS.iter().map(|(name, _)| (*name).to_owned()).collect();
+        assert_eq!(folders, names);
+        for name in &names {
+            let prefix = format!("{name}-");
+            let other = names.iter().find(|other| other.starts_with(&prefix));
+            assert_eq!(other, None, "their topics could not be told apart: {name}");
+        }
+    }
+
+    #[test]
+    fn every_client_has_every_case_or_says_why_not() {
+        for (name, _) in CLIENTS {
+            let list = List::open(&folder().join(name)).unwrap();
+            assert_eq!(list.gaps(), Vec::<String>::new(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_gap_is_found() {
+        let mut text = String::from("client library=x language=y version=1\n");
+        for what in CONTRACT {
+            text.push_str(&format!("lacks {what}: because\n"));
+        }
+        assert_eq!(List::parse(&text).unwrap().gaps(), Vec::<String>::new());
+        let gaps = |text: &str| List::parse(text).unwrap().gaps().len();
+        assert_eq!(gaps(&text.replace("lacks codec=zstd: because\n", "")), 1);
+        assert_eq!(gaps(&format!("{text}row case=seek-time\n")), 1);
+        assert_eq!(gaps(&format!("{text}lacks codec=bzip2: because\n")), 1);
+        let few = "row case=produce-consume codec=zstd records=100\n";
+        assert_eq!(gaps(&format!("{text}{few}")), 0);
+    }
+
+    #[test]
+    fn another_version_than_the_listed_one_is_wrong() {
+        let row = |version: &str| Row::parse(&format!("version={version} case=a result=ok"));
+        let list = |version: &str| {
+            let client = format!("client library=x language=y version={version}");
+            List::parse(&format!("{client}\nrow case=a # why\n")).unwrap()
+        };
+        let found = [row("2").unwrap()];
+        assert_eq!(list("2").compare(&found), Vec::<String>::new());
+        assert_eq!(list("any").compare(&found), Vec::<String>::new());
+        assert_eq!(list("1").compare(&found).len(), 1);
+    }
+
+    #[test]
+    fn a_line_that_is_not_understood_is_refused() {
+        let client = "client library=x language=y version=1\n";
+        for bad in [
+            "rows case=a",
+            "lacks case=seek-time",
+            "row case",
+            "client library=x",
+        ] {
+            assert!(List::parse(&format!("{client}{bad}")).is_err(), "{bad}");
+        }
+        assert!(List::parse("row case=a").is_err());
+    }
+}

@@ -1,0 +1,26 @@
+//! Which real clients there are. A folder `tests/clients/NAME` and a line here make one: `tests/clients/README.md`.
+
+/// How a program is made ready, and how it is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(dead_code, reason = "a kind may have no client yet")]
+pub(in crate::test) enum Kind {
+    /// `requirements.txt` with hashes, and `main.py`.
+    Python,
+    /// `go.mod`, `go.sum`, and a main package.
+    Go,
+    /// `package.json`, `package-lock.json`, and `main.js`.
+    Node,
+    /// A package of its own with its `Cargo.lock`.
+    Rust,
+    /// `pom.xml`: `tests/clients/java-common` against its jars.
+    Java,
+    /// Debian's kcat, driven by [`super::super::kcat`].
+    Kcat,
+}
+
+/// Those that take longest come first.
+pub(in crate::test) const CLIENTS: &[(&str, Kind)] = &[
+    ("kcat", Kind::Kcat),
+    ("java-4.3", Kind::Java),
+    ("java-3.9", Kind::Java),
+];
