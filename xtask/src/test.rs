@@ -13,8 +13,9 @@
 //! | kills | the whole broker under kills and hostile bytes |
 //! | planted | builds with planted bugs, which the tests must find |
 //!
-//! `dialogues` alone takes `--only NAME`, `--record` (write what Kafka answers into the files), and the addresses of
-//! brokers that already run: `--kafka-at HOST:PORT`, `--ottla-at HOST:PORT`.
+//! `--only NAME` takes the clients and the dialogues whose names contain it. `dialogues` alone takes `--record` (write
+//! what Kafka answers into the files), and the addresses of brokers that already run: `--kafka-at HOST:PORT`,
+//! `--ottla-at HOST:PORT`.
 //!
 //! With `CI` set, nothing may be skipped. `--target kafka` runs the clients and judges against Apache Kafka: it
 //! proves the suite itself. This command never changes the workspace.
@@ -274,7 +275,9 @@ impl Run<'_> {
         let section = Section::new("setup");
         let clients = self.options.wants("clients")
             || self.options.sections.iter().any(|name| name == "setup");
-        let tools = setup::run(&section, &self.cache, self.root, clients);
+        let only = self.options.dialogues.only.as_ref();
+        let wants = |client: &str| clients && only.is_none_or(|only| client.contains(only));
+        let tools = setup::run(&section, &self.cache, self.root, wants);
         (Some(section.close()), Some(tools))
     }
 

@@ -36,7 +36,7 @@ const DOWNLOAD_TRIES: usize = 3;
 pub(super) struct Tools {
     /// Apache Kafka: its tools are the judges, its broker the stand-in.
     pub(super) kafka: Result<Java, Lack>,
-    /// In the order of [`CLIENTS`].
+    /// Those that were asked for, in the order of [`CLIENTS`].
     pub(super) clients: Vec<(&'static str, Result<Ready, Lack>)>,
 }
 
@@ -109,16 +109,20 @@ impl Program {
     }
 }
 
-/// Apache Kafka, and with `clients` every client. Downloads mostly wait: all at a time.
-pub(super) fn run(section: &Section, cache: &Cache, root: &Path, clients: bool) -> Tools {
-    let wanted = if clients { CLIENTS } else { &[] };
+/// Apache Kafka, and every client that is wanted. Downloads mostly wait: all at a time.
+pub(super) fn run(
+    section: &Section,
+    cache: &Cache,
+    root: &Path,
+    wants: impl Fn(&str) -> bool,
+) -> Tools {
     debian::complete(section);
     let clients = root.join("tests/clients");
     let judges = clients.join("judges");
     thread::scope(|scope| {
         let kafka = scope.spawn(|| java::make(section, cache, &clients, &judges, &judges));
+        let wanted = CLIENTS.iter().filter(|(name, _)| wants(name));
         let made: Vec<_> = wanted
-            .iter()
             .map(|(name, kind)| {
                 let clients = &clients;
                 let make = move || kinds::make(section, cache, clients, name, *kind);

@@ -23,4 +23,5 @@ pub(in crate::test) const CLIENTS: &[(&str, Kind)] = &[
     ("kcat", Kind::Kcat),
     ("java-4.3", Kind::Java),
     ("java-3.9", Kind::Java),
+    ("franz-go", Kind::Go),
 ];
