@@ -21,7 +21,7 @@ use ottla_broker::Broker;
 use prometheus::{Encoder, TextEncoder};
 use tokio::net::TcpListener;
 
-use connection::Bounded;
+use connection::{Bounded, Limits};
 
 const HINT: &str = "nothing here; there are /health/live, /health/ready and /metrics\n";
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
@@ -88,7 +88,7 @@ pub async fn serve(
     admin: Admin,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    axum::serve(Bounded::new(listener), router(admin))
+    axum::serve(Bounded::new(listener, Limits::DEFAULT), router(admin))
         .with_graceful_shutdown(shutdown)
         .await
 }

@@ -1,6 +1,8 @@
 //! `ottla health`: does a broker answer? Asks for its ApiVersions, as every Kafka client does first.
 //!
-//! One time limit covers all of it. Never waits for a broker that is starting.
+//! One time limit covers all of it. With a data directory it never waits for a broker that is starting:
+//! the address file is not there yet. A given address may be bound before the logs are open; who asks
+//! there is answered when they are, or the time is over.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -197,7 +199,7 @@ impl fmt::Display for Ill {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Ill::Io(operation, error) => write!(f, "{operation}: {error}"),
-            Ill::Timeout => f.write_str("the time is over"),
+            Ill::Timeout => f.write_str("the time is over (a broker that is still starting takes connections and answers later)"),
             Ill::Answer(why) => f.write_str(why),
         }
     }

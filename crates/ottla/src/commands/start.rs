@@ -2,20 +2,23 @@
 //!
 //! Start: settings, log, ports, data directory, catalog and partitions, and only then the first
 //! accepted connection, the address file and the line on stdout. So a port in use is found before the
-//! directory is touched, and whoever reads the file or the line is served at once. Stop: no new
-//! connections, a moment for those that there are, the last sync, the directory given back.
+//! directory is touched, and whoever reads the file or the line is served at once. Stop: not ready any
+//! more, no new connections, a moment for those that there are, the last sync, the directory given
+//! back, and only then the end of the admin side, which can say until then what goes on.
 
 pub(crate) mod address_file;
 mod data;
 mod listen;
 mod signals;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ottla_admin::Admin;
 use ottla_broker::{Broker, BrokerOptions};
@@ -37,6 +40,8 @@ use signals::Signals;
 
 /// How long connections may take to finish what they have begun when the broker stops, ms.
 const FINISH_MS_MAX: u64 = 50;
+/// How long the admin side may take for the answers that it has begun when all else has ended.
+const ADMIN_FINISH: Duration = Duration::from_millis(20);
 /// Of the runtime's threads. Nothing here recurses on what came from outside.
 const STACK_BYTES: usize = 1 << 20;
 /// Threads for work that waits for the disk.
@@ -80,15 +85,7 @@ async fn serve(settings: Settings) -> Result<(), Fatal> {
     let listener = listen::admin(&settings).await?;
     let address = local(&kafka)?;
     let admin_address = listener.as_ref().map(local).transpose()?;
-    let (stop, stopping) = watch::channel(false);
-    let admin = Admin::new(VERSION);
-    if let Some(listener) = listener {
-        tokio::spawn(ottla_admin::serve(
-            listener,
-            admin.clone(),
-            stopped(stopping.clone()),
-        ));
-    }
+    let admin = AdminSide::serve(listener);
 
     let (store, report) = data::open(&settings)?;
     let root = std::fs::canonicalize(&settings.data).unwrap_or_else(|_| settings.data.clone());
@@ -116,8 +113,9 @@ async fn serve(settings: Settings) -> Result<(), Fatal> {
         Gateway::new(broker.clone(), gateway_options(&settings, &broker)).map_err(|error| {
             Fatal::failed(format!("metrics: {error}; this is a fault of this build"))
         })?;
+    let (stop, stopping) = watch::channel(false);
     let connections = tokio::spawn(async move { gateway.serve(kafka, stopped(stopping)).await });
-    admin.run(broker.clone());
+    admin.admin.run(broker.clone());
     if let Err(error) = address_file::write(&root, address) {
         tracing::warn!(%error, "the address file cannot be written");
     }
@@ -137,26 +135,77 @@ async fn serve(settings: Settings) -> Result<(), Fatal> {
     let began = Instant::now();
     tracing::info!("{name}: stopping");
     signals.end_at_the_next();
-    admin.stop();
-    let _ = stop.send(true);
-    finish(&root, &broker, connections).await?;
+    let serving = Serving {
+        admin,
+        stop,
+        connections,
+    };
+    serving.end(&root, &broker).await?;
     tracing::info!(stop_ms = began.elapsed().as_millis() as u64, "stopped");
     Ok(())
 }
 
-async fn finish(root: &Path, broker: &Broker, connections: JoinHandle<()>) -> Result<(), Fatal> {
-    if let Err(error) = address_file::remove(root) {
-        tracing::warn!(%error, "the address file stays");
-    }
-    if let Err(error) = connections.await {
-        tracing::error!(%error, "the gateway did not end by itself");
-    }
-    broker.stop().map_err(|fault| {
-        Fatal::failed(format!("the stop was not clean: {fault}; nothing acknowledged is lost, the next start checks the logs"))
-    })
+/// What serves clients and operators.
+struct Serving {
+    admin: AdminSide,
+    /// Ends `connections`.
+    stop: watch::Sender<bool>,
+    connections: JoinHandle<()>,
 }
 
-/// Done when the broker is told to stop.
+impl Serving {
+    /// Ends it and the broker below it, in the order that nobody is told anything wrong.
+    async fn end(self, root: &Path, broker: &Broker) -> Result<(), Fatal> {
+        self.admin.admin.stop();
+        let _ = self.stop.send(true);
+        if let Err(error) = address_file::remove(root) {
+            tracing::warn!(%error, "the address file stays");
+        }
+        if let Err(error) = self.connections.await {
+            tracing::error!(%error, "the gateway did not end by itself");
+        }
+        let stopped = broker.stop();
+        self.admin.end().await;
+        stopped.map_err(|fault| {
+            Fatal::failed(format!("the stop was not clean: {fault}; nothing acknowledged is lost, the next start checks the logs"))
+        })
+    }
+}
+
+/// The HTTP side, from before the broker is open until after it has stopped.
+struct AdminSide {
+    admin: Admin,
+    end: watch::Sender<bool>,
+    serving: Option<JoinHandle<std::io::Result<()>>>,
+}
+
+impl AdminSide {
+    /// Answers on `listener`, if there is to be an admin side.
+    fn serve(listener: Option<TcpListener>) -> AdminSide {
+        let (end, ending) = watch::channel(false);
+        let admin = Admin::new(VERSION);
+        let serving = listener.map(|listener| {
+            tokio::spawn(ottla_admin::serve(listener, admin.clone(), stopped(ending)))
+        });
+        AdminSide {
+            admin,
+            end,
+            serving,
+        }
+    }
+
+    /// The last answers leave, then the port is free.
+    async fn end(self) {
+        let _ = self.end.send(true);
+        if let Some(serving) = self.serving
+            && let Ok(Ok(Err(error))) = tokio::time::timeout(ADMIN_FINISH, serving).await
+        {
+            tracing::warn!(%error, "the admin side failed");
+        }
+    }
+}
+
+/// Done when its side is told to stop.
 async fn stopped(mut stopping: watch::Receiver<bool>) {
     // An error means that the sender is gone: that is a stop, too.
     let _ = stopping.wait_for(|stop| *stop).await;
