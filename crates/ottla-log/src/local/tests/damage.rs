@@ -328,3 +328,71 @@ fn a_missing_directory_is_refused_if_it_held_records() {
     fs::rename(root.path().join("elsewhere"), root.path().join("t-0")).unwrap();
     assert!(reopen(root.path()).2.damage.is_empty());
 }
+
+/// What a kill or a power loss cut short, above the stable mark: whole batches stay, the rest goes, and
+/// is reported.
+#[test]
+fn a_torn_last_write_is_cut_at_a_batch_border_and_reported() {
+    for torn in [1, 60, 61, 200] {
+        let root = tempfile::tempdir().unwrap();
+        let (store, _) = open(root.path());
+        let (log, _) = store.open_log(&spec("t")).unwrap();
+        let synced = append(&log, 0, 3, 100);
+        assert!(store.flush_round());
+        let whole = append(&log, 3, 2, 100);
+        let last = append(&log, 5, 4, 100);
+        drop((log, store));
+        let file = &log_files(root.path())[0];
+        let size = fs::metadata(file).unwrap().len();
+        let left = size - last.len() as u64 + torn;
+        let opened = fs::OpenOptions::new().write(true).open(file).unwrap();
+        opened.set_len(left).unwrap();
+
+        let (_store, log, recovery) = reopen(root.path());
+        assert!(recovery.damage.is_empty(), "{recovery:?}");
+        let [cut] = &recovery.cuts[..] else {
+            panic!("{torn}: {recovery:?}");
+        };
+        let border = (synced.len() + whole.len()) as u64;
+        assert_eq!(
+            (cut.path.as_path(), cut.position, cut.length_bytes, cut.from),
+            (file.as_path(), border, torn, Offset(5))
+        );
+        assert_eq!(fs::metadata(file).unwrap().len(), border);
+        assert_eq!(log.marks().written, Offset(5));
+        assert_eq!(read(&log, Offset(0)).unwrap(), synced);
+        assert_eq!(read(&log, Offset(3)).unwrap(), whole);
+    }
+}
+
+/// Checkpoints are caches of the log, but for the leader epochs of older segments.
+#[test]
+fn lost_checkpoints_lose_nothing() {
+    for clean in [true, false] {
+        let root = tempfile::tempdir().unwrap();
+        let batches = filled(root.path());
+        if !clean {
+            drop(reopen(root.path()));
+        }
+        let mut lost = 0;
+        for directory in [root.path().to_owned(), root.path().join("t-0")] {
+            for entry in fs::read_dir(directory).unwrap() {
+                let path = entry.unwrap().path();
+                if path.to_string_lossy().ends_with("-checkpoint") {
+                    fs::remove_file(&path).unwrap();
+                    lost += 1;
+                }
+            }
+        }
+        assert!(lost >= 2, "only {lost} files were there to be lost");
+        let (_store, log, recovery) = reopen(root.path());
+        assert_eq!(recovery.checked, !clean);
+        assert!(
+            recovery.damage.is_empty() && recovery.cuts.is_empty() && recovery.gap.is_none(),
+            "{recovery:?}"
+        );
+        for (base, bytes) in &batches {
+            assert_eq!(read(&log, *base).unwrap(), bytes);
+        }
+    }
+}
