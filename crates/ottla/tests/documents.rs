@@ -67,6 +67,37 @@ fn documents_say_what_the_code_does() {
     check("CONFIGURATION.md", "broker table", &broker);
 }
 
+/// A claim whose test was renamed or is gone is a claim without a test.
+#[test]
+fn durability_names_tests_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let document = fs::read_to_string(root.join("docs/DURABILITY.md")).expect("it is there");
+    let table = document.split("## How we know").nth(1).expect("the table");
+    let is_name = |word: &&str| {
+        word.matches('_').count() >= 2 && word.bytes().all(|b| b == b'_' || b.is_ascii_lowercase())
+    };
+    let mut missing: Vec<&str> = table
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(is_name)
+        .collect();
+    assert!(missing.len() > 20, "only {missing:?}");
+    let mut folders = vec![root.join("crates"), root.join("tests")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a folder of the workspace") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|end| end == "rs") {
+                let text = fs::read_to_string(&path).expect("a source file");
+                missing.retain(|name| !text.contains(&format!("fn {name}(")));
+            }
+        }
+    }
+    assert_eq!(missing, [""; 0]);
+}
+
 fn own_key(name: &str) -> Option<&'static str> {
     let found = own_keys::OWN_KEYS.iter().find(|(own, _)| *own == name);
     found.map(|(_, key)| *key)
