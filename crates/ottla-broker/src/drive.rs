@@ -6,7 +6,6 @@ use std::collections::BinaryHeap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use ottla_log::Log;
 use ottla_machine::contract::Machine;
 use ottla_model::time::{MonoMs, Now};
 use tokio::sync::Notify;
@@ -20,7 +19,7 @@ pub(crate) trait Runnable: Send + Sync + 'static {
     fn deadline(&self) -> Option<MonoMs>;
 }
 
-impl<M: Machine, L: Log, O: Outlet<M>> Runnable for Shard<M, L, O> {
+impl<M: Machine, O: Outlet<M>> Runnable for Shard<M, O> {
     fn run(&self, now: Now) -> RunEnd {
         Shard::run(self, now)
     }

@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 
 use arc_swap::ArcSwap;
 use ottla_log::LogFault;
-use ottla_log::store::{CreateRule, LogConfig, LogSpec, LogStore};
+use ottla_log::store::{LogConfig, LogSpec, LogStore};
 use ottla_model::configs::BrokerSettings;
 use ottla_model::ids::{LeaderEpoch, NodeId, PartitionIndex};
 use ottla_model::names::{TopicName, TopicPartition};
@@ -26,8 +26,7 @@ use crate::ids::RandomIds;
 use crate::keeper::{self, Keeper};
 use crate::metrics::Metrics;
 use crate::registry::Registry;
-use crate::shard::{ShardOptions, StorageFault, open_listening};
-use crate::store::AnyStore;
+use crate::shard::{ShardOptions, open_listening};
 use crate::wiring::{self, CatalogOutlet, CatalogShard, Image};
 
 /// Who the broker is and how it was left.
@@ -69,7 +68,7 @@ pub struct Broker(Arc<Inner>);
 struct Inner {
     options: BrokerOptions,
     driver: Driver,
-    store: Arc<dyn AnyStore>,
+    store: Arc<dyn LogStore>,
     catalog: Arc<Driven<CatalogShard>>,
     registry: Arc<Registry<OpenPartition>>,
     image: Arc<ArcSwap<Image>>,
@@ -86,11 +85,10 @@ impl Broker {
     ///
     /// # Errors
     /// The catalog cannot be read or written, or the system refuses a thread.
-    pub async fn start<S: LogStore>(
-        store: Arc<S>,
+    pub async fn start(
+        store: Arc<dyn LogStore>,
         options: BrokerOptions,
     ) -> Result<Broker, StartError> {
-        let store: Arc<dyn AnyStore> = store;
         let metrics = Metrics::new()?;
         let image = Arc::new(ArcSwap::from_pointee(Image::default()));
         let (acts, orders) = Acts::new();
@@ -122,12 +120,12 @@ impl Broker {
             ready: AtomicBool::new(false),
             threads: Mutex::new(threads),
         }));
-        broker.settle().await?;
+        broker.open_all().await?;
         Ok(broker)
     }
 
     /// Makes the catalog this node's and opens what it says there is.
-    async fn settle(&self) -> Result<(), StartError> {
+    async fn open_all(&self) -> Result<(), StartError> {
         let refused = |error: CatalogError| StartError::CatalogWrite(format!("{error:?}"));
         let options = &self.0.options;
         for command in
@@ -238,7 +236,7 @@ impl Broker {
 }
 
 fn open_catalog(
-    store: &dyn AnyStore,
+    store: &dyn LogStore,
     options: &BrokerOptions,
     image: &Arc<ArcSwap<Image>>,
     acts: &Acts,
@@ -255,7 +253,6 @@ fn open_catalog(
     };
     let spec = LogSpec {
         name: name.clone(),
-        create: CreateRule::MayCreate,
         config: LogConfig::default(),
     };
     let (log, recovery) = store.open_log(&spec)?;
@@ -284,7 +281,7 @@ fn open_catalog(
 }
 
 fn start_threads(
-    store: &Arc<dyn AnyStore>,
+    store: &Arc<dyn LogStore>,
     keeper: Arc<Keeper>,
     orders: Receiver<Act>,
 ) -> std::io::Result<Vec<JoinHandle<()>>> {
@@ -297,13 +294,4 @@ fn start_threads(
             .name("ottla-acts".into())
             .spawn(move || acts::perform(&keeper, &orders))?,
     ])
-}
-
-impl From<CatalogError> for StorageFault {
-    fn from(error: CatalogError) -> StorageFault {
-        match error {
-            CatalogError::Fault(fault) => fault,
-            CatalogError::Refused(refusal) => StorageFault::closed(&refusal.to_string()),
-        }
-    }
 }

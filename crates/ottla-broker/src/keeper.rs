@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use ottla_log::store::{CreateRule, LogConfig, LogSpec, Recovery};
+use ottla_log::store::{LogConfig, LogSpec, LogStore, Recovery};
 use ottla_log::{LogFault, RollRule};
 use ottla_model::configs::{BrokerSettings, TopicConfig};
 use ottla_model::ids::{LeaderEpoch, PartitionIndex};
@@ -18,11 +18,10 @@ use crate::ids::RandomIds;
 use crate::metrics::Metrics;
 use crate::registry::Registry;
 use crate::shard::{ShardOptions, StorageFault, open_listening};
-use crate::store::AnyStore;
 use crate::wiring::{self, Image, PartitionOutlet};
 
 pub(crate) struct Keeper {
-    pub(crate) store: Arc<dyn AnyStore>,
+    pub(crate) store: Arc<dyn LogStore>,
     pub(crate) registry: Arc<Registry<OpenPartition>>,
     pub(crate) image: Arc<ArcSwap<Image>>,
     pub(crate) metrics: Metrics,
@@ -69,7 +68,6 @@ impl Keeper {
         };
         let spec = LogSpec {
             name: name.clone(),
-            create: CreateRule::MayCreate,
             config: LogConfig {
                 index_interval_bytes: topic.config.index_interval_bytes,
             },

@@ -17,7 +17,6 @@ mod keeper;
 mod metrics;
 mod registry;
 pub mod shard;
-mod store;
 mod waiters;
 mod wiring;
 

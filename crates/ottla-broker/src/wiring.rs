@@ -6,7 +6,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use ottla_log::Log;
 use ottla_machine::catalog::{Catalog, CatalogRecord, Command, Effect, RegisterNode};
 use ottla_machine::partition::{self, Effect as NoEffect, Partition};
 use ottla_model::configs::BrokerSettings;
@@ -24,10 +23,10 @@ pub(crate) use ottla_machine::catalog::{CLUSTER_METADATA_TOPIC, Cluster};
 pub use ottla_machine::catalog::{Image, PartitionImage, TopicImage};
 
 /// A shard that holds a topic partition.
-pub(crate) type PartitionShard = Shard<Partition, Arc<dyn Log>, PartitionOutlet>;
+pub(crate) type PartitionShard = Shard<Partition, PartitionOutlet>;
 
 /// The shard that holds the catalog.
-pub(crate) type CatalogShard = Shard<Catalog, Arc<dyn Log>, CatalogOutlet>;
+pub(crate) type CatalogShard = Shard<Catalog, CatalogOutlet>;
 
 /// Where a partition's answers go, and the fetches that wait for it.
 #[derive(Debug, Default)]

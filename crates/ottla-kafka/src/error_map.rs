@@ -5,8 +5,8 @@
 //! never gets that here: clients take it for fatal or retry it for ever.
 
 use ottla_broker::api::{
-    AppendRefusal, CatalogError, CatalogRefusal, EpochCheck, FetchRefusal, OffsetRefusal,
-    PartitionRefusal, TopicRefusal,
+    AppendRefusal, CatalogError, CatalogRefusal, EpochCheck, FetchRefusal, PartitionRefusal,
+    TopicRefusal,
 };
 use ottla_codec::{Rejection, RejectionKind};
 use ottla_model::names::TopicNameError;
@@ -68,14 +68,6 @@ pub fn storage_of_fetch(version: i16) -> ErrorCode {
         ErrorCode::NotLeaderOrFollower
     } else {
         ErrorCode::KafkaStorageError
-    }
-}
-
-/// Of a search for an offset.
-#[must_use]
-pub fn offset(refusal: &OffsetRefusal) -> ErrorCode {
-    match refusal {
-        OffsetRefusal::Fault(_) => ErrorCode::KafkaStorageError,
     }
 }
 

@@ -27,6 +27,6 @@ pub use local::{
 pub use log::LocalLog;
 pub use memory::{MemoryLog, MemoryStore};
 pub use store::{
-    ActiveSegment, AppendItem, CreateRule, Cut, Gap, Log, LogConfig, LogFault, LogSpec, LogStore,
-    MarkListener, Read, ReadError, Recovery, RollRule, TimestampHit,
+    ActiveSegment, AppendItem, Cut, Gap, Log, LogConfig, LogFault, LogSpec, LogStore, MarkListener,
+    Read, ReadError, Recovery, RollRule, TimestampHit,
 };

@@ -15,7 +15,7 @@ use ottla_model::names::TopicPartition;
 pub use log::MemoryLog;
 
 use crate::local::Durability;
-use crate::store::{CreateRule, LogFault, LogSpec, LogStore, Recovery};
+use crate::store::{Log, LogFault, LogSpec, LogStore, Recovery};
 
 /// The store in memory.
 #[derive(Debug)]
@@ -76,9 +76,7 @@ impl Queue {
 }
 
 impl LogStore for MemoryStore {
-    type Log = MemoryLog;
-
-    fn open_log(&self, spec: &LogSpec) -> Result<(Arc<MemoryLog>, Recovery), LogFault> {
+    fn open_log(&self, spec: &LogSpec) -> Result<(Arc<dyn Log>, Recovery), LogFault> {
         let mut state = self.lock();
         let refused = |why: &str| LogFault::refused(spec.name.directory().as_ref(), why);
         if state.closed {
@@ -90,9 +88,6 @@ impl LogStore for MemoryStore {
             .any(|open| open.directory() == spec.name.directory())
         {
             return Err(refused("the log is open already"));
-        }
-        if spec.create == CreateRule::MustExist {
-            return Err(refused("there is no such log"));
         }
         let log = MemoryLog::new(self.durability, self.queue.clone());
         state.logs.insert(spec.name.clone(), log.clone());

@@ -9,7 +9,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
-pub use log_store::{CreateRule, Cut, Gap, LogConfig, LogSpec, LogStore, Recovery};
+pub use log_store::{Cut, Gap, LogConfig, LogSpec, LogStore, Recovery};
 
 use bytes::Bytes;
 use ottla_model::batch::BatchHead;
@@ -341,71 +341,5 @@ impl RollRule {
         segment.size_bytes + head.size_bytes() as u64 > self.segment_bytes
             || waited_ms > self.segment_ms.min(i64::MAX as u64) as i64
             || head.last_offset() - segment.base_offset > i64::from(i32::MAX)
-    }
-}
-
-impl<L: Log + ?Sized> Log for Arc<L> {
-    fn marks(&self) -> Marks {
-        (**self).marks()
-    }
-    fn listen(&self, listener: Weak<dyn MarkListener>) {
-        (**self).listen(listener);
-    }
-    fn append(&self, items: &[AppendItem]) -> Result<Marks, LogFault> {
-        (**self).append(items)
-    }
-    fn probe(&self) -> Result<(), LogFault> {
-        (**self).probe()
-    }
-    fn active_segment(&self) -> ActiveSegment {
-        (**self).active_segment()
-    }
-    fn snapshots(&self) -> Vec<Offset> {
-        (**self).snapshots()
-    }
-    fn read_snapshot(&self, at: Offset) -> Result<Bytes, LogFault> {
-        (**self).read_snapshot(at)
-    }
-    fn write_snapshot(&self, at: Offset, bytes: &[u8]) -> Result<(), LogFault> {
-        (**self).write_snapshot(at, bytes)
-    }
-    fn offset_before(&self, from: Offset, bytes_back: u64) -> Offset {
-        (**self).offset_before(from, bytes_back)
-    }
-    fn replay(
-        &self,
-        from: Offset,
-        whole: bool,
-        visit: &mut dyn FnMut(&BatchHead, &[u8]) -> bool,
-    ) -> Result<(), LogFault> {
-        (**self).replay(from, whole, visit)
-    }
-    fn read(
-        &self,
-        from: Offset,
-        bound: Offset,
-        bytes_max: usize,
-        at_least_one: bool,
-    ) -> Result<Read, ReadError> {
-        (**self).read(from, bound, bytes_max, at_least_one)
-    }
-    fn find_timestamp(
-        &self,
-        timestamp_ms: i64,
-        bound: Offset,
-    ) -> Result<Option<TimestampHit>, LogFault> {
-        (**self).find_timestamp(timestamp_ms, bound)
-    }
-    fn max_timestamp(&self, bound: Offset) -> Result<Option<TimestampHit>, LogFault> {
-        (**self).max_timestamp(bound)
-    }
-    fn begin_epoch(&self, epoch: LeaderEpoch) -> Result<(), LogFault> {
-        (**self).begin_epoch(epoch)
-    }
-    fn epoch_end(&self, epoch: LeaderEpoch) -> Option<(LeaderEpoch, Offset)> {
-        (**self).epoch_end(epoch)
-    }
-    fn epoch_at(&self, offset: Offset) -> Option<LeaderEpoch> {
-        (**self).epoch_at(offset)
     }
 }

@@ -18,7 +18,7 @@ mod time;
 
 use std::sync::Arc;
 
-use ottla_log::{CreateRule, Durability, LogConfig, LogSpec, LogStore};
+use ottla_log::{Durability, Log, LogConfig, LogSpec, LogStore};
 use ottla_model::ids::PartitionIndex;
 use ottla_model::names::{TopicName, TopicPartition};
 use ottla_model::uuid::Uuid;
@@ -104,7 +104,6 @@ pub fn partition(topic: &str, incarnation: u8) -> TopicPartition {
 pub fn spec(topic: &str, incarnation: u8) -> LogSpec {
     LogSpec {
         name: partition(topic, incarnation),
-        create: CreateRule::MayCreate,
         config: LogConfig {
             index_interval_bytes: 512,
         },
@@ -112,7 +111,7 @@ pub fn spec(topic: &str, incarnation: u8) -> LogSpec {
 }
 
 /// A new log of the store.
-fn log<S: LogStore>(store: &Arc<S>) -> Arc<S::Log> {
+fn log<S: LogStore>(store: &Arc<S>) -> Arc<dyn Log> {
     let (log, recovery) = store
         .open_log(&spec("conformance", 1))
         .expect("an empty store opens logs");

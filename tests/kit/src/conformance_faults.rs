@@ -5,8 +5,7 @@ use std::sync::{Arc, Mutex, Weak};
 
 use bytes::Bytes;
 use ottla_log::{
-    AppendItem, Durability, LocalLog, LocalStore, Log, LogFault, LogStore, MarkListener,
-    StoreOptions,
+    AppendItem, Durability, LocalStore, Log, LogFault, LogStore, MarkListener, StoreOptions,
 };
 use ottla_model::ids::{NodeId, Offset};
 use ottla_model::marks::Marks;
@@ -27,7 +26,7 @@ impl MarkListener for Closings {
 struct Rig {
     disk: SimDisk,
     store: Arc<LocalStore>,
-    log: Arc<LocalLog>,
+    log: Arc<dyn Log>,
     maker: BatchMaker,
     closings: Arc<Closings>,
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ottla_broker::shard::{Outcome, Shard, ShardOptions, open_listening};
-use ottla_log::store::{CreateRule, LogConfig, LogSpec, LogStore};
+use ottla_log::store::{LogConfig, LogSpec, LogStore};
 use ottla_log::{Durability, LocalStore, OpenError, StoreOptions};
 use ottla_log::{Log, LogFault, RollRule};
 use ottla_machine::catalog::{
@@ -25,7 +25,7 @@ use crate::outlet::Recorder;
 use crate::random::Random;
 
 /// A shard with a partition, or with the catalog.
-pub type SimShard<M> = Shard<M, Arc<dyn Log>, Recorder<M>>;
+pub type SimShard<M> = Shard<M, Recorder<M>>;
 
 /// A fault that is planted on purpose.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -274,10 +274,6 @@ fn open(
     let config = LogConfig {
         index_interval_bytes: 512,
     };
-    let (log, recovery) = store.open_log(&LogSpec {
-        name,
-        create: CreateRule::MayCreate,
-        config,
-    })?;
+    let (log, recovery) = store.open_log(&LogSpec { name, config })?;
     Ok((log, recovery))
 }

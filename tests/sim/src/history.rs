@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ottla_broker::shard::Outcome;
 use ottla_log::Durability;
-use ottla_log::Log;
 use ottla_log::store::LogStore;
 use ottla_machine::contract::Wait;
 use ottla_machine::partition::{Answer, Command, Isolation, Query};

@@ -47,7 +47,7 @@ pub struct Report {
     pub fingerprint: u64,
 }
 
-type PartitionShard = Shard<Partition, Arc<dyn Log>, Recorder<Partition>>;
+type PartitionShard = Shard<Partition, Recorder<Partition>>;
 
 /// Virtual time in which every run ends, many times over.
 const STUCK_AFTER_MS: u64 = 100_000;

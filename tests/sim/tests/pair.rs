@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use ottla_log::store::{CreateRule, LogConfig, LogSpec, LogStore};
+use ottla_log::store::{LogConfig, LogSpec, LogStore};
 use ottla_log::{Durability, LocalStore, StoreOptions};
 use ottla_model::ids::{NodeId, PartitionIndex};
 use ottla_model::names::{TopicName, TopicPartition};
@@ -40,11 +40,7 @@ fn world(durability: Durability) -> World {
         index_interval_bytes: 512,
     };
     let (log, _) = store
-        .open_log(&LogSpec {
-            name,
-            create: CreateRule::MayCreate,
-            config,
-        })
+        .open_log(&LogSpec { name, config })
         .expect("a new log");
     World {
         log,

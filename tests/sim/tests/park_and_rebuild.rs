@@ -6,9 +6,7 @@ use std::sync::Arc;
 use ottla_broker::shard::{
     Outcome, Outlet, PlanError, Shard, ShardOptions, StorageFault, open_listening,
 };
-use ottla_log::{
-    CreateRule, Durability, LocalStore, Log, LogConfig, LogSpec, LogStore, StoreOptions,
-};
+use ottla_log::{Durability, LocalStore, Log, LogConfig, LogSpec, LogStore, StoreOptions};
 use ottla_machine::contract::{Machine, Wait};
 use ottla_machine::partition::{Answer, Command, Isolation, Partition, Query};
 use ottla_model::ids::{NodeId, Offset, PartitionIndex};
@@ -22,7 +20,7 @@ use ottla_sim::pair::shard_options;
 use ottla_sim::payload::{self, Mark};
 use ottla_testkit::sim_disk::{DiskError, Fault, Operation, SimDisk};
 
-type PartitionShard = Shard<Partition, Arc<dyn Log>, Recorder<Partition>>;
+type PartitionShard = Shard<Partition, Recorder<Partition>>;
 
 fn append(shard: &PartitionShard, request: u64, sequence: u32) {
     let batch = payload::batch(
@@ -66,7 +64,6 @@ fn log(disk: &SimDisk) -> (Arc<LocalStore>, Arc<dyn Log>) {
     };
     let spec = LogSpec {
         name,
-        create: CreateRule::MayCreate,
         config: LogConfig::default(),
     };
     let (log, _) = store.open_log(&spec).expect("a new log");
@@ -295,7 +292,7 @@ impl Outlet<Partition> for Clumsy {
 #[test]
 fn a_panic_in_a_turn_does_not_leave_the_others_waiting() {
     let (_store, log) = log(&SimDisk::new());
-    let shard: Arc<Shard<Partition, Arc<dyn Log>, Clumsy>> =
+    let shard: Arc<Shard<Partition, Clumsy>> =
         open_listening(log, Clumsy::default(), shard_options()).expect("an empty log opens");
     shard.submit(12, Command::Latest);
     shard.submit(13, Command::Latest);

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ottla_log::{Log, Read, ReadError};
+use ottla_log::{Read, ReadError};
 use ottla_machine::partition::{Isolation, Query, Refusal};
 use ottla_model::ids::Offset;
 

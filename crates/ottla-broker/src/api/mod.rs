@@ -8,7 +8,7 @@ mod produce;
 mod topics;
 
 pub use fetch::{FetchOutcome, FetchPartition, FetchRefusal, FetchRequest, Fetched};
-pub use offsets::{EpochEnd, FoundOffset, OffsetQuery, OffsetRefusal};
+pub use offsets::{EpochEnd, FoundOffset, OffsetQuery};
 pub(crate) use partition::OpenPartition;
 pub use partition::{EpochCheck, PartitionRef};
 pub use produce::{AppendRefusal, Appended, Burst, Receipt};

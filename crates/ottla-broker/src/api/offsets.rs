@@ -36,13 +36,6 @@ pub struct FoundOffset {
     pub leader_epoch: Option<LeaderEpoch>,
 }
 
-/// Why nothing was found.
-#[derive(Clone, Debug)]
-pub enum OffsetRefusal {
-    /// The storage failed.
-    Fault(StorageFault),
-}
-
 /// The end of an epoch (KIP-101).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct EpochEnd {
@@ -62,7 +55,7 @@ impl Broker {
         _permit: &Permit,
         partition: &PartitionRef,
         query: OffsetQuery,
-    ) -> Result<Option<FoundOffset>, OffsetRefusal> {
+    ) -> Result<Option<FoundOffset>, StorageFault> {
         match query {
             OffsetQuery::Latest => self.latest(partition).await.map(Some),
             OffsetQuery::Earliest => {
@@ -99,7 +92,7 @@ impl Broker {
         Some(EpochEnd { leader_epoch, end })
     }
 
-    async fn latest(&self, partition: &PartitionRef) -> Result<FoundOffset, OffsetRefusal> {
+    async fn latest(&self, partition: &PartitionRef) -> Result<FoundOffset, StorageFault> {
         let (handle, answer) = oneshot::channel();
         partition.0.shard().submit(handle, Command::Latest);
         self.driver().run(&partition.0.driven);
@@ -109,10 +102,8 @@ impl Broker {
                 timestamp_ms: None,
                 leader_epoch: partition.0.shard().log().epoch_at(offset),
             }),
-            Ok(Outcome::Fault(fault)) => Err(OffsetRefusal::Fault(fault)),
-            _ => Err(OffsetRefusal::Fault(StorageFault::closed(
-                "the partition was closed",
-            ))),
+            Ok(Outcome::Fault(fault)) => Err(fault),
+            _ => Err(StorageFault::closed("the partition was closed")),
         }
     }
 
@@ -121,7 +112,7 @@ impl Broker {
         &self,
         partition: &PartitionRef,
         find: F,
-    ) -> Result<Option<FoundOffset>, OffsetRefusal>
+    ) -> Result<Option<FoundOffset>, StorageFault>
     where
         F: FnOnce(&dyn Log, Offset) -> Result<Option<ottla_log::TimestampHit>, LogFault>
             + Send
@@ -136,10 +127,8 @@ impl Broker {
                 timestamp_ms: Some(hit.timestamp_ms),
                 leader_epoch: Some(hit.leader_epoch),
             })),
-            Ok(Err(fault)) => Err(OffsetRefusal::Fault(StorageFault::new(&fault))),
-            Err(_) => Err(OffsetRefusal::Fault(StorageFault::closed(
-                "the search was cancelled",
-            ))),
+            Ok(Err(fault)) => Err(StorageFault::new(&fault)),
+            Err(_) => Err(StorageFault::closed("the search was cancelled")),
         }
     }
 }

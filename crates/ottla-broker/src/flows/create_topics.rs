@@ -6,10 +6,10 @@
 
 use ottla_machine::catalog::{Answer, Command};
 
+use super::unexpected;
 use crate::api::{CatalogError, CreateTopics, NewTopic, TopicCreated, TopicDefaults, TopicRefusal};
 use crate::authorize::Permit;
 use crate::handle::Broker;
-use crate::shard::StorageFault;
 
 impl Broker {
     /// Creates topics; each succeeds or fails alone, in the order given.
@@ -31,9 +31,7 @@ impl Broker {
         let Answer::TopicsCreated(created) =
             self.ask_catalog(Command::CreateTopics(request)).await?
         else {
-            return Err(CatalogError::Fault(StorageFault::closed(
-                "the catalog answered something else",
-            )));
+            return Err(unexpected());
         };
         if !validate_only {
             self.acts().barrier().await;

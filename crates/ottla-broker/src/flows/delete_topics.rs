@@ -6,10 +6,10 @@
 
 use ottla_machine::catalog::{Answer, Command};
 
+use super::unexpected;
 use crate::api::{CatalogError, DeletedTopic, TopicRefusal, TopicSelector};
 use crate::authorize::Permit;
 use crate::handle::Broker;
-use crate::shard::StorageFault;
 
 impl Broker {
     /// Deletes topics; each succeeds or fails alone, in the order given.
@@ -24,9 +24,7 @@ impl Broker {
         let Answer::TopicsDeleted(deleted) =
             self.ask_catalog(Command::DeleteTopics(topics)).await?
         else {
-            return Err(CatalogError::Fault(StorageFault::closed(
-                "the catalog answered something else",
-            )));
+            return Err(unexpected());
         };
         self.acts().barrier().await;
         for topic in deleted.iter().flatten() {

@@ -16,6 +16,11 @@ use crate::api::CatalogError;
 use crate::handle::Broker;
 use crate::shard::{Outcome, StorageFault};
 
+/// An answer of another command: a fault of the broker's own, but no reason to panic.
+fn unexpected() -> CatalogError {
+    CatalogError::Fault(StorageFault::closed("the catalog answered something else"))
+}
+
 impl Broker {
     /// Asks the catalog and waits for its released answer.
     pub(crate) async fn ask_catalog(&self, command: Command) -> Result<Answer, CatalogError> {

@@ -5,10 +5,10 @@ use ottla_machine::catalog::{Answer, Command, ProducerIdBlock};
 use ottla_model::ids::ProducerId;
 use tokio::sync::Mutex;
 
+use super::unexpected;
 use crate::api::CatalogError;
 use crate::authorize::Permit;
 use crate::handle::Broker;
-use crate::shard::StorageFault;
 
 /// What is left of the current block.
 #[derive(Debug, Default)]
@@ -29,10 +29,7 @@ impl Broker {
                 };
                 match self.ask_catalog(command).await? {
                     Answer::ProducerIds(fresh) => fresh,
-                    _ => {
-                        let fault = StorageFault::closed("the catalog answered something else");
-                        return Err(CatalogError::Fault(fault));
-                    }
+                    _ => return Err(unexpected()),
                 }
             }
         };

@@ -60,8 +60,8 @@ impl ShardOptions {
 }
 
 /// One log and its machine. See the module's head.
-pub struct Shard<M: Machine, L: Log, O: Outlet<M>> {
-    log: L,
+pub struct Shard<M: Machine, O: Outlet<M>> {
+    log: Arc<dyn Log>,
     outlet: O,
     mailbox: Mutex<Vec<(O::Handle, M::Command)>>,
     /// Somebody is in a turn and will look into the mailbox again. Cleared only under the core's
@@ -97,14 +97,14 @@ pub enum PlanError<R> {
 /// Rounds of one `run` before it hands over.
 const RUN_ROUNDS_MAX: usize = 16;
 
-impl<M: Machine, L: Log, O: Outlet<M>> Shard<M, L, O> {
+impl<M: Machine, O: Outlet<M>> Shard<M, O> {
     /// Rebuilds the machine from its log and opens the shard for commands. The caller makes the
     /// shard the log's listener.
     ///
     /// # Errors
     /// The log's fault: the log cannot be read, or holds what the machine does not understand.
-    pub fn open(log: L, outlet: O, options: ShardOptions) -> Result<Self, LogFault> {
-        let machine = rebuild::rebuild::<M>(&log)?;
+    pub fn open(log: Arc<dyn Log>, outlet: O, options: ShardOptions) -> Result<Self, LogFault> {
+        let machine = rebuild::rebuild::<M>(&*log)?;
         let core = Core::new(machine, log.marks(), log.active_segment(), options);
         Ok(Shard {
             log,
@@ -116,7 +116,7 @@ impl<M: Machine, L: Log, O: Outlet<M>> Shard<M, L, O> {
     }
 
     /// The shard's log.
-    pub fn log(&self) -> &L {
+    pub fn log(&self) -> &Arc<dyn Log> {
         &self.log
     }
 
@@ -282,7 +282,7 @@ impl<M: Machine, L: Log, O: Outlet<M>> Shard<M, L, O> {
     /// # Errors
     /// The log's fault.
     pub fn rebuilt(&self) -> Result<M, LogFault> {
-        rebuild::rebuild::<M>(&self.log)
+        rebuild::rebuild::<M>(&*self.log)
     }
 
     /// Work is left that this caller could do: not when an append of somebody else's blocks it.
@@ -293,7 +293,7 @@ impl<M: Machine, L: Log, O: Outlet<M>> Shard<M, L, O> {
     }
 
     fn rebuild(&self) {
-        let rebuilt = rebuild::rebuild::<M>(&self.log);
+        let rebuilt = rebuild::rebuild::<M>(&*self.log);
         let mut core = lock(&self.core);
         match rebuilt {
             Ok(machine) => core.install(machine, self.log.marks(), self.log.active_segment()),
@@ -337,7 +337,7 @@ impl<M: Machine, L: Log, O: Outlet<M>> Shard<M, L, O> {
     }
 }
 
-impl<M: Machine, L: Log, O: Outlet<M>> MarkListener for Shard<M, L, O> {
+impl<M: Machine, O: Outlet<M>> MarkListener for Shard<M, O> {
     fn advanced(&self, marks: Marks) {
         let mut core = lock(&self.core);
         core.advanced(marks);
@@ -361,14 +361,14 @@ impl AppendJob {
 
 /// Closes the shard if a turn or an append panics: nobody would end it otherwise, and everything that
 /// waits would wait for ever. Only the next start trusts the machine again, rebuilt from its log.
-struct CloseOnPanic<'a, M: Machine, L: Log, O: Outlet<M>> {
-    shard: &'a Shard<M, L, O>,
+struct CloseOnPanic<'a, M: Machine, O: Outlet<M>> {
+    shard: &'a Shard<M, O>,
     /// The shard is being closed on behalf of a panic already.
     unwinding: bool,
 }
 
-impl<'a, M: Machine, L: Log, O: Outlet<M>> CloseOnPanic<'a, M, L, O> {
-    fn new(shard: &'a Shard<M, L, O>) -> Self {
+impl<'a, M: Machine, O: Outlet<M>> CloseOnPanic<'a, M, O> {
+    fn new(shard: &'a Shard<M, O>) -> Self {
         CloseOnPanic {
             shard,
             unwinding: std::thread::panicking(),
@@ -376,7 +376,7 @@ impl<'a, M: Machine, L: Log, O: Outlet<M>> CloseOnPanic<'a, M, L, O> {
     }
 }
 
-impl<M: Machine, L: Log, O: Outlet<M>> Drop for CloseOnPanic<'_, M, L, O> {
+impl<M: Machine, O: Outlet<M>> Drop for CloseOnPanic<'_, M, O> {
     fn drop(&mut self) {
         if self.unwinding || !std::thread::panicking() {
             return;
@@ -398,13 +398,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 ///
 /// # Errors
 /// See [`Shard::open`].
-pub fn open_listening<M: Machine, L: Log, O: Outlet<M>>(
-    log: L,
+pub fn open_listening<M: Machine, O: Outlet<M>>(
+    log: Arc<dyn Log>,
     outlet: O,
     options: ShardOptions,
-) -> Result<Arc<Shard<M, L, O>>, LogFault> {
+) -> Result<Arc<Shard<M, O>>, LogFault> {
     let shard = Arc::new(Shard::open(log, outlet, options)?);
-    let weak: std::sync::Weak<Shard<M, L, O>> = Arc::downgrade(&shard);
+    let weak: std::sync::Weak<Shard<M, O>> = Arc::downgrade(&shard);
     shard.log.listen(weak);
     Ok(shard)
 }

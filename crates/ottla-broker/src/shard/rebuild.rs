@@ -7,7 +7,7 @@ use ottla_model::ids::Offset;
 
 /// Restores the newest snapshot that can be read and replays the log from there; a little earlier
 /// for machines whose snapshot file keeps less than they do.
-pub(super) fn rebuild<M: Machine>(log: &impl Log) -> Result<M, LogFault> {
+pub(super) fn rebuild<M: Machine>(log: &dyn Log) -> Result<M, LogFault> {
     let mut start = log.marks().log_start;
     let mut machine = None;
     for at in log.snapshots() {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ottla_kafka::GatewayOptions;
-use ottla_log::{Durability, LogFault, LogSpec, LogStore, MemoryLog, MemoryStore, Recovery};
+use ottla_log::{Durability, Log, LogFault, LogSpec, LogStore, MemoryStore, Recovery};
 use ottla_model::names::TopicPartition;
 use ottla_testkit::wire_client::WireError;
 
@@ -31,9 +31,7 @@ impl HeldStore {
 }
 
 impl LogStore for HeldStore {
-    type Log = MemoryLog;
-
-    fn open_log(&self, spec: &LogSpec) -> Result<(Arc<MemoryLog>, Recovery), LogFault> {
+    fn open_log(&self, spec: &LogSpec) -> Result<(Arc<dyn Log>, Recovery), LogFault> {
         self.inner.open_log(spec)
     }
     fn remove_log(&self, name: &TopicPartition) -> Result<(), LogFault> {

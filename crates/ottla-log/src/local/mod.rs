@@ -27,7 +27,7 @@ use ottla_model::uuid::Uuid;
 use crate::checkpoint::Offsets;
 use crate::disk::Disk;
 use crate::log::LocalLog;
-use crate::store::{LogFault, LogSpec, LogStore, Recovery};
+use crate::store::{Log, LogFault, LogSpec, LogStore, Recovery};
 use flush::Queue;
 use marks::{MarkFile, MarksFound};
 
@@ -270,10 +270,9 @@ impl Shared {
 }
 
 impl LogStore for LocalStore {
-    type Log = LocalLog;
-
-    fn open_log(&self, spec: &LogSpec) -> Result<(Arc<LocalLog>, Recovery), LogFault> {
-        self.open_one(spec)
+    fn open_log(&self, spec: &LogSpec) -> Result<(Arc<dyn Log>, Recovery), LogFault> {
+        let (log, recovery) = self.open_local(spec)?;
+        Ok((log, recovery))
     }
 
     fn remove_log(&self, name: &TopicPartition) -> Result<(), LogFault> {

@@ -9,10 +9,10 @@ use crate::disk::Disk;
 use crate::file_names::{PARTITION_METADATA, SegmentFile, parse_segment_file};
 use crate::log::{LastStop, LocalLog, OpenRequest};
 use crate::meta::encode_partition_metadata;
-use crate::store::{CreateRule, LogFault, LogSpec, Recovery};
+use crate::store::{LogFault, LogSpec, Recovery};
 
 impl LocalStore {
-    pub(super) fn open_one(&self, spec: &LogSpec) -> Result<(Arc<LocalLog>, Recovery), LogFault> {
+    pub(super) fn open_local(&self, spec: &LogSpec) -> Result<(Arc<LocalLog>, Recovery), LogFault> {
         let shared = &self.shared;
         let disk = &shared.disk;
         let name = &spec.name;
@@ -37,9 +37,6 @@ impl LocalStore {
         }
         match there {
             None => {
-                if spec.create == CreateRule::MustExist {
-                    return Err(LogFault::refused(&directory, "the directory is missing"));
-                }
                 if let Some((_, marks)) = slot.filter(|(_, marks)| marks.stable.0 > 0) {
                     let why = format!(
                         "the directory is missing, though it held records up to offset {}",

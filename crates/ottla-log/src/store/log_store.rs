@@ -15,16 +15,13 @@ const IDLE: Duration = Duration::from_secs(1);
 /// Owns logs. One thread of the runtime calls [`flush_until_stopped`](Self::flush_until_stopped); a
 /// simulator calls [`flush_round`](Self::flush_round) by hand.
 pub trait LogStore: Send + Sync + 'static {
-    /// Its logs.
-    type Log: Log;
-
-    /// Opens a log, recovers it if the last stop was unclean, and creates it if it may. At most
-    /// once per partition until it is removed.
+    /// Opens a log, recovers it if the last stop was unclean, and creates it if it is not there,
+    /// unless a mark says that it held records. At most once per partition until it is removed.
     ///
     /// # Errors
     /// The disk's fault; `Refused` if the directory is missing although it may not be, or belongs to
     /// another incarnation of the topic. Damage is no error: it is in [`Recovery::damage`].
-    fn open_log(&self, spec: &LogSpec) -> Result<(Arc<Self::Log>, Recovery), LogFault>;
+    fn open_log(&self, spec: &LogSpec) -> Result<(Arc<dyn Log>, Recovery), LogFault>;
 
     /// Closes a log and makes it unreachable for good; the space comes back later. Fine if there is
     /// no such log.
@@ -64,24 +61,13 @@ pub trait LogStore: Send + Sync + 'static {
     }
 }
 
-/// Which log to open, and how.
+/// Which log to open.
 #[derive(Clone, Debug)]
 pub struct LogSpec {
     /// The partition.
     pub name: TopicPartition,
-    /// What to do if it is not there.
-    pub create: CreateRule,
     /// What the topic's config says.
     pub config: LogConfig,
-}
-
-/// What to do if a log's directory is not there.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum CreateRule {
-    /// Refuse.
-    MustExist,
-    /// Create it, unless a mark says that it held records.
-    MayCreate,
 }
 
 /// The part of a topic's config that a log needs.

@@ -247,7 +247,7 @@ pub enum Effect {
         /// Its name.
         name: TopicName,
         /// The partitions.
-        partitions: Vec<OpenPartition>,
+        partitions: Vec<PartitionToOpen>,
     },
     /// These partitions are gone: close and delete what is left of them.
     RemovePartitions {
@@ -262,7 +262,7 @@ pub enum Effect {
 
 /// A partition to open.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct OpenPartition {
+pub struct PartitionToOpen {
     /// Which.
     pub partition: PartitionIndex,
     /// Epoch of its leader, for the records that come.
@@ -277,7 +277,7 @@ impl Effect {
             partitions: topic
                 .partitions
                 .iter()
-                .map(|p| OpenPartition {
+                .map(|p| PartitionToOpen {
                     partition: p.index,
                     leader_epoch: p.leader_epoch,
                 })
@@ -299,27 +299,6 @@ impl Effect {
 pub enum Soft {
     /// Nothing is left of a removed topic.
     ForgetRemoved(Uuid),
-}
-
-/// A question to the catalog. All else is answered by the image.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Query {
-    /// Whether a directory that has this topic id belongs to someone.
-    Topic {
-        /// The id.
-        topic_id: Uuid,
-    },
-}
-
-/// The answer to a [`Query`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Plan {
-    /// The topic exists.
-    Known,
-    /// The topic was removed: its directories may go.
-    Removed,
-    /// The id was never heard of, or too long ago: its directories stay.
-    Unknown,
 }
 
 impl fmt::Display for Refusal {

@@ -17,7 +17,7 @@ use ottla_model::uuid::Uuid;
 use super::command::InvalidAssignment;
 use super::{
     Answer, Assignment, CLUSTER_METADATA_TOPIC, CREATED_PARTITIONS_MAX, Catalog, CatalogRecord,
-    CreateTopics, Effect, NewTopic, OpenPartition, Overrides, PartitionImage, Refusal,
+    CreateTopics, Effect, NewTopic, Overrides, PartitionImage, PartitionToOpen, Refusal,
     TopicCreated, TopicDefaults, TopicRefusal,
 };
 use crate::contract::{Cx, Decision};
@@ -80,7 +80,7 @@ impl Catalog {
                     topic_id,
                     name: topic.name.clone(),
                     partitions: (0..judged.partitions)
-                        .map(|index| OpenPartition {
+                        .map(|index| PartitionToOpen {
                             partition: PartitionIndex(index),
                             leader_epoch: LeaderEpoch(0),
                         })

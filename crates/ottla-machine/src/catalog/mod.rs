@@ -31,6 +31,7 @@ mod tests;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::convert::Infallible;
 
 use ottla_model::ids::Offset;
 use ottla_model::marks::Marks;
@@ -38,8 +39,8 @@ use ottla_model::time::MonoMs;
 use ottla_model::uuid::Uuid;
 
 pub use command::{
-    Answer, Assignment, Command, CreateTopics, DeletedTopic, Effect, NewTopic, OpenPartition, Plan,
-    ProducerIdBlock, Query, Refusal, RegisterNode, Soft, TopicCreated, TopicDefaults, TopicRefusal,
+    Answer, Assignment, Command, CreateTopics, DeletedTopic, Effect, NewTopic, PartitionToOpen,
+    ProducerIdBlock, Refusal, RegisterNode, Soft, TopicCreated, TopicDefaults, TopicRefusal,
     TopicSelector,
 };
 pub use image::{Cluster, Image, PartitionImage, TopicImage};
@@ -87,8 +88,9 @@ impl Machine for Catalog {
     type Record = CatalogRecord;
     type Soft = Soft;
     type Effect = Effect;
-    type Query = Query;
-    type Plan = Plan;
+    /// None: the image answers.
+    type Query = Infallible;
+    type Plan = Infallible;
     /// The state as the records that make it.
     type Snapshot = Vec<CatalogRecord>;
 
@@ -122,16 +124,8 @@ impl Machine for Catalog {
         }
     }
 
-    fn plan(&self, query: &Query, _: Marks) -> Result<Plan, Refusal> {
-        match query {
-            Query::Topic { topic_id } => Ok(if self.image.topic_by_id(*topic_id).is_some() {
-                Plan::Known
-            } else if self.removed.contains_key(topic_id) {
-                Plan::Removed
-            } else {
-                Plan::Unknown
-            }),
-        }
+    fn plan(&self, query: &Infallible, _: Marks) -> Result<Infallible, Refusal> {
+        match *query {}
     }
 
     fn unfinished(&self, out: &mut Vec<Effect>) {

@@ -17,7 +17,6 @@ use std::fmt;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ottla_admin::Admin;
@@ -94,7 +93,7 @@ async fn serve(settings: Settings) -> Result<(), Fatal> {
         tracing::warn!(%error, "the address file of an earlier broker stays");
     }
     let options = broker_options(&settings, &report, &root, address);
-    let starting = tokio::spawn(Broker::start(Arc::clone(&store), options));
+    let starting = tokio::spawn(Broker::start(store.clone(), options));
     let broker = tokio::select! {
         started = starting => match started {
             Ok(started) => started.map_err(|error| data::not_started(&root, &error))?,

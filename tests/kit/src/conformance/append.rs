@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ottla_log::{ActiveSegment, AppendItem, CreateRule, Log, LogFault, LogStore};
+use ottla_log::{ActiveSegment, AppendItem, LogFault, LogStore};
 use ottla_model::ids::{LeaderEpoch, Offset};
 
 use super::batches::BatchMaker;
@@ -12,7 +12,7 @@ use super::{log, partition, spec};
 
 pub(super) fn appends_nothing_that_does_not_fit<S: LogStore>(store: &Arc<S>, seed: u64) {
     let log = log(store);
-    let end = Model::fill::<S>(&log, seed, 10).end();
+    let end = Model::fill(&log, seed, 10).end();
     let mut maker = BatchMaker::new(seed + 1);
     let early = maker.batch();
     maker.next = end;
@@ -96,7 +96,7 @@ pub(super) fn keeps_the_newest_snapshots<S: LogStore>(store: &Arc<S>, seed: u64)
 
 pub(super) fn knows_the_active_segment<S: LogStore>(store: &Arc<S>, seed: u64) {
     let log = log(store);
-    let model = Model::fill::<S>(&log, seed, 60);
+    let model = Model::fill(&log, seed, 60);
     let base = model.rolls.last().copied().unwrap_or(Offset::ZERO);
     let found = log.active_segment();
     let mut expected = ActiveSegment::empty(base, found.created);
@@ -148,7 +148,7 @@ pub(super) fn knows_leader_epochs<S: LogStore>(store: &Arc<S>, seed: u64) {
 
 pub(super) fn a_probe_leaves_no_trace<S: LogStore>(store: &Arc<S>, seed: u64) {
     let log = log(store);
-    let model = Model::fill::<S>(&log, seed, 5);
+    let model = Model::fill(&log, seed, 5);
     let before = (log.marks(), log.active_segment());
     log.probe().expect("the disk is well");
     assert_eq!((log.marks(), log.active_segment()), before);
@@ -166,15 +166,9 @@ pub(super) fn removes_and_creates_again<S: LogStore>(store: &Arc<S>, seed: u64) 
     store
         .remove_log(&missing)
         .expect("nothing to remove is fine");
-    let mut must_exist = spec("nowhere", 1);
-    must_exist.create = CreateRule::MustExist;
-    assert!(matches!(
-        store.open_log(&must_exist),
-        Err(LogFault::Refused { .. })
-    ));
 
     let old = log(store);
-    Model::fill::<S>(&old, seed, 5);
+    Model::fill(&old, seed, 5);
     assert!(matches!(
         store.open_log(&spec("conformance", 1)),
         Err(LogFault::Refused { .. })
@@ -197,14 +191,14 @@ pub(super) fn removes_and_creates_again<S: LogStore>(store: &Arc<S>, seed: u64) 
     store
         .remove_log(&partition("conformance", 1))
         .expect("nothing to remove is fine");
-    Model::fill::<S>(&new, seed, 5);
+    Model::fill(&new, seed, 5);
     while store.flush_round() {}
     assert_eq!(new.marks().durable, new.marks().written);
 }
 
 pub(super) fn a_closed_store_takes_nothing<S: LogStore>(store: &Arc<S>, seed: u64) {
     let log = log(store);
-    let end = Model::fill::<S>(&log, seed, 5).end();
+    let end = Model::fill(&log, seed, 5).end();
     store.close().expect("the disk is well");
     assert_eq!(log.marks().durable, end);
     let mut maker = BatchMaker::new(seed);

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, Weak};
 
-use ottla_log::{Log, LogFault, LogStore, MarkListener};
+use ottla_log::{LogFault, LogStore, MarkListener};
 use ottla_model::ids::Offset;
 use ottla_model::marks::Marks;
 
@@ -37,6 +37,8 @@ pub(super) fn waits_for_a_round<S: LogStore>(store: &Arc<S>, seed: u64) {
     let listener = Arc::new(Listener::default());
     let weak: Weak<dyn MarkListener> = Arc::downgrade(&(listener.clone() as Arc<dyn MarkListener>));
     log.listen(weak);
+    // How the log stands is told at once.
+    assert_eq!(listener.told(), (vec![log.marks()], vec![]));
     let mut maker = BatchMaker::new(seed);
     for _ in 0..3 {
         let marks = log
@@ -66,6 +68,10 @@ pub(super) fn waits_for_a_round<S: LogStore>(store: &Arc<S>, seed: u64) {
         .expect("the disk is well");
     let (advanced, closed) = listener.told();
     assert_eq!((advanced.len(), closed.len()), (0, 1));
+    // Who comes later hears of it, too.
+    let weak: Weak<dyn MarkListener> = Arc::downgrade(&(listener.clone() as Arc<dyn MarkListener>));
+    log.listen(weak);
+    assert_eq!(listener.told(), (vec![durable], closed));
 }
 
 pub(super) fn follows_the_write<S: LogStore>(store: &Arc<S>, seed: u64) {
@@ -73,6 +79,8 @@ pub(super) fn follows_the_write<S: LogStore>(store: &Arc<S>, seed: u64) {
     let listener = Arc::new(Listener::default());
     let weak: Weak<dyn MarkListener> = Arc::downgrade(&(listener.clone() as Arc<dyn MarkListener>));
     log.listen(weak);
+    // How the log stands is told at once.
+    assert_eq!(listener.told(), (vec![log.marks()], vec![]));
     let mut maker = BatchMaker::new(seed);
     for _ in 0..3 {
         let marks = log

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ottla_codec::{Buffer, payload};
-use ottla_log::{AppendItem, Log, LogStore, TimestampHit};
+use ottla_log::{AppendItem, Log, TimestampHit};
 use ottla_model::batch::{TimestampType, records};
 use ottla_model::ids::Offset;
 
@@ -19,7 +19,7 @@ pub(super) struct Model {
 
 impl Model {
     /// Appends random batches, with rolls before some.
-    pub(super) fn fill<S: LogStore>(log: &Arc<S::Log>, seed: u64, appends: usize) -> Model {
+    pub(super) fn fill(log: &Arc<dyn Log>, seed: u64, appends: usize) -> Model {
         let (mut random, mut maker) = (Random::new(!seed), BatchMaker::new(seed));
         let mut model = Model::default();
         for _ in 0..appends {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ottla_log::{Log, LogFault, LogStore, ReadError};
+use ottla_log::{LogFault, LogStore, ReadError};
 use ottla_model::batch::BatchHead;
 use ottla_model::ids::Offset;
 
@@ -13,7 +13,7 @@ use super::{log, partition};
 
 pub(super) fn reads_what_was_appended<S: LogStore>(store: &Arc<S>, seed: u64) {
     let log = log(store);
-    let model = Model::fill::<S>(&log, seed, 150);
+    let model = Model::fill(&log, seed, 150);
     let mut random = Random::new(seed);
     for round in 0..2_000 {
         let end = model.end().0 as u64;
@@ -65,7 +65,7 @@ pub(super) fn refuses_offsets_outside<S: LogStore>(store: &Arc<S>, seed: u64) {
         .read(Offset(0), Offset(i64::MAX), usize::MAX, true)
         .expect("the end of an empty log");
     assert_eq!(empty.length_bytes(), 0);
-    let end = Model::fill::<S>(&log, seed, 5).end();
+    let end = Model::fill(&log, seed, 5).end();
     for outside in [Offset(-1), end.next(), Offset(i64::MAX)] {
         let read = log.read(outside, Offset(i64::MAX), usize::MAX, true);
         assert!(
@@ -118,7 +118,7 @@ pub(super) fn stays_within_its_bound<S: LogStore>(store: &Arc<S>, seed: u64) {
 
 pub(super) fn replays<S: LogStore>(store: &Arc<S>, seed: u64) {
     let log = log(store);
-    let model = Model::fill::<S>(&log, seed, 60);
+    let model = Model::fill(&log, seed, 60);
     let mut random = Random::new(seed);
     for _ in 0..50 {
         let from = Offset(random.below(model.end().0 as u64 + 1) as i64);
@@ -140,7 +140,7 @@ pub(super) fn replays<S: LogStore>(store: &Arc<S>, seed: u64) {
 
 pub(super) fn looks_back<S: LogStore>(store: &Arc<S>, seed: u64) {
     let log = log(store);
-    let model = Model::fill::<S>(&log, seed, 100);
+    let model = Model::fill(&log, seed, 100);
     let mut random = Random::new(seed);
     for _ in 0..200 {
         let from = Offset(random.below(model.end().0 as u64 + 1) as i64);
@@ -165,7 +165,7 @@ pub(super) fn looks_back<S: LogStore>(store: &Arc<S>, seed: u64) {
 
 pub(super) fn keeps_what_was_handed_out<S: LogStore>(store: &Arc<S>, seed: u64) {
     let log = log(store);
-    let model = Model::fill::<S>(&log, seed, 3);
+    let model = Model::fill(&log, seed, 3);
     let read = log
         .read(Offset(0), Offset(i64::MAX), usize::MAX, true)
         .expect("inside");

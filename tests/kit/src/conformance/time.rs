@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ottla_log::{Log, LogStore, TimestampHit};
+use ottla_log::{LogStore, TimestampHit};
 use ottla_model::ids::Offset;
 
 use super::batches::Random;
@@ -21,7 +21,7 @@ pub(super) fn finds_records_by_time<S: LogStore>(store: &Arc<S>, seed: u64) {
             .expect("the disk is well"),
         None
     );
-    let model = Model::fill::<S>(&log, seed, 100);
+    let model = Model::fill(&log, seed, 100);
     let hits = model.hits();
     let mut random = Random::new(seed);
     let mut bounds: Vec<Offset> = vec![Offset(i64::MAX), Offset::ZERO, model.end()];

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, Weak};
 
 use bytes::Bytes;
-use ottla_log::{AppendItem, LocalLog, LocalStore, Log, LogFault, LogStore, MarkListener};
+use ottla_log::{AppendItem, LocalStore, Log, LogFault, LogStore, MarkListener};
 use ottla_model::ids::LeaderEpoch;
 use ottla_model::marks::Marks;
 
@@ -48,7 +48,7 @@ impl MarkListener for Listener {
 
 struct Open {
     key: Key,
-    log: Arc<LocalLog>,
+    log: Arc<dyn Log>,
     maker: BatchMaker,
     _listener: Arc<Listener>,
 }
@@ -165,7 +165,7 @@ impl Player<'_> {
             Arc::downgrade(&(listener.clone() as Arc<dyn MarkListener>));
         log.listen(weak);
         let marks = log.marks();
-        self.note(Note::Held(key, held_by(&log).expect("the disk is well")));
+        self.note(Note::Held(key, held_by(&*log).expect("the disk is well")));
         self.note(Note::Ended(key, marks.written));
         let mut maker = BatchMaker::new(self.random.number());
         maker.next = marks.written;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use ottla_log::{
-    AppendItem, Durability, LocalLog, LocalStore, Log, LogFault, LogStore, Recovery, StoreOptions,
+    AppendItem, Durability, LocalStore, Log, LogFault, LogStore, Recovery, StoreOptions,
 };
 use ottla_model::batch::BatchHead;
 use ottla_model::ids::{LeaderEpoch, NodeId, Offset};
@@ -191,7 +191,7 @@ pub(super) fn check(
     let mut notes = Vec::new();
     for (key, log, recovery) in &logs {
         let known = &facts.logs[key];
-        let held = check_log(log, known, recovery, random)
+        let held = check_log(&**log, known, recovery, random)
             .map_err(|why| format!("{}: {why}", name(*key)))?;
         notes.push((disk.operations(), Note::Held(*key, held)));
         notes.push((disk.operations(), Note::Ended(*key, log.marks().written)));
@@ -244,13 +244,13 @@ pub(super) fn check(
         if recovery.checked == clean {
             return Err(format!("{}: clean {clean}, yet {recovery:?}", name(*key)));
         }
-        check_log(log, &facts.logs[key], recovery, random)
+        check_log(&**log, &facts.logs[key], recovery, random)
             .map_err(|why| format!("{} opened again: {why}", name(*key)))?;
     }
     Ok(notes)
 }
 
-type Opened = (Arc<LocalStore>, Vec<(Key, Arc<LocalLog>, Recovery)>);
+type Opened = (Arc<LocalStore>, Vec<(Key, Arc<dyn Log>, Recovery)>);
 
 /// Opens the store and every log that is wanted, as a broker does at its start.
 fn open(plan: &CrashPlan, disk: &SimDisk, facts: &mut Facts) -> Result<Opened, String> {
@@ -291,7 +291,7 @@ fn open(plan: &CrashPlan, disk: &SimDisk, facts: &mut Facts) -> Result<Opened, S
 }
 
 fn check_log(
-    log: &LocalLog,
+    log: &dyn Log,
     known: &LogFacts,
     recovery: &Recovery,
     random: &mut Random,
@@ -378,7 +378,7 @@ fn check_log(
 }
 
 /// Every batch of a log.
-pub(super) fn held_by(log: &LocalLog) -> Result<Vec<Batch>, LogFault> {
+pub(super) fn held_by(log: &dyn Log) -> Result<Vec<Batch>, LogFault> {
     let mut held = Vec::new();
     log.replay(Offset::ZERO, true, &mut |head, bytes| {
         held.push(Batch {
@@ -391,7 +391,7 @@ pub(super) fn held_by(log: &LocalLog) -> Result<Vec<Batch>, LogFault> {
 }
 
 /// Reads, time searches and epochs agree with the batches.
-fn check_finding(log: &LocalLog, held: &[Batch], random: &mut Random) -> Result<(), String> {
+fn check_finding(log: &dyn Log, held: &[Batch], random: &mut Random) -> Result<(), String> {
     let marks = log.marks();
     let latest = held.iter().map(|batch| batch.head.max_timestamp_ms).max();
     let found = log

@@ -17,7 +17,7 @@ use crate::{LocalLog, Recovery};
 /// Three segments of batches, stopped cleanly. Returns the batches.
 fn filled(root: &Path) -> Vec<(Offset, Bytes)> {
     let (store, _) = open(root);
-    let (log, _) = store.open_log(&spec("t")).unwrap();
+    let (log, _) = store.open_local(&spec("t")).unwrap();
     let mut batches = Vec::new();
     let mut next = 0;
     for nth in 0..90 {
@@ -43,7 +43,7 @@ fn filled(root: &Path) -> Vec<(Offset, Bytes)> {
 
 fn reopen(root: &Path) -> (Arc<LocalStore>, Arc<LocalLog>, Recovery) {
     let (store, _) = open(root);
-    let (log, recovery) = store.open_log(&spec("t")).unwrap();
+    let (log, recovery) = store.open_local(&spec("t")).unwrap();
     (store, log, recovery)
 }
 
@@ -319,7 +319,7 @@ fn a_missing_directory_is_refused_if_it_held_records() {
     filled(root.path());
     fs::rename(root.path().join("t-0"), root.path().join("elsewhere")).unwrap();
     let (store, _) = open(root.path());
-    let refused = store.open_log(&spec("t"));
+    let refused = store.open_local(&spec("t"));
     assert!(
         matches!(&refused, Err(LogFault::Refused { why, .. }) if why.contains("missing")),
         "{refused:?}"

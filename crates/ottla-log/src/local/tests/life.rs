@@ -66,7 +66,7 @@ fn opens_what_kafka_left() {
             (clean, true, false)
         );
         assert_eq!(report.cluster_id, "kafkas");
-        let (log, recovery) = store.open_log(&spec("t")).unwrap();
+        let (log, recovery) = store.open_local(&spec("t")).unwrap();
         assert!(
             recovery.damage.is_empty() && recovery.cuts.is_empty() && recovery.gap.is_none(),
             "{recovery:?}"
@@ -117,7 +117,7 @@ fn opens_what_kafka_left() {
         store.remove_log(&next.name).unwrap();
         assert_eq!(checkpoint("log-start-offset-checkpoint"), "0\n0\n");
         next.name.topic_id = ottla_model::uuid::Uuid([9; 16]);
-        let (log, _) = store.open_log(&next).unwrap();
+        let (log, _) = store.open_local(&next).unwrap();
         assert_eq!(
             (log.marks().log_start, log.marks().written),
             (Offset(0), Offset(0))
@@ -132,7 +132,7 @@ fn finishes_removals_and_keeps_strays() {
     let root = tempfile::tempdir().unwrap();
     let (store, _) = open(root.path());
     let name = spec("a.b.c").name;
-    let (log, _) = store.open_log(&spec("a.b.c")).unwrap();
+    let (log, _) = store.open_local(&spec("a.b.c")).unwrap();
     append(&log, 0, 1, 10);
     store.remove_log(&name).unwrap();
     drop((log, store));
@@ -156,7 +156,7 @@ fn finishes_removals_and_keeps_strays() {
     while store.flush_round() {}
     assert_eq!(left("-delete"), 0);
 
-    let (log, _) = store.open_log(&spec("kept")).unwrap();
+    let (log, _) = store.open_local(&spec("kept")).unwrap();
     append(&log, 0, 1, 10);
     let refused = store.quarantine("kept-0");
     assert!(
@@ -197,7 +197,7 @@ fn one_round_syncs_many_logs_and_marks_are_used_again() {
             .collect();
         let logs: Vec<_> = specs
             .iter()
-            .map(|spec| store.open_log(spec).unwrap().0)
+            .map(|spec| store.open_local(spec).unwrap().0)
             .collect();
         for log in &logs {
             append(log, 0, 3, 100);
@@ -222,7 +222,7 @@ fn one_round_syncs_many_logs_and_marks_are_used_again() {
 fn many_batches_go_in_one_append() {
     let root = tempfile::tempdir().unwrap();
     let (store, _) = open(root.path());
-    let (log, _) = store.open_log(&spec("t")).unwrap();
+    let (log, _) = store.open_local(&spec("t")).unwrap();
     let items: Vec<AppendItem> = (0..5_000)
         .map(|nth| {
             let (head, bytes) = batch(nth, 1, 5);

@@ -14,7 +14,7 @@ use ottla_model::uuid::Uuid;
 
 use super::*;
 use crate::disk::LocalDisk;
-use crate::store::{AppendItem, CreateRule, Log, LogConfig, LogStore};
+use crate::store::{AppendItem, Log, LogConfig, LogStore};
 
 fn options(durability: Durability) -> StoreOptions {
     let counter = std::sync::atomic::AtomicU8::new(1);
@@ -33,7 +33,6 @@ fn spec(name: &str) -> LogSpec {
             topic_id: Uuid([7; 16]),
             partition: PartitionIndex(0),
         },
-        create: CreateRule::MayCreate,
         config: LogConfig::default(),
     }
 }
@@ -103,7 +102,7 @@ fn a_second_process_and_a_foreign_directory_are_refused() {
 fn restarts_keep_what_was_written() {
     let root = tempfile::tempdir().unwrap();
     let (store, _) = open(root.path());
-    let (log, recovery) = store.open_log(&spec("t")).unwrap();
+    let (log, recovery) = store.open_local(&spec("t")).unwrap();
     assert!(recovery.created);
     let mut bytes = Vec::new();
     for i in 0..100 {
@@ -117,7 +116,7 @@ fn restarts_keep_what_was_written() {
     // Killed.
     let (store, report) = open(root.path());
     assert!(!report.clean && !report.power_loss);
-    let (log, recovery) = store.open_log(&spec("t")).unwrap();
+    let (log, recovery) = store.open_local(&spec("t")).unwrap();
     assert!(
         recovery.cuts.is_empty() && recovery.damage.is_empty() && recovery.gap.is_none(),
         "{recovery:?}"
@@ -136,7 +135,7 @@ fn restarts_keep_what_was_written() {
     assert!(report.clean);
     assert_eq!(report.directories.len(), 1);
     assert_eq!(report.directories[0].topic_id, Some(Uuid([7; 16])));
-    let (log, recovery) = store.open_log(&spec("t")).unwrap();
+    let (log, recovery) = store.open_local(&spec("t")).unwrap();
     assert!(!recovery.checked);
     assert_eq!(log.marks().durable, Offset(1_001));
     for name in [

@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use std::sync::Arc;
+
 use ottla_broker::random_uuid;
 use ottla_log::disk::LocalDisk;
 use ottla_log::{Durability, LocalStore, StoreOptions};
