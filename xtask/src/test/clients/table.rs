@@ -23,5 +23,9 @@ pub(in crate::test) const CLIENTS: &[(&str, Kind)] = &[
     ("kcat", Kind::Kcat),
     ("java-4.3", Kind::Java),
     ("java-3.9", Kind::Java),
+    ("kafkajs", Kind::Node),
+    ("rdkafka", Kind::Rust),
+    ("rskafka", Kind::Rust),
+    ("krafka", Kind::Rust),
     ("franz-go", Kind::Go),
 ];

@@ -134,7 +134,9 @@ impl Place<'_> {
     /// One target directory for all: they share most of what they are made of.
     fn rust(&self) -> Result<Program, Lack> {
         let target = self.cache.root().join("target-clients");
-        let built = self.entry("rust", &self.print()?, |partial| {
+        let common = self.clients.join("rust-common");
+        let print = print_of(&[&self.folder, &common])?;
+        let built = self.entry("rust", &print, |partial| {
             let cargo = |arguments: &[&str]| {
                 let mut cargo =
                     Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
@@ -166,13 +168,21 @@ impl Place<'_> {
 
     /// Of everything that the program is made of.
     fn print(&self) -> Result<String, String> {
-        let files = files(&self.folder)?;
-        let parts = files.iter().flat_map(|(path, text)| {
-            let inside = path.strip_prefix(&self.folder).unwrap_or(path);
-            [inside.as_os_str().as_encoded_bytes(), text.as_slice()]
-        });
-        Ok(fingerprint(parts))
+        print_of(&[&self.folder])
     }
+}
+
+/// A fingerprint of the files of these folders, wherever they lie.
+fn print_of(folders: &[&Path]) -> Result<String, String> {
+    let mut parts = Vec::new();
+    for folder in folders {
+        for (path, text) in files(folder)? {
+            let inside = path.strip_prefix(folder).unwrap_or(&path);
+            parts.push(inside.as_os_str().as_encoded_bytes().to_vec());
+            parts.push(text);
+        }
+    }
+    Ok(fingerprint(parts.iter().map(Vec::as_slice)))
 }
 
 fn tool(program: &str, package: &str) -> Result<PathBuf, Lack> {
