@@ -154,7 +154,9 @@ impl Gateway {
                 accepted = listener.accept() => match accepted {
                     Ok((stream, remote)) => self.admit(stream, remote, &stopping, &mut connections),
                     Err(error) => {
-                        tracing::warn!(%error, "a connection cannot be accepted");
+                        if self.0.lines.ask() != Line::Drop {
+                            tracing::warn!(%error, "a connection cannot be accepted");
+                        }
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                     }
                 },

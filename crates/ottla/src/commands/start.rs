@@ -239,14 +239,29 @@ fn broker_options(
 }
 
 fn gateway_options(settings: &Settings, broker: &Broker) -> GatewayOptions {
+    let from_settings = GatewayOptions::from_settings(broker.settings());
     GatewayOptions {
+        connections_max: from_settings
+            .connections_max
+            .min(connections_max(open_files_max())),
         advertised: settings
             .advertise
             .as_ref()
             .map(|address| (address.host.clone(), address.port)),
         stop_ms_max: FINISH_MS_MAX,
-        ..GatewayOptions::from_settings(broker.settings())
+        ..from_settings
     }
+}
+
+/// Connections that leave descriptors to the logs: clients that take all of them would stop every
+/// roll and every new topic.
+fn connections_max(open_files_max: u64) -> usize {
+    usize::try_from(open_files_max / 4 * 3).unwrap_or(usize::MAX)
+}
+
+/// What the system grants, once [`raise_open_files`] has asked.
+fn open_files_max() -> u64 {
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
 fn local(listener: &TcpListener) -> Result<SocketAddr, Fatal> {

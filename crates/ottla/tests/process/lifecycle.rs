@@ -1,7 +1,13 @@
 //! Start, the line and the file that tell where, and the end.
 
 use std::fs;
+use std::io::Read;
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
 
+use ottla_testkit::broker_process::BrokerCommand;
+use ottla_testkit::wire_client::WireClient;
 use rustix::process::Signal;
 
 use super::ottla;
@@ -103,4 +109,29 @@ fn works_without_an_admin_side() {
     assert_eq!(broker.admin_address(), None);
     assert!(!broker.stdout().contains("admin"), "{}", broker.stdout());
     assert_eq!(broker.terminate(), Some(0));
+}
+
+/// Clients that take every descriptor would stop every new topic and every roll.
+#[test]
+fn a_flood_of_connections_leaves_descriptors_to_the_logs() {
+    let home = tempfile::tempdir().unwrap();
+    let limited = home.path().join("limited");
+    let script = format!(
+        "#!/bin/sh\nulimit -n 160\nexec '{}' \"$@\"\n",
+        env!("CARGO_BIN_EXE_ottla")
+    );
+    fs::write(&limited, script).unwrap();
+    fs::set_permissions(&limited, fs::Permissions::from_mode(0o755)).unwrap();
+    let broker = BrokerCommand::new(&limited).start();
+    let mut client = WireClient::connect(broker.address()).unwrap();
+    let mut flood: Vec<TcpStream> = (0..400)
+        .map(|_| TcpStream::connect(broker.address()).unwrap())
+        .collect();
+    // All before it were accepted when the last one is closed.
+    let last = flood.last_mut().unwrap();
+    last.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    assert!(matches!(last.read(&mut [0]), Ok(0)), "above the limit");
+    let created = client.create_topic("flooded", 8, &[]).unwrap();
+    assert_eq!(created.error_code, 0, "{created:?}");
+    drop(flood);
 }
