@@ -11,7 +11,7 @@ use ottla_model::names::{TopicName, TopicPartition};
 use ottla_model::uuid::Uuid;
 
 use crate::acts::Actor;
-use crate::api::OpenPartition;
+use crate::api::{FaultsTold, OpenPartition};
 use crate::clock::Clock;
 use crate::drive::Driven;
 use crate::ids::RandomIds;
@@ -82,6 +82,7 @@ impl Keeper {
             name: name.clone(),
             leader_epoch: epoch,
             driven: Arc::new(Driven::new(shard)),
+            faults: FaultsTold::default(),
         };
         self.registry
             .insert(name.topic_id, name.partition, Arc::new(open));

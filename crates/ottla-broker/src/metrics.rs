@@ -11,6 +11,7 @@ pub struct Metrics {
     append_bytes: IntCounter,
     partitions_open: IntGauge,
     storage_faults: IntCounter,
+    fetch_plans: IntCounter,
 }
 
 impl Metrics {
@@ -36,7 +37,11 @@ impl Metrics {
         )?;
         let storage_faults = counter(
             "ottla_storage_faults_total",
-            "Partitions that a fault of the storage kept closed.",
+            "Faults of the storage that kept a partition closed or that a fetch met, each counted once.",
+        )?;
+        let fetch_plans = counter(
+            "ottla_fetch_plans_total",
+            "Partitions that fetches looked at: those that a fetch session knows to be idle cost none.",
         )?;
         let partitions_open = IntGauge::new("ottla_partitions_open", "Partitions that are open.")?;
         registry.register(Box::new(partitions_open.clone()))?;
@@ -47,6 +52,7 @@ impl Metrics {
             append_bytes,
             partitions_open,
             storage_faults,
+            fetch_plans,
         })
     }
 
@@ -65,6 +71,10 @@ impl Metrics {
 
     pub(crate) fn partitions_open(&self, count: usize) {
         self.partitions_open.set(count as i64);
+    }
+
+    pub(crate) fn fetch_planned(&self) {
+        self.fetch_plans.inc();
     }
 
     pub(crate) fn storage_fault(&self) {

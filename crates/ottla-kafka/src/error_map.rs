@@ -12,6 +12,7 @@ use ottla_codec::{Rejection, RejectionKind};
 use ottla_model::names::TopicNameError;
 
 pub use crate::error_code::ErrorCode;
+use crate::fetch_sessions::SessionError;
 
 /// Of a batch that was not taken as one.
 #[must_use]
@@ -54,10 +55,21 @@ pub fn partition(refusal: &PartitionRefusal) -> ErrorCode {
 pub fn fetch(refusal: &FetchRefusal, version: i16) -> ErrorCode {
     match refusal {
         FetchRefusal::OutOfRange => ErrorCode::OffsetOutOfRange,
+        FetchRefusal::Gone => ErrorCode::UnknownTopicOrPartition,
         // Clients hand this one to the application, where the storage error would be retried in
         // silence although these bytes will never be readable again.
         FetchRefusal::Damaged(_) => ErrorCode::CorruptMessage,
         FetchRefusal::Fault(_) => storage_of_fetch(version),
+    }
+}
+
+/// Of a request that continues a fetch session.
+#[must_use]
+pub(crate) fn fetch_session(error: SessionError) -> ErrorCode {
+    match error {
+        SessionError::IdNotFound => ErrorCode::FetchSessionIdNotFound,
+        SessionError::InvalidEpoch => ErrorCode::InvalidFetchSessionEpoch,
+        SessionError::TopicId => ErrorCode::FetchSessionTopicIdError,
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use ottla_broker::Broker;
+use ottla_broker::api::Interest;
 use ottla_model::configs::BrokerSettings;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
@@ -17,6 +18,7 @@ use tokio::task::{JoinError, JoinSet};
 use crate::api;
 use crate::close::{CloseReason, Line, LineLimit};
 use crate::conn;
+use crate::fetch_sessions::FetchSessions;
 use crate::metrics::Metrics;
 use crate::stop::Stop;
 
@@ -45,6 +47,11 @@ pub struct GatewayOptions {
     pub idle_ms_max: Option<u64>,
     /// Largest answer to a fetch, but for a single larger batch (`fetch.max.bytes`).
     pub fetch_bytes_max: usize,
+    /// Fetch sessions that are remembered (`max.incremental.fetch.session.cache.slots`).
+    pub fetch_sessions_max: usize,
+    /// Partitions that all fetch sessions may have together: some 300 bytes of memory each. Who finds
+    /// no room fetches without a session.
+    pub fetch_session_partitions_max: usize,
     /// Unanswered Produce requests of one connection, above which nothing more is read from it.
     pub in_flight_requests_max: usize,
     /// Bytes of these requests, above which nothing more is read.
@@ -76,6 +83,8 @@ impl Default for GatewayOptions {
             connections_max: usize::MAX,
             idle_ms_max: Some(600_000),
             fetch_bytes_max: 55 << 20,
+            fetch_sessions_max: 1_000,
+            fetch_session_partitions_max: 250_000,
             in_flight_requests_max: 1_000,
             in_flight_bytes_max: 32 << 20,
             produce_timeout_ms_min: 1_000,
@@ -102,6 +111,8 @@ impl GatewayOptions {
             // Kafka closes nothing for a value below 0.
             idle_ms_max: number("connections.max.idle.ms").and_then(|ms| u64::try_from(ms).ok()),
             fetch_bytes_max: size("fetch.max.bytes").unwrap_or(default.fetch_bytes_max),
+            fetch_sessions_max: size("max.incremental.fetch.session.cache.slots")
+                .unwrap_or(default.fetch_sessions_max),
             ..default
         }
     }
@@ -118,6 +129,7 @@ struct Inner {
     open: AtomicUsize,
     heavy: Semaphore,
     conversions: Semaphore,
+    fetch_sessions: FetchSessions<Interest>,
     lines: LineLimit,
 }
 
@@ -131,6 +143,10 @@ impl Gateway {
         Ok(Gateway(Arc::new(Inner {
             heavy: permits(options.heavy_batches_max),
             conversions: permits(options.conversions_max),
+            fetch_sessions: FetchSessions::new(
+                options.fetch_sessions_max,
+                options.fetch_session_partitions_max,
+            ),
             broker,
             options,
             metrics,
@@ -198,6 +214,10 @@ impl Gateway {
     /// Who may compress a batch anew.
     pub(crate) fn conversions(&self) -> &Semaphore {
         &self.0.conversions
+    }
+
+    pub(crate) fn fetch_sessions(&self) -> &FetchSessions<Interest> {
+        &self.0.fetch_sessions
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {

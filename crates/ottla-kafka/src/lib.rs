@@ -12,6 +12,7 @@ mod close;
 mod conn;
 mod error_code;
 pub mod error_map;
+mod fetch_sessions;
 mod gateway;
 mod metrics;
 mod stop;

@@ -4,6 +4,7 @@ use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
 use crate::api::Registration;
 use crate::close::CloseReason;
+use crate::fetch_sessions::Figures;
 
 /// Counters and gauges of the gateway.
 #[derive(Debug)]
@@ -12,6 +13,9 @@ pub(crate) struct Metrics {
     pub(crate) connections: IntCounter,
     pub(crate) bytes_in: IntCounter,
     pub(crate) bytes_out: IntCounter,
+    fetch_sessions: IntGauge,
+    fetch_session_partitions: IntGauge,
+    fetch_session_evictions: IntCounter,
     /// By place in the table of APIs.
     requests: Vec<IntCounter>,
     /// By [`CloseReason::index`].
@@ -37,9 +41,11 @@ impl Metrics {
             registry.register(Box::new(counters.clone()))?;
             Ok::<_, prometheus::Error>(counters)
         };
-        let connections_open =
-            IntGauge::new("ottla_kafka_connections_open", "Connections that are open.")?;
-        registry.register(Box::new(connections_open.clone()))?;
+        let gauge = |name: &str, help: &str| -> Result<IntGauge, prometheus::Error> {
+            let gauge = IntGauge::new(name, help)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok(gauge)
+        };
         let requests = labelled(
             "ottla_kafka_requests_total",
             "Requests that were understood, by API.",
@@ -51,10 +57,19 @@ impl Metrics {
             "reason",
         )?;
         Ok(Metrics {
-            connections_open,
+            connections_open: gauge("ottla_kafka_connections_open", "Connections that are open.")?,
             connections: counter("ottla_kafka_connections_total", "Connections accepted.")?,
             bytes_in: counter("ottla_kafka_bytes_in_total", "Bytes read from clients.")?,
             bytes_out: counter("ottla_kafka_bytes_out_total", "Bytes written to clients.")?,
+            fetch_sessions: gauge("ottla_kafka_fetch_sessions", "Fetch sessions.")?,
+            fetch_session_partitions: gauge(
+                "ottla_kafka_fetch_session_partitions",
+                "Partitions of all fetch sessions together.",
+            )?,
+            fetch_session_evictions: counter(
+                "ottla_kafka_fetch_session_evictions_total",
+                "Fetch sessions that had to leave for others.",
+            )?,
             requests: table
                 .iter()
                 .map(|api| requests.with_label_values(&[&format!("{:?}", api.key)]))
@@ -71,6 +86,15 @@ impl Metrics {
         if let Some(counter) = self.requests.get(place) {
             counter.inc();
         }
+    }
+
+    /// Shows how much the fetch sessions hold. To be called by one at a time.
+    pub(crate) fn fetch_sessions(&self, figures: Figures) {
+        self.fetch_sessions.set(figures.sessions as i64);
+        self.fetch_session_partitions.set(figures.partitions as i64);
+        let counted = self.fetch_session_evictions.get();
+        self.fetch_session_evictions
+            .inc_by(figures.evictions.saturating_sub(counted));
     }
 
     /// Counts a connection that was closed for this reason.

@@ -2,15 +2,17 @@
 //! their arguments and answers.
 
 mod fetch;
+mod interest;
 mod offsets;
 mod partition;
 mod produce;
 mod topics;
 
-pub use fetch::{FetchOutcome, FetchPartition, FetchRefusal, FetchRequest, Fetched};
+pub use fetch::{FetchAnswer, FetchOutcome, FetchPartition, FetchRefusal, FetchRequest, Fetched};
+pub use interest::Interest;
 pub use offsets::{EpochEnd, FoundOffset, OffsetQuery};
-pub(crate) use partition::OpenPartition;
 pub use partition::{EpochCheck, PartitionRef};
+pub(crate) use partition::{FaultsTold, OpenPartition};
 pub use produce::{AppendRefusal, Appended, Burst, Receipt};
 pub use topics::CatalogError;
 

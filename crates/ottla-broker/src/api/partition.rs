@@ -1,7 +1,7 @@
 //! One open partition, as a gateway holds it.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ottla_model::ids::LeaderEpoch;
 use ottla_model::marks::Marks;
@@ -19,6 +19,30 @@ pub(crate) struct OpenPartition {
     pub(crate) name: TopicPartition,
     pub(crate) leader_epoch: LeaderEpoch,
     pub(crate) driven: Arc<Driven<PartitionShard>>,
+    pub(crate) faults: FaultsTold,
+}
+
+/// Faults of reads that a person was told of. Clients ask for the same bytes again and again: each
+/// fault is worth one line, not one per request.
+#[derive(Debug, Default)]
+pub(crate) struct FaultsTold(Mutex<Vec<String>>);
+
+/// Faults that are remembered of a partition; then they are told anew.
+const FAULTS_TOLD_MAX: usize = 16;
+
+impl FaultsTold {
+    /// True if nobody was told of this fault yet; from now on somebody was.
+    pub(crate) fn is_new(&self, fault: &str) -> bool {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.iter().any(|other| other == fault) {
+            return false;
+        }
+        if told.len() >= FAULTS_TOLD_MAX {
+            told.clear();
+        }
+        told.push(fault.to_owned());
+        true
+    }
 }
 
 /// How a client's idea of the leader's epoch compares (KIP-320).

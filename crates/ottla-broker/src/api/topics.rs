@@ -31,4 +31,12 @@ impl Broker {
     pub fn partition(&self, topic_id: Uuid, partition: PartitionIndex) -> Option<PartitionRef> {
         self.registry().get(topic_id, partition).map(PartitionRef)
     }
+
+    /// False once the partition was deleted.
+    pub(super) fn is_open(&self, partition: &PartitionRef) -> bool {
+        let name = partition.name();
+        self.registry()
+            .get(name.topic_id, name.partition)
+            .is_some_and(|open| Arc::ptr_eq(&open, &partition.0))
+    }
 }

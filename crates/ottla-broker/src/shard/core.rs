@@ -266,12 +266,12 @@ impl<M: Machine, O: Outlet<M>> Core<M, O> {
 
     /// The log moved on. Reports may arrive out of order, so marks only grow.
     pub(super) fn advanced(&mut self, marks: Marks) {
-        let durable_before = self.marks.durable;
+        let before = self.marks;
         self.marks.log_start = self.marks.log_start.max(marks.log_start);
         self.marks.written = self.marks.written.max(marks.written);
         self.marks.durable = self.marks.durable.max(marks.durable);
         self.parked.release(self.marks, &mut self.outbox);
-        if self.marks.durable > durable_before {
+        if self.marks.durable > before.durable || self.marks.log_start > before.log_start {
             self.outbox.push(Out::Advanced(self.marks));
         }
     }

@@ -4,10 +4,11 @@
 //!   runs. At least one whole batch comes back, however large, of the first partition that has one
 //!   (KIP-74); otherwise `max_bytes` (and `fetch.max.bytes`) and each partition's own limit hold. A fetch
 //!   inside a batch gets the whole batch.
-//! - Partitions answer in the order of the request. One that cannot be read ends the wait, so that its
-//!   client hears of it at once; unknown topics and partitions do not, as in Kafka.
-//! - 7+ sessions (KIP-227): every answer is a full one, with session id 0, which a client takes for "no
-//!   session to be had". One that continues a session gets `FETCH_SESSION_ID_NOT_FOUND` and starts over.
+//! - Partitions answer in the order of the request or session, those that do not exist last. One that
+//!   cannot be read ends the wait, so that its client hears of it at once; unknown topics and partitions
+//!   do not, as in Kafka. A partition that is named twice is asked for as it says last.
+//! - 7+ sessions (KIP-227): see [`crate::fetch_sessions`]. Only partitions that moved or were asked anew
+//!   are looked at.
 //! - 9+ the client's idea of the leader's epoch (KIP-320): older is `FENCED_LEADER_EPOCH` (from 16 on
 //!   with the current one, KIP-951), newer `UNKNOWN_LEADER_EPOCH`.
 //! - 12+ the epoch of the last record fetched: if the log went another way since, the answer says
@@ -19,23 +20,29 @@
 //! - Fetches of followers are answered with `NOT_LEADER_OR_FOLLOWER`: nobody follows this broker.
 
 mod answer;
+mod judge;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use ottla_broker::api::{
-    FetchPartition, FetchRequest as Read, Image, Isolation, PartitionRef, TopicImage,
+    FetchPartition, FetchRefusal, FetchRequest as Read, Fetched, Interest, Isolation,
 };
 use ottla_broker::authorize::{Operation, ResourceKind};
-use ottla_model::ids::{LeaderEpoch, Offset, PartitionIndex};
+use ottla_broker::random_uuid;
+use ottla_model::ids::{LeaderEpoch, Offset};
 use ottla_model::marks::Marks;
+use ottla_model::names::TopicName;
 use ottla_model::uuid::Uuid;
-use ottla_wire::fetch::{EpochEndOffset, FetchRequest, FetchResponse, FetchTopic};
+use ottla_wire::fetch::{EpochEndOffset, FetchRequest, FetchResponse};
 use ottla_wire::{ApiKey, Reader};
 
 use super::{Answering, Call, Handler, Registration, Reply};
 use crate::close::CloseReason;
 use crate::error_map::{self, ErrorCode};
+use crate::fetch_sessions::{self as sessions, Asked, Link, Poll, Standing, Tidings, TopicKey};
 use answer::respond;
+use judge::{Judged, judge};
 
 pub(super) const API: Registration = Registration {
     key: ApiKey::Fetch,
@@ -43,63 +50,117 @@ pub(super) const API: Registration = Registration {
     advertised_min: 4,
     needs: (Operation::Read, ResourceKind::Topic),
     handler: Handler::Alone(handle),
-    note: "no sessions yet: every fetch is a full one",
+    note: "",
 };
 
 fn handle<'a>(call: &'a Call<'a>, mut body: Reader<'a>) -> Answering<'a> {
     Box::pin(async move {
         let request =
             FetchRequest::decode(&mut body, call.version).map_err(|e| call.malformed(e))?;
-        // 0 asks for a session, -1 for none. Before version 7 there are none, and it reads as -1.
-        if !matches!(request.session_epoch, 0 | -1) {
-            let response = FetchResponse {
-                error_code: ErrorCode::FetchSessionIdNotFound.code(),
-                ..FetchResponse::default()
-            };
-            return call.answer(|w, version| response.encode(w, version));
-        }
         fetch(call, &request).await
     })
 }
 
 async fn fetch(call: &Call<'_>, request: &FetchRequest<'_>) -> Result<Reply, CloseReason> {
+    let cache = call.gateway.fetch_sessions();
+    let clock = call.broker().clock();
+    let metrics = call.gateway.metrics();
+    let terms = session_request(call, request);
+    let reader = terms.reader;
+    let begun = cache.begin(terms, clock.mono());
+    cache.show(|figures| metrics.fetch_sessions(figures));
+    let mut poll = match begun {
+        Ok(poll) => poll,
+        Err(error) => return refuse(call, error_map::fetch_session(error), 0),
+    };
+    let parts = read(call, request, reader, &mut poll).await;
+    let tidings: Vec<_> = parts.iter().map(Part::tidings).collect();
+    let is_kept = poll.is_kept();
+    let finished = cache.finish(poll, &tidings, clock.mono(), session_id);
+    if is_kept {
+        cache.show(|figures| metrics.fetch_sessions(figures));
+    }
+    match finished {
+        Ok(answer) => respond(call, parts, &answer, reader.is_committed),
+        Err(late) => refuse(call, ErrorCode::InvalidFetchSessionEpoch, late.session_id),
+    }
+}
+
+/// An answer without partitions.
+fn refuse(call: &Call<'_>, error: ErrorCode, session_id: i32) -> Result<Reply, CloseReason> {
+    let response = FetchResponse {
+        error_code: error.code(),
+        session_id,
+        ..FetchResponse::default()
+    };
+    call.answer(|w, version| response.encode(w, version))
+}
+
+/// What the fetch found of one partition.
+struct Part {
+    key: u64,
+    topic: TopicKey,
+    partition: i32,
+    name: Option<TopicName>,
+    content: Content,
+    settled: bool,
+}
+
+enum Content {
+    Read(Result<Fetched, FetchRefusal>),
+    Unknown(ErrorCode),
+    /// With the current epoch of the leader, if the client is behind it.
+    Refused(ErrorCode, Option<LeaderEpoch>),
+    Diverging(EpochEndOffset, Marks),
+}
+
+/// Looks at what is due, and at what moves while the fetch waits.
+async fn read(
+    call: &Call<'_>,
+    request: &FetchRequest<'_>,
+    reader: sessions::Reader,
+    poll: &mut Poll<Interest>,
+) -> Vec<Part> {
     let image = call.broker().image();
-    let mut slots = Vec::new();
-    let mut topics = Vec::with_capacity(request.topics.len());
+    let mut parts = Vec::with_capacity(poll.due.len());
+    let mut names = HashMap::new();
     let mut partitions = Vec::new();
     let mut at_once = false;
-    for (place, topic) in request.topics.iter().enumerate() {
-        let found = find_topic(&image, topic, call.version);
-        for asked in &topic.partitions {
-            let index = PartitionIndex(asked.partition);
-            let judged = judge(call, request, found, index, asked);
-            at_once |= matches!(judged, Judged::Refused(..) | Judged::Diverging(..));
-            let content = match judged {
-                Judged::Unknown(code) => Content::Unknown(code),
-                Judged::Refused(code, current) => Content::Refused(code, current),
-                Judged::Diverging(end, marks) => Content::Diverging(end, marks),
-                Judged::Readable(partition) => {
-                    partitions.push(FetchPartition {
-                        partition,
-                        offset: Offset(asked.fetch_offset),
-                        bytes_max: bytes(asked.partition_max_bytes),
-                    });
-                    Content::Read(partitions.len() - 1)
-                }
-            };
-            slots.push(Slot {
-                topic: place,
-                index,
-                content,
-            });
-        }
-        topics.push(found);
+    let due = std::mem::take(&mut poll.due);
+    // Nothing to read is nothing to wait for; but what is settled can still move.
+    let mut is_waiting = poll.holds_more_than(due.len());
+    for due in due {
+        let (judged, name) = judge(call, &image, reader.is_follower, &due);
+        at_once |= matches!(judged, Judged::Refused(..) | Judged::Diverging(..));
+        let content = match judged {
+            Judged::Readable(partition) => {
+                is_waiting = true;
+                partitions.push(FetchPartition {
+                    key: due.key,
+                    partition,
+                    offset: Offset(due.asked.fetch_offset),
+                    bytes_max: bytes(due.asked.bytes_max),
+                });
+                names.insert(due.key, name);
+                continue;
+            }
+            Judged::Unknown(code) => Content::Unknown(code),
+            Judged::Refused(code, current) => Content::Refused(code, current),
+            Judged::Diverging(end, marks) => Content::Diverging(end, marks),
+        };
+        poll.link.forget(due.key);
+        parts.push(Part {
+            key: due.key,
+            topic: due.asked.topic,
+            partition: due.asked.partition,
+            name,
+            content,
+            settled: false,
+        });
     }
-
     let bytes_max = bytes(request.max_bytes).min(call.gateway.options().fetch_bytes_max);
-    let mut read = Read {
-        // Nothing to read is nothing to wait for.
-        wait_ms_max: if at_once || partitions.is_empty() {
+    let read = Read {
+        wait_ms_max: if at_once || !is_waiting {
             0
         } else {
             u64::try_from(request.max_wait_ms).unwrap_or(0)
@@ -107,142 +168,125 @@ async fn fetch(call: &Call<'_>, request: &FetchRequest<'_>) -> Result<Reply, Clo
         partitions,
         bytes_min: bytes(request.min_bytes).min(bytes_max),
         bytes_max,
-        isolation: if request.isolation_level == 1 {
+        isolation: if reader.is_committed {
             Isolation::ReadCommitted
         } else {
             Isolation::ReadUncommitted
         },
+        keep: poll.is_kept(),
     };
-    let outcome = tokio::select! {
-        biased;
-        outcome = call.broker().fetch(&call.permit, &read) => Some(outcome),
-        () = call.hurried(), if read.wait_ms_max > 0 => None,
-    };
-    let outcome = match outcome {
-        Some(outcome) => outcome,
-        None => {
-            read.wait_ms_max = 0;
-            call.broker().fetch(&call.permit, &read).await
+    let outcome = call
+        .broker()
+        .fetch(&call.permit, &mut poll.link, &read, call.hurried())
+        .await;
+    for answer in outcome {
+        let Some((topic, partition)) = poll.called(answer.key) else {
+            // Another request of this session took it out meanwhile.
+            continue;
+        };
+        parts.push(Part {
+            key: answer.key,
+            topic,
+            partition,
+            name: names.remove(&answer.key).flatten(),
+            content: Content::Read(answer.answer),
+            settled: answer.settled,
+        });
+    }
+    parts
+}
+
+impl Part {
+    /// What the session has to know of it.
+    fn tidings(&self) -> Tidings {
+        let (standing, high_watermark, log_start, has_records) = match &self.content {
+            Content::Read(Ok(fetched)) => (
+                Standing::Readable,
+                fetched.high_watermark.0,
+                fetched.log_start.0,
+                fetched.read.length_bytes() > 0,
+            ),
+            Content::Diverging(_, marks) => {
+                let (durable, log_start) = (marks.durable.0, marks.log_start.0);
+                (Standing::Diverging, durable, log_start, false)
+            }
+            Content::Read(Err(_)) | Content::Refused(..) => (Standing::Refused, -1, -1, false),
+            Content::Unknown(_) => (Standing::Unknown, -1, -1, false),
+        };
+        Tidings {
+            key: self.key,
+            standing,
+            high_watermark,
+            log_start,
+            has_records,
+            settled: self.settled,
+            name: self.name.clone(),
         }
-    };
-    respond(call, request, &slots, outcome)
-}
-
-/// One partition of the answer.
-struct Slot {
-    /// Place of its topic in the request.
-    topic: usize,
-    index: PartitionIndex,
-    content: Content,
-}
-
-enum Content {
-    /// The outcome at this place.
-    Read(usize),
-    Unknown(ErrorCode),
-    /// With the current epoch of the leader, if the client is behind it.
-    Refused(ErrorCode, Option<LeaderEpoch>),
-    Diverging(EpochEndOffset, Marks),
-}
-
-enum Judged {
-    /// There is no such partition.
-    Unknown(ErrorCode),
-    /// There is, and it cannot be read so.
-    Refused(ErrorCode, Option<LeaderEpoch>),
-    Diverging(EpochEndOffset, Marks),
-    Readable(PartitionRef),
-}
-
-/// `max_bytes` and the like: below 0 is nothing.
-fn bytes(limit: i32) -> usize {
-    usize::try_from(limit).unwrap_or(0)
-}
-
-fn find_topic<'i>(
-    image: &'i Image,
-    topic: &FetchTopic<'_>,
-    version: i16,
-) -> Option<&'i Arc<TopicImage>> {
-    if version >= 13 {
-        image.topic_by_id(topic.topic_id)
-    } else {
-        image.topic(topic.topic)
     }
 }
 
-fn judge(
-    call: &Call<'_>,
-    request: &FetchRequest<'_>,
-    topic: Option<&Arc<TopicImage>>,
-    index: PartitionIndex,
-    asked: &ottla_wire::fetch::FetchPartition,
-) -> Judged {
-    let Some(topic) = topic else {
-        return Judged::Unknown(if call.version >= 13 {
-            ErrorCode::UnknownTopicId
+impl Link for Interest {
+    fn forget(&mut self, key: u64) {
+        Interest::forget(self, key);
+    }
+    fn take_moved(&mut self) -> Vec<u64> {
+        Interest::take_moved(self)
+    }
+}
+
+fn session_request(call: &Call<'_>, request: &FetchRequest<'_>) -> sessions::Request {
+    let by_id = call.version >= 13;
+    let key = |name: &str, id: Uuid| {
+        if by_id {
+            TopicKey::Id(id)
         } else {
-            ErrorCode::UnknownTopicOrPartition
-        });
+            TopicKey::Name(Arc::from(name))
+        }
     };
-    if topic.partition(index).is_none() {
-        return Judged::Unknown(ErrorCode::UnknownTopicOrPartition);
+    let mut asked = Vec::new();
+    for topic in &request.topics {
+        let topic_key = key(topic.topic, topic.topic_id);
+        asked.extend(topic.partitions.iter().map(|partition| Asked {
+            topic: topic_key.clone(),
+            partition: partition.partition,
+            fetch_offset: partition.fetch_offset,
+            bytes_max: partition.partition_max_bytes,
+            current_leader_epoch: partition.current_leader_epoch,
+            last_fetched_epoch: partition.last_fetched_epoch,
+        }));
+    }
+    let mut forgotten = Vec::new();
+    for topic in &request.forgotten_topics_data {
+        let topic_key = key(topic.topic, topic.topic_id);
+        let partitions = topic.partitions.iter();
+        forgotten.extend(partitions.map(|partition| (topic_key.clone(), *partition)));
     }
     let replica = if call.version >= 15 {
         request.replica_state.replica_id
     } else {
         request.replica_id
     };
-    let open = call.broker().partition(topic.id, index);
-    let Some(partition) = open.filter(|_| replica < 0) else {
-        return Judged::Refused(ErrorCode::NotLeaderOrFollower, None);
-    };
-    if let Some(code) =
-        error_map::epoch(partition.check_epoch(LeaderEpoch(asked.current_leader_epoch)))
-    {
-        let current = (code == ErrorCode::FencedLeaderEpoch).then(|| partition.leader_epoch());
-        return Judged::Refused(code, current);
-    }
-    match diverging(call, &partition, asked) {
-        Some(judged) => judged,
-        None => Judged::Readable(partition),
+    sessions::Request {
+        session_id: request.session_id,
+        // Before version 7 there are no sessions, and it reads as -1.
+        session_epoch: request.session_epoch,
+        by_id,
+        reader: sessions::Reader {
+            is_follower: replica >= 0,
+            is_committed: request.isolation_level == 1,
+        },
+        asked,
+        forgotten,
     }
 }
 
-/// Whether the client's log, whose last record has the epoch that it names, is one that this log
-/// continues (Kafka `Partition.readRecords`).
-fn diverging(
-    call: &Call<'_>,
-    partition: &PartitionRef,
-    asked: &ottla_wire::fetch::FetchPartition,
-) -> Option<Judged> {
-    if asked.last_fetched_epoch < 0 {
-        return None;
-    }
-    let out_of_range = Judged::Refused(ErrorCode::OffsetOutOfRange, None);
-    let Some(end) = call.broker().epoch_end(
-        &call.permit,
-        partition,
-        LeaderEpoch(asked.last_fetched_epoch),
-    ) else {
-        return Some(out_of_range);
-    };
-    let marks = partition.marks();
-    if asked.fetch_offset < marks.log_start.0 {
-        return Some(out_of_range);
-    }
-    (end.leader_epoch.0 < asked.last_fetched_epoch || end.end.0 < asked.fetch_offset).then(|| {
-        Judged::Diverging(
-            EpochEndOffset {
-                epoch: end.leader_epoch.0,
-                end_offset: end.end.0,
-            },
-            marks,
-        )
-    })
+/// A number for a session that nobody can guess.
+fn session_id() -> i32 {
+    let [a, b, c, d, ..] = random_uuid().0;
+    i32::from_be_bytes([a, b, c, d])
 }
 
-/// Which topic an answer belongs to, as the request called it.
-fn name_of<'r>(topic: &FetchTopic<'r>) -> (&'r str, Uuid) {
-    (topic.topic, topic.topic_id)
+/// `max_bytes` and the like: below 0 is nothing.
+fn bytes(limit: i32) -> usize {
+    usize::try_from(limit).unwrap_or(0)
 }

@@ -11,4 +11,7 @@ mod metadata;
 mod offsets;
 mod produce;
 mod produce_refused;
+mod session_costs;
+mod sessions;
 mod support;
+mod talk;

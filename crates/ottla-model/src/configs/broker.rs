@@ -110,6 +110,8 @@ pub const BROKER_CONFIGS: &[ConfigDef] = &[
         .doc("Default of the topic config `file.delete.delay.ms`."),
     def("max.connections", Int, "2147483647", Valid::AtLeast(0))
         .doc("Most connections at a time."),
+    def("max.incremental.fetch.session.cache.slots", Int, "1000", Valid::AtLeast(0))
+        .doc("Most fetch sessions that are remembered; beyond it clients fetch without one."),
     def("message.max.bytes", Int, "1048588", Valid::AtLeast(0))
         .doc("Default of the topic config `max.message.bytes`."),
     def("min.insync.replicas", Int, "1", Valid::AtLeast(1))

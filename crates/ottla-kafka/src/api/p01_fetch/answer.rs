@@ -1,63 +1,72 @@
 //! From what was read to a response.
 
-use ottla_broker::api::{FetchOutcome, FetchRefusal, Fetched, Read};
+use std::collections::HashMap;
+
+use ottla_broker::api::Read;
 use ottla_model::ids::LeaderEpoch;
+use ottla_model::uuid::Uuid;
 use ottla_wire::Records;
 use ottla_wire::fetch::{
-    FetchRequest, FetchResponse, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint,
-    PartitionData,
+    FetchResponse, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint, PartitionData,
 };
 
-use super::{Content, Slot, name_of};
+use super::{Content, Part};
 use crate::api::{Call, FileSlice, Reply};
 use crate::close::CloseReason;
 use crate::error_map::{self, ErrorCode};
+use crate::fetch_sessions::{Answer, TopicKey};
 
 /// From this version on an answer names the leader that a client should go to (KIP-951).
 const CURRENT_LEADER_VERSION_MIN: i16 = 16;
 
+/// The answer that tells those parts that are to be told. Neighbours of one topic share its name.
 pub(super) fn respond(
     call: &Call<'_>,
-    request: &FetchRequest<'_>,
-    slots: &[Slot],
-    outcome: FetchOutcome,
+    parts: Vec<Part>,
+    answer: &Answer,
+    is_committed: bool,
 ) -> Result<Reply, CloseReason> {
+    let mut parts: HashMap<u64, Part> = parts.into_iter().map(|part| (part.key, part)).collect();
+    let told: Vec<Part> = answer
+        .told
+        .iter()
+        .filter_map(|key| parts.remove(key))
+        .collect();
+    let topics: Vec<(TopicKey, usize)> = runs(&told);
+    let mut told = told.into_iter();
     let mut slices = Vec::new();
-    let mut read: Vec<_> = outcome.into_iter().map(Some).collect();
     let endpoint = call.endpoint();
     let node = call.broker().node_id();
     let mut names_leader = false;
-    let mut responses: Vec<FetchableTopicResponse<'_>> = Vec::with_capacity(request.topics.len());
-    let mut last = None;
-    for slot in slots {
-        if last != Some(slot.topic) {
-            let (topic, topic_id) = name_of(&request.topics[slot.topic]);
-            responses.push(FetchableTopicResponse {
-                topic,
-                topic_id,
-                partitions: Vec::new(),
-            });
-            last = Some(slot.topic);
-        }
-        let mut data = partition_data(
-            slot,
-            &mut read,
-            &mut slices,
-            call.version,
-            request.isolation_level == 1,
-        );
-        if let Content::Refused(_, Some(LeaderEpoch(leader_epoch))) = slot.content
-            && call.version >= CURRENT_LEADER_VERSION_MIN
-        {
-            data.current_leader = LeaderIdAndEpoch {
-                leader_id: node.0,
-                leader_epoch,
+    let mut responses: Vec<FetchableTopicResponse<'_>> = Vec::with_capacity(topics.len());
+    for (topic, length) in &topics {
+        let (topic, topic_id) = match topic {
+            TopicKey::Name(name) => (&**name, Uuid::ZERO),
+            TopicKey::Id(id) => ("", *id),
+        };
+        let mut partitions = Vec::with_capacity(*length);
+        for part in told.by_ref().take(*length) {
+            let behind = match part.content {
+                Content::Refused(_, current) => current,
+                _ => None,
             };
-            names_leader = true;
+            let mut data = partition_data(part, &mut slices, call.version, is_committed);
+            if let Some(LeaderEpoch(leader_epoch)) = behind
+                && call.version >= CURRENT_LEADER_VERSION_MIN
+            {
+                data.current_leader = LeaderIdAndEpoch {
+                    leader_id: node.0,
+                    leader_epoch,
+                };
+                names_leader = true;
+            }
+            partitions.push(data);
         }
-        if let Some(topic) = responses.last_mut() {
-            topic.partitions.push(data);
-        }
+        responses.push(FetchableTopicResponse {
+            topic,
+            topic_id,
+            partitions,
+        });
     }
     let node_endpoints = if names_leader {
         vec![NodeEndpoint {
@@ -70,6 +79,7 @@ pub(super) fn respond(
         Vec::new()
     };
     let response = FetchResponse {
+        session_id: answer.session_id,
         responses,
         node_endpoints,
         ..FetchResponse::default()
@@ -78,15 +88,22 @@ pub(super) fn respond(
     Ok(Reply { slices, ..reply })
 }
 
+/// The topics of neighbouring parts, and how many parts each run has.
+fn runs(parts: &[Part]) -> Vec<(TopicKey, usize)> {
+    parts
+        .chunk_by(|one, next| one.topic == next.topic)
+        .map(|run| (run[0].topic.clone(), run.len()))
+        .collect()
+}
+
 fn partition_data<'a>(
-    slot: &Slot,
-    read: &mut [Option<Result<Fetched, FetchRefusal>>],
+    part: Part,
     slices: &mut Vec<FileSlice>,
     version: i16,
-    committed: bool,
+    is_committed: bool,
 ) -> PartitionData<'a> {
-    let nothing = || PartitionData {
-        partition_index: slot.index.0,
+    let nothing = PartitionData {
+        partition_index: part.partition,
         high_watermark: -1,
         last_stable_offset: -1,
         log_start_offset: -1,
@@ -95,41 +112,32 @@ fn partition_data<'a>(
         records: Some(Records::Borrowed(&[])),
         ..PartitionData::default()
     };
-    let refused = |code: ErrorCode| PartitionData {
+    let refused = |code: ErrorCode, nothing| PartitionData {
         error_code: code.code(),
-        ..nothing()
+        ..nothing
     };
-    match &slot.content {
+    match part.content {
         Content::Unknown(code) => PartitionData {
             aborted_transactions: Some(Vec::new()),
-            ..refused(*code)
+            ..refused(code, nothing)
         },
-        Content::Refused(code, _) => refused(*code),
+        Content::Refused(code, _) => refused(code, nothing),
         Content::Diverging(end, marks) => PartitionData {
-            diverging_epoch: end.clone(),
+            diverging_epoch: end,
             high_watermark: marks.durable.0,
             last_stable_offset: marks.durable.0,
             log_start_offset: marks.log_start.0,
-            ..nothing()
+            ..nothing
         },
-        Content::Read(place) => match read.get_mut(*place).and_then(Option::take) {
-            Some(Ok(fetched)) => PartitionData {
-                high_watermark: fetched.high_watermark.0,
-                last_stable_offset: fetched.last_stable_offset.0,
-                log_start_offset: fetched.log_start.0,
-                aborted_transactions: committed.then(Vec::new),
-                records: Some(records(fetched.read, slices)),
-                ..nothing()
-            },
-            Some(Err(refusal)) => {
-                if let FetchRefusal::Damaged(fault) | FetchRefusal::Fault(fault) = &refusal {
-                    tracing::debug!(partition = slot.index.0, %fault, "a fetch failed");
-                }
-                refused(error_map::fetch(&refusal, version))
-            }
-            // Every place has one outcome, and is taken once.
-            None => refused(error_map::storage_of_fetch(version)),
+        Content::Read(Ok(fetched)) => PartitionData {
+            high_watermark: fetched.high_watermark.0,
+            last_stable_offset: fetched.last_stable_offset.0,
+            log_start_offset: fetched.log_start.0,
+            aborted_transactions: is_committed.then(Vec::new),
+            records: Some(records(fetched.read, slices)),
+            ..nothing
         },
+        Content::Read(Err(refusal)) => refused(error_map::fetch(&refusal, version), nothing),
     }
 }
 
