@@ -336,7 +336,7 @@ fn a_torn_last_write_is_cut_at_a_batch_border_and_reported() {
     for torn in [1, 60, 61, 200] {
         let root = tempfile::tempdir().unwrap();
         let (store, _) = open(root.path());
-        let (log, _) = store.open_log(&spec("t")).unwrap();
+        let (log, _) = store.open_local(&spec("t")).unwrap();
         let synced = append(&log, 0, 3, 100);
         assert!(store.flush_round());
         let whole = append(&log, 3, 2, 100);
