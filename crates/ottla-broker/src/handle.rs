@@ -133,10 +133,15 @@ impl Broker {
         {
             self.ask_catalog(command).await.map_err(refused)?;
         }
-        for effect in self.0.catalog.shard().unfinished() {
+        let unfinished = self.0.catalog.shard().unfinished();
+        let removals: Vec<_> = unfinished.iter().filter_map(wiring::done_with).collect();
+        for effect in unfinished {
             self.0.acts.order(wiring::act(effect));
         }
         self.0.acts.barrier().await;
+        for command in removals {
+            self.ask_catalog(command).await.map_err(refused)?;
+        }
         self.0.ready.store(true, Ordering::Release);
         Ok(())
     }
@@ -285,13 +290,36 @@ fn start_threads(
     keeper: Arc<Keeper>,
     orders: Receiver<Act>,
 ) -> std::io::Result<Vec<JoinHandle<()>>> {
-    let flusher = Arc::clone(store);
+    let (flusher, deleter) = (Arc::clone(store), Arc::clone(store));
+    // Nobody waits for its end: a directory may take it long, and the next start goes on with it.
+    std::thread::Builder::new()
+        .name("ottla-deleter".into())
+        .spawn(move || deleter.delete_until_stopped())?;
     Ok(vec![
         std::thread::Builder::new()
             .name("ottla-flusher".into())
-            .spawn(move || flusher.flush_until_stopped())?,
+            .spawn(move || {
+                let _guard = AbortOnPanic("the flusher");
+                flusher.flush_until_stopped();
+            })?,
         std::thread::Builder::new()
             .name("ottla-acts".into())
-            .spawn(move || acts::perform(&keeper, &orders))?,
+            .spawn(move || {
+                let _guard = AbortOnPanic("the thread that opens and removes partitions");
+                acts::perform(&keeper, &orders);
+            })?,
     ])
+}
+
+/// Ends the process if a thread dies without which every client would wait for ever: a broker that
+/// is gone is started again, one that hangs is not.
+struct AbortOnPanic(&'static str);
+
+impl Drop for AbortOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!("{} died: the broker cannot go on", self.0);
+            std::process::abort();
+        }
+    }
 }

@@ -117,19 +117,20 @@ impl Actor for Keeper {
     }
 
     fn remove(&self, topic: &TopicName, topic_id: Uuid, partitions: &[PartitionIndex]) {
+        let mut names = Vec::with_capacity(partitions.len());
         for &partition in partitions {
-            let name = TopicPartition {
-                topic: topic.clone(),
-                topic_id,
-                partition,
-            };
             if let Some(open) = self.registry.remove(topic_id, partition) {
                 open.shard()
                     .close(StorageFault::closed("the topic was deleted"));
             }
-            if let Err(fault) = self.store.remove_log(&name) {
-                tracing::error!(partition = %name, %fault, "the files of a deleted partition stay until the next start");
-            }
+            names.push(TopicPartition {
+                topic: topic.clone(),
+                topic_id,
+                partition,
+            });
+        }
+        if let Err(fault) = self.store.remove_logs(&names) {
+            tracing::error!(%topic, %fault, "files of a deleted topic stay until the next start");
         }
         self.metrics.partitions_open(self.registry.len());
     }

@@ -129,6 +129,16 @@ pub(crate) fn act(effect: Effect) -> Act {
     }
 }
 
+/// What the catalog is told when an effect is done, so that it keeps it no longer.
+pub(crate) fn done_with(effect: &Effect) -> Option<Command> {
+    match effect {
+        Effect::OpenPartitions { .. } => None,
+        Effect::RemovePartitions { topic_id, .. } => Some(Command::ForgetRemoved {
+            topic_id: *topic_id,
+        }),
+    }
+}
+
 /// What the catalog is told at each start, in order.
 pub(crate) fn start_commands(node: NodeId, directory: Uuid, unclean: bool) -> Vec<Command> {
     let mut commands = vec![Command::Bootstrap(RegisterNode {

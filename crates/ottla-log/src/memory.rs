@@ -98,10 +98,12 @@ impl LogStore for MemoryStore {
         Ok((log, recovery))
     }
 
-    fn remove_log(&self, name: &TopicPartition) -> Result<(), LogFault> {
-        let removed = self.lock().logs.remove(name);
-        if let Some(log) = removed {
-            log.close(&LogFault::Closed("it was removed".into()), true);
+    fn remove_logs(&self, names: &[TopicPartition]) -> Result<(), LogFault> {
+        for name in names {
+            let removed = self.lock().logs.remove(name);
+            if let Some(log) = removed {
+                log.close(&LogFault::Closed("it was removed".into()), true);
+            }
         }
         Ok(())
     }

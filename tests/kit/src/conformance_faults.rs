@@ -268,3 +268,75 @@ fn a_round_covers_what_was_there_when_it_began() {
     assert!(rig.store.flush_round());
     assert_eq!(rig.log.marks().durable, rig.maker.next);
 }
+
+/// Regression: each deleted partition cost a sync of the root of its own, one after the other.
+#[test]
+fn many_logs_are_removed_with_one_sync() {
+    let rig = Rig::new();
+    let names: Vec<_> = (0..5).map(|nth| spec(&format!("d{nth}"), 1)).collect();
+    for spec in &names {
+        rig.store.open_log(spec).unwrap();
+    }
+    rig.disk
+        .inject(Fault::new(Operation::SyncDir, DiskError::Io).after(1));
+    let names: Vec<_> = names.into_iter().map(|spec| spec.name).collect();
+    rig.store.remove_logs(&names).unwrap();
+}
+
+/// Regression: a start looked at the disk for every partition that was ever deleted.
+#[test]
+fn removing_what_is_long_gone_asks_the_disk_nothing() {
+    let rig = Rig::new();
+    for operation in [Operation::Read, Operation::Rename] {
+        rig.disk
+            .inject(Fault::new(operation, DiskError::Io).lasting());
+    }
+    let before = rig.disk.operations();
+    rig.store.remove_log(&spec("gone", 1).name).unwrap();
+    rig.store.remove_log(&spec("t", 9).name).unwrap();
+    assert_eq!(rig.disk.operations(), before);
+}
+
+/// Regression: the directory went while an append was making files in it.
+#[test]
+fn a_removal_waits_for_the_append_in_flight() {
+    let mut rig = Rig::new();
+    let (first, second) = (rig.maker.batch(), rig.maker.batch());
+    let held = rig.disk.hold_next(Operation::Write, ".log");
+    let log = rig.log.clone();
+    let appender = std::thread::spawn(move || {
+        let roll = AppendItem::Roll {
+            base_offset: second.head.base_offset,
+            snapshot: None,
+        };
+        log.append(&[first.item(), roll, second.item()]).map(drop)
+    });
+    held.wait_arrived();
+    let store = rig.store.clone();
+    let remover = std::thread::spawn(move || store.remove_log(&spec("t", 1).name));
+    while rig.log.read(Offset(0), Offset(0), 0, true).is_ok() {
+        std::thread::yield_now();
+    }
+    // Time for a removal that does not wait.
+    for _ in 0..10_000 {
+        std::thread::yield_now();
+    }
+    held.release();
+    appender.join().unwrap().unwrap();
+    remover.join().unwrap().unwrap();
+}
+
+/// Regression: an append could slip in between the last sync of a clean stop and the mark that says
+/// that it was clean, and the next start would have trusted it.
+#[test]
+fn a_clean_stop_takes_no_append_behind_its_last_sync() {
+    let mut rig = Rig::new();
+    rig.append().unwrap();
+    let held = rig.disk.hold_next(Operation::Sync, ".log");
+    let store = rig.store.clone();
+    let closer = std::thread::spawn(move || store.close());
+    held.wait_arrived();
+    assert!(matches!(rig.append(), Err(LogFault::Closed(_))));
+    held.release();
+    closer.join().unwrap().unwrap();
+}

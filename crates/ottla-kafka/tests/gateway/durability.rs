@@ -34,8 +34,8 @@ impl LogStore for HeldStore {
     fn open_log(&self, spec: &LogSpec) -> Result<(Arc<dyn Log>, Recovery), LogFault> {
         self.inner.open_log(spec)
     }
-    fn remove_log(&self, name: &TopicPartition) -> Result<(), LogFault> {
-        self.inner.remove_log(name)
+    fn remove_logs(&self, names: &[TopicPartition]) -> Result<(), LogFault> {
+        self.inner.remove_logs(names)
     }
     fn wait_dirty(&self, _: Duration) -> bool {
         // Looks often whether it is still held.

@@ -4,9 +4,7 @@
 //! names; the root if it has new directories; then the durable marks advance; then the mark file is
 //! written, and synced if a reservation asks for it. So a mark in the file never leads.
 
-use std::collections::VecDeque;
 use std::mem;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
@@ -35,8 +33,6 @@ pub(crate) struct Queue {
 struct QueueState {
     /// Weak, for a log owns the store that the queue is part of.
     dirty: Vec<Weak<LocalLog>>,
-    /// Directories to be deleted when there is nothing better to do.
-    discarded: VecDeque<PathBuf>,
     waiting: bool,
     stopped: bool,
 }
@@ -50,11 +46,6 @@ impl Queue {
             drop(state);
             self.wake.notify_one();
         }
-    }
-
-    /// Adds a directory to be deleted.
-    pub(crate) fn discard(&self, path: PathBuf) {
-        self.lock().discarded.push_back(path);
     }
 
     pub(super) fn wait(&self, timeout: Duration) -> bool {
@@ -85,10 +76,6 @@ impl Queue {
     fn take(&self) -> Vec<Arc<LocalLog>> {
         let dirty = mem::take(&mut self.lock().dirty);
         dirty.iter().filter_map(Weak::upgrade).collect()
-    }
-
-    fn take_discarded(&self) -> Option<PathBuf> {
-        self.lock().discarded.pop_front()
     }
 
     fn lock(&self) -> MutexGuard<'_, QueueState> {
@@ -161,7 +148,11 @@ impl Shared {
         };
         thread::scope(|scope| {
             for _ in 1..threads {
-                scope.spawn(work);
+                // Where the system gives no more threads, those that there are do the work.
+                if let Err(error) = thread::Builder::new().spawn_scoped(scope, work) {
+                    tracing::warn!(%error, "the flusher goes on with fewer threads");
+                    break;
+                }
             }
             work();
         });
@@ -199,20 +190,12 @@ impl Shared {
         whole
     }
 
-    /// What can wait until nobody waits: marks that are not durable yet, then one directory.
+    /// What can wait until nobody waits: marks that are not durable yet.
     fn sweep(&self) -> bool {
-        if self.marks.is_dirty() {
-            if let Err(fault) = self.marks.sync(self.marks.written()) {
-                tracing::error!(%fault, "marks were not synced");
-            }
-            return true;
+        let dirty = self.marks.is_dirty();
+        if dirty && let Err(fault) = self.marks.sync(self.marks.written()) {
+            tracing::error!(%fault, "marks were not synced");
         }
-        let Some(path) = self.queue.take_discarded() else {
-            return false;
-        };
-        if let Err(fault) = self.disk.remove_dir(&path) {
-            tracing::warn!(%fault, "a removed log's directory stays until the next start");
-        }
-        true
+        dirty
     }
 }

@@ -5,6 +5,7 @@
 //! [`Durability::Synced`]; a removed log does not come back; what is unknown is never deleted.
 
 mod close;
+mod discarded;
 mod flush;
 pub(crate) mod marks;
 mod open;
@@ -28,6 +29,7 @@ use crate::checkpoint::Offsets;
 use crate::disk::Disk;
 use crate::log::LocalLog;
 use crate::store::{Log, LogFault, LogSpec, LogStore, Recovery};
+use discarded::Discarded;
 use flush::Queue;
 use marks::{MarkFile, MarksFound};
 
@@ -206,6 +208,7 @@ pub(crate) struct Shared {
     pub(crate) options: StoreOptions,
     pub(crate) marks: MarkFile,
     pub(crate) queue: Queue,
+    pub(crate) discarded: Discarded,
     /// Kept until the store is closed, or the last log is gone.
     lock: Mutex<Option<Box<dyn Send + Sync>>>,
 }
@@ -275,8 +278,16 @@ impl LogStore for LocalStore {
         Ok((log, recovery))
     }
 
-    fn remove_log(&self, name: &TopicPartition) -> Result<(), LogFault> {
-        self.remove_one(name)
+    fn remove_logs(&self, names: &[TopicPartition]) -> Result<(), LogFault> {
+        self.remove_all(names)
+    }
+
+    fn delete_removed(&self) -> bool {
+        self.shared.delete_one()
+    }
+
+    fn delete_until_stopped(&self) {
+        self.shared.delete_until_stopped();
     }
 
     fn wait_dirty(&self, timeout: Duration) -> bool {
@@ -293,6 +304,7 @@ impl LogStore for LocalStore {
 
     fn stop(&self) {
         self.shared.queue.stop();
+        self.shared.discarded.stop();
     }
 
     fn close(&self) -> Result<(), LogFault> {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use ottla_model::uuid::Uuid;
 
+use super::discarded::Discarded;
 use super::flush::Queue;
 use super::marks::MarkFile;
 use super::{FoundDirectory, LocalStore, OpenError, Shared, Start, StartReport, StoreOptions};
@@ -56,6 +57,7 @@ impl LocalStore {
             options,
             marks,
             queue: Queue::default(),
+            discarded: Discarded::default(),
             lock: Mutex::new(Some(lock)),
         });
 
@@ -95,7 +97,7 @@ impl LocalStore {
                 }
                 DirectoryKind::Deleted => {
                     report.leftovers += 1;
-                    shared.queue.discard(path);
+                    shared.discarded.push(path);
                 }
                 DirectoryKind::Other => report.others.push(name),
             }

@@ -49,6 +49,8 @@ impl LocalStore {
                     shared.sync_dir(&shared.root)?;
                     self.unsynced_removals().clear();
                 }
+                // Should anything fail from here on, a removal must find it.
+                self.unopened().insert(key.clone(), None);
                 disk.create_dir(&directory)?;
             }
             Some(Some(topic_id)) if topic_id != name.topic_id => {

@@ -1,34 +1,76 @@
 //! Taking directories out of use: a log that is removed, a directory that is put aside.
 
+use std::path::PathBuf;
+
 use ottla_model::names::TopicPartition;
 
 use super::{Durability, LocalStore};
 use crate::checkpoint::{LOG_STARTS, write_offsets};
-use crate::file_names::{PARTITION_METADATA, marked_directory};
-use crate::meta::read_partition_metadata;
+use crate::file_names::marked_directory;
 use crate::store::LogFault;
 
 impl LocalStore {
-    pub(super) fn remove_one(&self, name: &TopicPartition) -> Result<(), LogFault> {
+    /// Renames the directories of these logs away, then makes that durable with one sync.
+    pub(super) fn remove_all(&self, names: &[TopicPartition]) -> Result<(), LogFault> {
+        let mut first_fault = None;
+        let mut renamed = Vec::new();
+        for name in names {
+            match self.rename_away(name) {
+                Ok(away) => renamed.extend(away.map(|away| (name.directory(), away))),
+                Err(fault) => first_fault = first_fault.or(Some(fault)),
+            }
+        }
+        let shared = &self.shared;
+        if !renamed.is_empty() {
+            // The catalog has already forgotten the topic, so in dev mode a name that comes back is
+            // deleted at the next start.
+            if shared.options.durability == Durability::Synced {
+                shared.sync_dir(&shared.root)?;
+            } else {
+                let directories = renamed.iter().map(|(directory, _)| directory.clone());
+                self.unsynced_removals().extend(directories);
+            }
+        }
+        for (_, away) in renamed {
+            shared.discarded.push(away);
+        }
+        if let Some(fault) = first_fault {
+            return Err(fault);
+        }
+        names.iter().try_for_each(|name| shared.marks.release(name))
+    }
+
+    /// Closes a log and gives its directory a name that says that it is being deleted. `None` if
+    /// there is no directory of this log.
+    fn rename_away(&self, name: &TopicPartition) -> Result<Option<PathBuf>, LogFault> {
         let directory = name.directory();
         let open = {
             let mut logs = self.logs();
             match logs.get(&directory) {
                 Some(log) if log.name() == name => logs.remove(&directory),
                 // Another incarnation of the topic lives there by now.
-                Some(_) => return self.shared.marks.release(name),
+                Some(_) => return Ok(None),
                 None => None,
             }
         };
-        if let Some(log) = open {
-            log.close(&LogFault::Closed("it was removed".into()), true);
+        match open {
+            Some(log) => log.close_for_removal(),
+            None => {
+                // Every start orders the removal of every topic that was ever deleted: most are long
+                // gone, and the name may be another topic's.
+                let is_ours = match self.unopened().get(&directory) {
+                    None => false,
+                    Some(Some(topic_id)) => *topic_id == name.topic_id,
+                    // Nobody knows whose it is. Without marks of ours it stays: who opens the name
+                    // looks whether it is theirs, and what nobody opens becomes a stray.
+                    Some(None) => self.shared.marks.find(name).is_some(),
+                };
+                if !is_ours {
+                    return Ok(None);
+                }
+            }
         }
         let (shared, root) = (&self.shared, &self.shared.root);
-        let metadata = root.join(&directory).join(PARTITION_METADATA);
-        let lives_there = read_partition_metadata(&*shared.disk, &metadata)?;
-        if lives_there.is_some_and(|topic_id| topic_id != name.topic_id) {
-            return shared.marks.release(name);
-        }
         {
             // Before the directory goes, or the next incarnation would begin where this one did.
             let mut starts = self.log_starts();
@@ -40,27 +82,18 @@ impl LocalStore {
                 shared.sync_dir(root)?;
             }
         }
-        let removed = root.join(marked_directory(
+        let away = root.join(marked_directory(
             &directory,
             (shared.options.random)(),
             "-delete",
         ));
-        match shared.disk.rename(&root.join(&directory), &removed) {
-            Ok(()) => {
-                // The catalog has already forgotten the topic, so in dev mode a name that comes back
-                // is deleted at the next start.
-                if shared.options.durability == Durability::Synced {
-                    shared.sync_dir(root)?;
-                } else {
-                    self.unsynced_removals().insert(directory.clone());
-                }
-                self.unopened().remove(&directory);
-                shared.queue.discard(removed);
-            }
-            Err(fault) if fault.is_not_found() => {}
+        match shared.disk.rename(&root.join(&directory), &away) {
+            Ok(()) => {}
+            Err(fault) if fault.is_not_found() => return Ok(None),
             Err(fault) => return Err(fault),
         }
-        shared.marks.release(name)
+        self.unopened().remove(&directory);
+        Ok(Some(away))
     }
 
     /// Puts the directory of an unknown partition aside, as Kafka does: `<name>.<id>-stray`. Nothing

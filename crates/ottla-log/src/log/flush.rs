@@ -176,6 +176,10 @@ impl FlushTask {
 
     /// A sync failed: nothing above the durable mark can be trusted any more.
     pub(crate) fn fail(&self, fault: &LogFault) {
+        if self.log.lock().refuse_if_removed().is_err() {
+            // Its files went while they were being synced.
+            return;
+        }
         tracing::error!(log = %self.log.name, %fault, "the log closes: a sync failed");
         self.log.close(fault, false);
     }
@@ -195,11 +199,13 @@ impl Dirty {
 }
 
 impl LocalLog {
-    /// Completes the indexes before a clean stop. True if anything has to be synced.
+    /// Takes no more appends and completes the indexes, before a clean stop. True if anything has to
+    /// be synced.
     pub(crate) fn finish(&self) -> Result<bool, LogFault> {
         let _writer = self.lock_writer();
         let (active, touched) = {
-            let state = self.lock();
+            let mut state = self.lock();
+            state.finished = true;
             (state.active().clone(), state.touched || state.is_dirty())
         };
         // Of an empty segment too: who looks at the files expects them.

@@ -74,6 +74,8 @@ struct State {
     reservation: Reservation,
     listener: Option<Weak<dyn MarkListener>>,
     closed: Option<Closed>,
+    /// The store is being closed: nothing is appended any more.
+    finished: bool,
     /// Something was appended since the log was opened.
     touched: bool,
     /// A process that died may have left removals and cuts that are not durable.
@@ -167,6 +169,12 @@ impl LocalLog {
         }
     }
 
+    /// Closes the log for good and waits for the append in flight, which may be making files.
+    pub(crate) fn close_for_removal(&self) {
+        self.close(&LogFault::Closed("it was removed".into()), true);
+        drop(self.lock_writer());
+    }
+
     /// The fault that closed the log.
     pub(crate) fn closed_by(&self) -> Option<LogFault> {
         self.lock().closed_by()
@@ -215,6 +223,7 @@ impl State {
     fn refuse_if_closed(&self) -> Result<(), LogFault> {
         match &self.closed {
             Some(closed) => Err(LogFault::Closed(closed.fault.to_string())),
+            None if self.finished => Err(LogFault::Closed("the store is closing".into())),
             None => Ok(()),
         }
     }

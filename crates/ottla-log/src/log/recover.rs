@@ -245,6 +245,7 @@ impl LocalLog {
                 ),
                 listener: None,
                 closed: None,
+                finished: false,
                 touched: recovery.checked || created,
                 unsettled: recovery.checked && !settled,
             }),

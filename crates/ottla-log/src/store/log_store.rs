@@ -12,7 +12,7 @@ use super::{Log, LogFault};
 /// How long a flusher sleeps before it looks whether there is something to tidy up.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// Owns logs. One thread of the runtime calls [`flush_until_stopped`](Self::flush_until_stopped); a
+/// Owns logs. One thread of the runtime calls [`flush_until_stopped`](Self::flush_until_stopped), a
 /// simulator calls [`flush_round`](Self::flush_round) by hand.
 pub trait LogStore: Send + Sync + 'static {
     /// Opens a log, recovers it if the last stop was unclean, and creates it if it is not there,
@@ -23,12 +23,29 @@ pub trait LogStore: Send + Sync + 'static {
     /// another incarnation of the topic. Damage is no error: it is in [`Recovery::damage`].
     fn open_log(&self, spec: &LogSpec) -> Result<(Arc<dyn Log>, Recovery), LogFault>;
 
-    /// Closes a log and makes it unreachable for good; the space comes back later. Fine if there is
-    /// no such log.
+    /// Closes logs and makes them unreachable for good; the space comes back later. Fine if there
+    /// are no such logs. Waits for appends in flight.
+    ///
+    /// # Errors
+    /// The first of the disk's faults; the other logs are removed all the same.
+    fn remove_logs(&self, names: &[TopicPartition]) -> Result<(), LogFault>;
+
+    /// [`remove_logs`](Self::remove_logs) for one.
     ///
     /// # Errors
     /// The disk's fault.
-    fn remove_log(&self, name: &TopicPartition) -> Result<(), LogFault>;
+    fn remove_log(&self, name: &TopicPartition) -> Result<(), LogFault> {
+        self.remove_logs(std::slice::from_ref(name))
+    }
+
+    /// Gives back the space of one removed log. False if there is none. For a simulator: a thread of
+    /// the runtime calls [`delete_until_stopped`](Self::delete_until_stopped).
+    fn delete_removed(&self) -> bool {
+        false
+    }
+
+    /// Gives back the space of removed logs, until [`stop`](Self::stop) is called.
+    fn delete_until_stopped(&self) {}
 
     /// Waits until a log wants a sync, the store is stopped, or the time is over. True if there is
     /// work.
@@ -42,7 +59,8 @@ pub trait LogStore: Send + Sync + 'static {
     /// True once [`stop`](Self::stop) was called.
     fn stopped(&self) -> bool;
 
-    /// Ends [`flush_until_stopped`](Self::flush_until_stopped).
+    /// Ends [`flush_until_stopped`](Self::flush_until_stopped) and
+    /// [`delete_until_stopped`](Self::delete_until_stopped).
     fn stop(&self);
 
     /// Syncs everything, writes what a clean start wants to find, and takes no more appends.
@@ -54,7 +72,7 @@ pub trait LogStore: Send + Sync + 'static {
     /// The flusher's loop: rounds while logs are dirty, sleeps otherwise.
     fn flush_until_stopped(&self) {
         while !self.stopped() {
-            // A round without dirty logs sweeps up: removed directories, marks not yet synced.
+            // A round without dirty logs sweeps up: marks not yet synced.
             self.wait_dirty(IDLE);
             self.flush_round();
         }

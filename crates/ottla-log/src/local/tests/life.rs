@@ -153,7 +153,7 @@ fn finishes_removals_and_keeps_strays() {
 
     let (store, report) = open(root.path());
     assert_eq!((report.leftovers, report.directories.len()), (1, 0));
-    while store.flush_round() {}
+    while store.delete_removed() {}
     assert_eq!(left("-delete"), 0);
 
     let (log, _) = store.open_local(&spec("kept")).unwrap();
@@ -238,4 +238,55 @@ fn many_batches_go_in_one_append() {
     })
     .unwrap();
     assert_eq!(next, 5_000);
+}
+
+/// Regression: every start orders the removal of every topic that was ever deleted, and an unreadable
+/// partition.metadata made the directory of a live topic of the same name look like theirs.
+#[test]
+fn a_live_topic_with_damaged_metadata_is_not_deleted_for_an_old_one_of_its_name() {
+    let root = tempfile::tempdir().unwrap();
+    let (store, _) = open(root.path());
+    let (mut old, live) = (spec("t"), spec("t"));
+    old.name.topic_id = ottla_model::uuid::Uuid([9; 16]);
+    let (log, _) = store.open_local(&live).unwrap();
+    append(&log, 0, 5, 100);
+    store.close().unwrap();
+    drop((log, store));
+
+    fs::write(root.path().join("t-0/partition.metadata"), "vers").unwrap();
+    let (store, _) = open(root.path());
+    store.remove_log(&old.name).unwrap();
+    let (log, _) = store.open_local(&live).unwrap();
+    assert_eq!(log.marks().written, Offset(5));
+}
+
+/// Regression: under load nothing was ever deleted, because the flusher never had time for it.
+#[test]
+fn space_comes_back_while_logs_are_dirty() {
+    let root = tempfile::tempdir().unwrap();
+    let (store, _) = open(root.path());
+    let mut busy = spec("busy");
+    busy.name.topic_id = ottla_model::uuid::Uuid([9; 16]);
+    let (busy, _) = store.open_local(&busy).unwrap();
+    let (log, _) = store.open_local(&spec("t")).unwrap();
+    append(&log, 0, 1, 10);
+    store.remove_log(&spec("t").name).unwrap();
+    let deleter = std::thread::spawn({
+        let store = store.clone();
+        move || store.delete_until_stopped()
+    });
+    let mut base = 0;
+    while fs::read_dir(root.path()).unwrap().any(|entry| {
+        entry
+            .unwrap()
+            .file_name()
+            .to_string_lossy()
+            .ends_with("-delete")
+    }) {
+        append(&busy, base, 1, 10);
+        base += 1;
+        assert!(store.flush_round());
+    }
+    store.stop();
+    deleter.join().unwrap();
 }
