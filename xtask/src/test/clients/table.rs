@@ -2,7 +2,6 @@
 
 /// How a program is made ready, and how it is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(dead_code, reason = "a kind may have no client yet")]
 pub(in crate::test) enum Kind {
     /// `requirements.txt` with hashes, and `main.py`.
     Python,
@@ -23,6 +22,9 @@ pub(in crate::test) const CLIENTS: &[(&str, Kind)] = &[
     ("kcat", Kind::Kcat),
     ("java-4.3", Kind::Java),
     ("java-3.9", Kind::Java),
+    ("kafka-python", Kind::Python),
+    ("aiokafka", Kind::Python),
+    ("confluent-kafka", Kind::Python),
     ("kafkajs", Kind::Node),
     ("rdkafka", Kind::Rust),
     ("rskafka", Kind::Rust),
