@@ -1,1 +1,20 @@
-//! Benchmarks of the whole broker. Each is a program of its own, see `figures/main.rs`.
+//! What the broker costs, measured beside what the hardware needs for the same work and beside Apache
+//! Kafka. `docs/PERFORMANCE.md` says how to run it and how to read it.
+//!
+//! Owns the rows and their gates ([`rows`]), the generator ([`load`]) and its frames ([`wire`]), the
+//! limit program ([`limit`]), one run of one row against one server ([`run`]), the results ([`outcome`])
+//! and their table ([`table`]), flame graphs ([`profile`]), micro benchmarks ([`micro`]). The command
+//! `ottla-bench` has a face for each; `cargo xtask bench` drives it. Never asserts a time.
+
+pub mod histogram;
+pub mod limit;
+pub mod load;
+pub mod machine;
+pub mod micro;
+pub mod outcome;
+pub mod profile;
+pub mod rows;
+pub mod run;
+pub mod server;
+pub mod table;
+pub mod wire;

@@ -1,0 +1,475 @@
+//! The rows of the table: what is done, what it is measured beside, and what it is judged by.
+//!
+//! A gate that is missed is printed, never asserted: no test asserts a time.
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+use crate::machine::Cores;
+
+/// One row.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// What it is called on the command line and in the table.
+    pub name: &'static str,
+    /// In words.
+    pub about: &'static str,
+    /// What is done.
+    pub work: Work,
+    /// What of the limit program it is measured beside; the cheapest of them counts.
+    pub limits: &'static [Limit],
+    /// What an acknowledgement means.
+    pub promise: Promise,
+    /// Cores of the server.
+    pub cores: Cores,
+    /// What is printed of it; what it is judged by comes first.
+    pub metrics: &'static [Metric],
+    /// What it is judged by.
+    pub gates: &'static [Gate],
+}
+
+/// What is done.
+#[derive(Clone, Copy, Debug)]
+pub enum Work {
+    /// Batches are appended.
+    Produce(Produce),
+    /// What was appended before is read over and over, each consumer for itself, one Fetch at a time.
+    Fetch {
+        /// Connections.
+        consumers: usize,
+        /// Most bytes of one Fetch.
+        bytes_max: usize,
+    },
+    /// From nothing to the first reply, and from SIGTERM to the end.
+    Start,
+    /// Nothing happens.
+    Idle,
+    /// Clients connect, say hello and stay.
+    IdleConnections {
+        /// How many.
+        count: usize,
+    },
+    /// A start after `kill -9`, over partitions that hold data.
+    Recover {
+        /// How many.
+        partitions: usize,
+        /// Bytes in all of them.
+        bytes: u64,
+    },
+}
+
+/// A load of Produce requests, one batch each.
+#[derive(Clone, Copy, Debug)]
+pub struct Produce {
+    /// Largest size of a batch.
+    pub batch_bytes: usize,
+    /// Size of a record's value.
+    pub value_bytes: usize,
+    /// How many.
+    pub connections: usize,
+    /// Requests without answer, per connection.
+    pub in_flight: usize,
+    /// Spread over the connections, or each connection over all of them, whichever there are more of.
+    pub partitions: usize,
+    /// When the answer may leave.
+    pub acks: i16,
+    /// Requests each second, whatever the server does; closed loop if there is none.
+    pub per_second: Option<f64>,
+}
+
+/// What the hardware needs for the same work, as far as it does the work: a mode of the limit program.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Limit {
+    /// Answers and stores nothing.
+    Echo,
+    /// Checks the CRC of every batch and appends all that came together with one write to one file.
+    Append,
+    /// The same, synced before the answers leave.
+    AppendSync,
+    /// Sends from the page cache without a copy.
+    Sendfile,
+    /// Sends from its own memory: one copy.
+    Memory,
+    /// One thread that appends to a growing file and syncs, without a network.
+    Fdatasync,
+}
+
+/// What an acknowledgement means, alike for both brokers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Promise {
+    /// The system has it: Ottla in dev mode, Kafka as it comes.
+    Written,
+    /// The disk has it: Ottla as it comes, Kafka with `flush.messages=1`.
+    Durable,
+}
+
+/// What is measured.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Metric {
+    /// CPU seconds of all threads of the server for 10^9 bytes of record batches.
+    CpuPerGb,
+    /// CPU microseconds of all threads of the server for a request.
+    CpuPerRequest,
+    /// 10^6 bytes of record batches in a second.
+    Throughput,
+    /// Requests answered in a second.
+    Requests,
+    /// Microseconds that half of the requests do not exceed.
+    P50,
+    /// The same for 99 of 100.
+    P99,
+    /// The same for 999 of 1,000.
+    P999,
+    /// Milliseconds from the start of the process to the first reply.
+    FirstReply,
+    /// Milliseconds from the start of the process until every partition is served.
+    Ready,
+    /// Milliseconds from SIGTERM to the end.
+    Stop,
+    /// 10^6 bytes in memory.
+    Resident,
+    /// CPU of the server as hundredths of one core.
+    IdleCpu,
+    /// 10^6 bytes in memory more than before.
+    Extra,
+}
+
+impl Metric {
+    /// As the table calls it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Metric::CpuPerGb => "CPU s/GB",
+            Metric::CpuPerRequest => "CPU us/request",
+            Metric::Throughput => "MB/s",
+            Metric::Requests => "requests/s",
+            Metric::P50 => "p50 us",
+            Metric::P99 => "p99 us",
+            Metric::P999 => "p99.9 us",
+            Metric::FirstReply => "first reply ms",
+            Metric::Ready => "all served ms",
+            Metric::Stop => "SIGTERM to end ms",
+            Metric::Resident => "memory MB",
+            Metric::IdleCpu => "CPU % of a core",
+            Metric::Extra => "extra memory MB",
+        }
+    }
+
+    /// True if more is better.
+    #[must_use]
+    pub fn rises(self) -> bool {
+        matches!(self, Metric::Throughput | Metric::Requests)
+    }
+}
+
+/// What Ottla must reach, and what it aims at.
+#[derive(Clone, Copy, Debug)]
+pub struct Gate {
+    /// Of this metric.
+    pub metric: Metric,
+    /// What must be.
+    pub gate: Bound,
+    /// What would be good.
+    pub goal: Bound,
+}
+
+/// A bound on a metric.
+#[derive(Clone, Copy, Debug)]
+pub enum Bound {
+    /// So many times the limit of the same run, at most.
+    TimesLimit(f64),
+    /// So much, at most; at least, where more is better.
+    Value(f64),
+}
+
+/// The row of this name.
+#[must_use]
+pub fn row(name: &str) -> Option<&'static Row> {
+    ROWS.iter().find(|row| row.name == name)
+}
+
+const PRODUCED: &[Metric] = &[
+    Metric::CpuPerGb,
+    Metric::Throughput,
+    Metric::Requests,
+    Metric::P50,
+    Metric::P99,
+];
+const REQUESTED: &[Metric] = &[
+    Metric::CpuPerRequest,
+    Metric::Requests,
+    Metric::P50,
+    Metric::P99,
+];
+const TIMED: &[Metric] = &[
+    Metric::P50,
+    Metric::P99,
+    Metric::P999,
+    Metric::CpuPerRequest,
+    Metric::Requests,
+];
+
+const fn times(metric: Metric, gate: f64, goal: f64) -> Gate {
+    Gate {
+        metric,
+        gate: Bound::TimesLimit(gate),
+        goal: Bound::TimesLimit(goal),
+    }
+}
+
+const fn value(metric: Metric, gate: f64, goal: f64) -> Gate {
+    Gate {
+        metric,
+        gate: Bound::Value(gate),
+        goal: Bound::Value(goal),
+    }
+}
+
+/// One batch of 1 KB on one connection, one at a time: the other small loads say how they differ.
+const SMALL: Produce = Produce {
+    batch_bytes: 1_024,
+    value_bytes: 940,
+    connections: 1,
+    in_flight: 1,
+    partitions: 1,
+    acks: -1,
+    per_second: None,
+};
+
+/// All rows.
+pub const ROWS: &[Row] = &[
+    Row {
+        name: "produce-1mb",
+        about: "produce, batches of 1 MB, 1 connection, 8 in flight",
+        work: Work::Produce(Produce {
+            batch_bytes: 1_000_000,
+            value_bytes: 1_000,
+            in_flight: 8,
+            ..SMALL
+        }),
+        limits: &[Limit::Append],
+        promise: Promise::Written,
+        cores: Cores::All,
+        metrics: PRODUCED,
+        gates: &[times(Metric::CpuPerGb, 1.5, 1.25)],
+    },
+    Row {
+        name: "produce-16kb",
+        about: "produce, batches of 16 KB of 100 B records, 1 connection, 32 in flight",
+        work: Work::Produce(Produce {
+            batch_bytes: 16 << 10,
+            value_bytes: 100,
+            in_flight: 32,
+            ..SMALL
+        }),
+        limits: &[Limit::Append],
+        promise: Promise::Written,
+        cores: Cores::All,
+        metrics: PRODUCED,
+        gates: &[times(Metric::CpuPerGb, 2.0, 1.4)],
+    },
+    Row {
+        name: "produce-1kb-64-connections",
+        about: "produce, 1 KB, 64 connections, 1 in flight each, 16 partitions",
+        work: Work::Produce(Produce {
+            connections: 64,
+            partitions: 16,
+            ..SMALL
+        }),
+        limits: &[Limit::Echo],
+        promise: Promise::Written,
+        cores: Cores::All,
+        metrics: REQUESTED,
+        gates: &[times(Metric::CpuPerRequest, 2.5, 1.5)],
+    },
+    Row {
+        name: "produce-1kb-pipelined",
+        about: "produce, 1 KB, 1 connection, 64 in flight",
+        work: Work::Produce(Produce {
+            in_flight: 64,
+            ..SMALL
+        }),
+        limits: &[Limit::Append],
+        promise: Promise::Written,
+        cores: Cores::All,
+        metrics: REQUESTED,
+        gates: &[value(Metric::CpuPerRequest, 4.0, 2.0)],
+    },
+    Row {
+        name: "produce-1kb-1000-partitions",
+        about: "produce, 1 KB over 1,000 partitions, 1 connection, 64 in flight",
+        work: Work::Produce(Produce {
+            in_flight: 64,
+            partitions: 1_000,
+            ..SMALL
+        }),
+        limits: &[Limit::Append],
+        promise: Promise::Written,
+        cores: Cores::All,
+        metrics: REQUESTED,
+        gates: &[value(Metric::CpuPerRequest, 6.0, 3.0)],
+    },
+    Row {
+        name: "produce-1kb-open-loop",
+        about: "produce, 1 KB, 16 connections, open loop, 5,000 requests/s",
+        work: Work::Produce(Produce {
+            connections: 16,
+            partitions: 16,
+            per_second: Some(5_000.0),
+            ..SMALL
+        }),
+        limits: &[Limit::Echo],
+        promise: Promise::Written,
+        cores: Cores::First,
+        metrics: TIMED,
+        gates: &[],
+    },
+    Row {
+        name: "fetch-1mb-10",
+        about: "fetch, 1 MB, 10 consumers",
+        work: Work::Fetch {
+            consumers: 10,
+            bytes_max: 1 << 20,
+        },
+        limits: &[Limit::Sendfile, Limit::Memory],
+        promise: Promise::Written,
+        cores: Cores::All,
+        metrics: PRODUCED,
+        gates: &[times(Metric::CpuPerGb, 1.5, 1.15)],
+    },
+    Row {
+        name: "fetch-64kb-10",
+        about: "fetch, 64 KB, 10 consumers",
+        work: Work::Fetch {
+            consumers: 10,
+            bytes_max: 64 << 10,
+        },
+        limits: &[Limit::Sendfile, Limit::Memory],
+        promise: Promise::Written,
+        cores: Cores::All,
+        metrics: PRODUCED,
+        gates: &[times(Metric::CpuPerGb, 2.0, 1.25)],
+    },
+    Row {
+        name: "fetch-1mb-1",
+        about: "fetch, 1 MB, 1 consumer",
+        work: Work::Fetch {
+            consumers: 1,
+            bytes_max: 1 << 20,
+        },
+        limits: &[Limit::Sendfile, Limit::Memory],
+        promise: Promise::Written,
+        cores: Cores::All,
+        metrics: PRODUCED,
+        gates: &[times(Metric::CpuPerGb, 1.25, 1.1)],
+    },
+    Row {
+        name: "ack-1",
+        about: "produce, 1 KB, acks=1, 1 connection, one at a time",
+        work: Work::Produce(Produce { acks: 1, ..SMALL }),
+        limits: &[Limit::Echo],
+        promise: Promise::Written,
+        cores: Cores::First,
+        metrics: TIMED,
+        gates: &[times(Metric::P50, 2.0, 1.3)],
+    },
+    Row {
+        name: "durable-1",
+        about: "durable produce, 1 KB, acks=all, 1 connection, one at a time, growing file",
+        work: Work::Produce(SMALL),
+        limits: &[Limit::Fdatasync],
+        promise: Promise::Durable,
+        cores: Cores::All,
+        metrics: TIMED,
+        gates: &[times(Metric::P50, 2.0, 1.4), times(Metric::P99, 2.5, 1.4)],
+    },
+    Row {
+        name: "durable-64",
+        about: "durable produce, 1 KB, acks=all, 64 connections, 64 partitions",
+        work: Work::Produce(Produce {
+            connections: 64,
+            partitions: 64,
+            ..SMALL
+        }),
+        limits: &[Limit::AppendSync],
+        promise: Promise::Durable,
+        cores: Cores::All,
+        metrics: &[
+            Metric::Requests,
+            Metric::P50,
+            Metric::P99,
+            Metric::CpuPerRequest,
+        ],
+        gates: &[value(Metric::Requests, 20_000.0, 60_000.0)],
+    },
+    Row {
+        name: "start",
+        about: "start to first reply, empty directory",
+        work: Work::Start,
+        limits: &[Limit::Echo],
+        promise: Promise::Durable,
+        cores: Cores::All,
+        metrics: &[Metric::FirstReply, Metric::Stop],
+        gates: &[value(Metric::FirstReply, 20.0, 5.0)],
+    },
+    Row {
+        name: "idle",
+        about: "idle memory and CPU",
+        work: Work::Idle,
+        limits: &[Limit::Echo],
+        promise: Promise::Durable,
+        cores: Cores::All,
+        metrics: &[Metric::Resident, Metric::IdleCpu],
+        gates: &[
+            value(Metric::Resident, 16.0, 8.0),
+            value(Metric::IdleCpu, 0.1, 0.02),
+        ],
+    },
+    Row {
+        name: "idle-2000-connections",
+        about: "extra memory of 2,000 idle connections",
+        work: Work::IdleConnections { count: 2_000 },
+        limits: &[Limit::Echo],
+        promise: Promise::Durable,
+        cores: Cores::All,
+        metrics: &[Metric::Extra, Metric::IdleCpu],
+        gates: &[value(Metric::Extra, 8.0, 4.0)],
+    },
+    Row {
+        name: "start-after-kill",
+        about: "start after kill -9 with 2,000 partitions and 5 GB, until all are served",
+        work: Work::Recover {
+            partitions: 2_000,
+            bytes: 5_000_000_000,
+        },
+        limits: &[],
+        promise: Promise::Written,
+        cores: Cores::All,
+        metrics: &[Metric::Ready, Metric::FirstReply],
+        gates: &[value(Metric::Ready, 1_000.0, 200.0)],
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_judged_by_what_they_print() {
+        for (at, one) in ROWS.iter().enumerate() {
+            assert!(
+                ROWS[..at].iter().all(|other| other.name != one.name),
+                "{} is there once",
+                one.name
+            );
+            for gate in one.gates {
+                assert!(one.metrics.contains(&gate.metric), "{}", one.name);
+                let beside = matches!(gate.gate, Bound::TimesLimit(_));
+                assert!(!beside || !one.limits.is_empty(), "{}", one.name);
+            }
+        }
+    }
+}
