@@ -18,7 +18,9 @@ pub use batch::{compress_batch, payload, recompress};
 pub use buffer::Buffer;
 pub use compress::compress;
 pub use decompress::{DecompressError, decompress};
-pub use old::{DowngradeError, Downgraded, MessageFormat, downgrade, is_old, upgrade};
+pub use old::{
+    DowngradeError, Downgraded, MessageFormat, downgrade, is_old, upgrade, upgrade_within,
+};
 pub use verify::{
     BadRecord, BadRecordReason, BadRecords, Rejection, RejectionKind, Rules, TimestampRule, verify,
     verify_within,

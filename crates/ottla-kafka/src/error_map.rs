@@ -8,7 +8,7 @@ use ottla_broker::api::{
     AppendRefusal, CatalogError, CatalogRefusal, EpochCheck, FetchRefusal, PartitionRefusal,
     TopicRefusal,
 };
-use ottla_codec::{Rejection, RejectionKind};
+use ottla_codec::{DowngradeError, Rejection, RejectionKind};
 use ottla_model::names::TopicNameError;
 
 pub use crate::error_code::ErrorCode;
@@ -70,6 +70,17 @@ pub(crate) fn fetch_session(error: SessionError) -> ErrorCode {
         SessionError::IdNotFound => ErrorCode::FetchSessionIdNotFound,
         SessionError::InvalidEpoch => ErrorCode::InvalidFetchSessionEpoch,
         SessionError::TopicId => ErrorCode::FetchSessionTopicIdError,
+    }
+}
+
+/// Of batches that have no old form.
+#[must_use]
+pub fn downgrade(error: &DowngradeError) -> ErrorCode {
+    match error {
+        DowngradeError::Zstd => ErrorCode::UnsupportedCompressionType,
+        DowngradeError::Crc | DowngradeError::Decompress(_) | DowngradeError::Record(_) => {
+            ErrorCode::CorruptMessage
+        }
     }
 }
 

@@ -271,6 +271,18 @@ pub trait Log: Send + Sync + 'static {
     /// The disk's fault.
     fn max_timestamp(&self, bound: Offset) -> Result<Option<TimestampHit>, LogFault>;
 
+    /// Where segments start, newest first and none below the log start: `count_max` of them from the
+    /// newest one on whose records are all of `latest_ms` or earlier, or from the active one if that
+    /// is `None`.
+    ///
+    /// # Errors
+    /// The disk's fault.
+    fn segment_starts(
+        &self,
+        latest_ms: Option<i64>,
+        count_max: usize,
+    ) -> Result<Vec<Offset>, LogFault>;
+
     /// From now on batches carry this epoch: `(epoch, written end)` goes into the epoch checkpoint
     /// unless a larger epoch is there.
     ///

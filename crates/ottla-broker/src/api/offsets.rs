@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ottla_log::{Log, LogFault};
+use ottla_log::{Log, LogFault, TimestampHit};
 use ottla_machine::partition::{Answer, Command};
 use ottla_model::ids::{LeaderEpoch, Offset};
 use tokio::sync::oneshot;
@@ -69,15 +69,38 @@ impl Broker {
             }
             OffsetQuery::AtOrAfter(timestamp_ms) => {
                 self.search(partition, move |log, bound| {
-                    log.find_timestamp(timestamp_ms, bound)
+                    let hit = log.find_timestamp(timestamp_ms, bound)?;
+                    Ok(hit.map(FoundOffset::from))
                 })
                 .await
             }
             OffsetQuery::MaxTimestamp => {
-                self.search(partition, |log, bound| log.max_timestamp(bound))
-                    .await
+                self.search(partition, |log, bound| {
+                    Ok(log.max_timestamp(bound)?.map(FoundOffset::from))
+                })
+                .await
             }
         }
+    }
+
+    /// Where segments start, newest first, none above what readers may see: at most `count_max`, from
+    /// the newest one whose records are all of `latest_ms` or earlier, or the newest of all.
+    ///
+    /// # Errors
+    /// The storage's fault.
+    pub async fn segment_starts(
+        &self,
+        _permit: &Permit,
+        partition: &PartitionRef,
+        latest_ms: Option<i64>,
+        count_max: usize,
+    ) -> Result<Vec<Offset>, StorageFault> {
+        self.search(partition, move |log, bound| {
+            let mut starts = log.segment_starts(latest_ms, count_max)?;
+            starts.retain(|start| *start <= bound);
+            Ok(starts)
+        })
+        .await
     }
 
     /// The end of an epoch; `None` if the partition knows none so old.
@@ -108,27 +131,27 @@ impl Broker {
     }
 
     /// A search may read a segment's batches from the disk, so it leaves the network's threads.
-    async fn search<F>(
-        &self,
-        partition: &PartitionRef,
-        find: F,
-    ) -> Result<Option<FoundOffset>, StorageFault>
+    async fn search<F, T>(&self, partition: &PartitionRef, find: F) -> Result<T, StorageFault>
     where
-        F: FnOnce(&dyn Log, Offset) -> Result<Option<ottla_log::TimestampHit>, LogFault>
-            + Send
-            + 'static,
+        F: FnOnce(&dyn Log, Offset) -> Result<T, LogFault> + Send + 'static,
+        T: Send + 'static,
     {
         let bound = partition.marks().durable;
         let log = Arc::clone(partition.0.shard().log());
-        let found = tokio::task::spawn_blocking(move || find(&*log, bound)).await;
-        match found {
-            Ok(Ok(hit)) => Ok(hit.map(|hit| FoundOffset {
-                offset: hit.offset,
-                timestamp_ms: Some(hit.timestamp_ms),
-                leader_epoch: Some(hit.leader_epoch),
-            })),
+        match tokio::task::spawn_blocking(move || find(&*log, bound)).await {
+            Ok(Ok(found)) => Ok(found),
             Ok(Err(fault)) => Err(StorageFault::new(&fault)),
             Err(_) => Err(StorageFault::closed("the search was cancelled")),
+        }
+    }
+}
+
+impl From<TimestampHit> for FoundOffset {
+    fn from(hit: TimestampHit) -> FoundOffset {
+        FoundOffset {
+            offset: hit.offset,
+            timestamp_ms: Some(hit.timestamp_ms),
+            leader_epoch: Some(hit.leader_epoch),
         }
     }
 }

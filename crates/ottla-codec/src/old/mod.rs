@@ -21,4 +21,4 @@ mod upgrade;
 
 pub use downgrade::{DowngradeError, Downgraded, downgrade};
 pub use message::MessageFormat;
-pub use upgrade::{is_old, upgrade};
+pub use upgrade::{is_old, upgrade, upgrade_within};

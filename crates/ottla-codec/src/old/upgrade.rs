@@ -42,6 +42,21 @@ pub fn upgrade(
     rules: &Rules,
     compression: Option<(Codec, Option<i32>)>,
 ) -> Result<Option<VerifiedBatch>, Rejection> {
+    let mut allowance = usize::MAX;
+    upgrade_within(set, rules, compression, &mut allowance)
+}
+
+/// As [`upgrade`], but decompresses no more than `allowance` bytes and takes off it what it
+/// decompressed.
+///
+/// # Errors
+/// See [`upgrade`].
+pub fn upgrade_within(
+    set: &[u8],
+    rules: &Rules,
+    compression: Option<(Codec, Option<i32>)>,
+    allowance: &mut usize,
+) -> Result<Option<VerifiedBatch>, Rejection> {
     if set.is_empty() {
         return Ok(None);
     }
@@ -65,7 +80,7 @@ pub fn upgrade(
                 &message,
                 (message.timestamp_ms, message.timestamp_type),
             )?,
-            codec => with_scratch(|buffer| gather.unwrap(&message, codec, buffer))?,
+            codec => with_scratch(|buffer| gather.unwrap(&message, codec, buffer, allowance))?,
         }
         // Kafka judges outer message by outer message.
         if !gather.bad.is_empty() {
@@ -147,6 +162,7 @@ impl Gather<'_> {
         wrapper: &Message<'_>,
         codec: Codec,
         buffer: &mut Buffer,
+        allowance: &mut usize,
     ) -> Result<(), Rejection> {
         let malformed = |why| Rejection::OldMessage { index: 0, why };
         if codec == Codec::Zstd {
@@ -155,8 +171,11 @@ impl Gather<'_> {
         let value = wrapper
             .value
             .ok_or(malformed("it is compressed and null"))?;
-        let bytes_max = self.rules.decompressed_bytes_max;
+        // What fails may have cost all of it.
+        let allowed = std::mem::take(allowance);
+        let bytes_max = self.rules.decompressed_bytes_max.min(allowed);
         decompress_wrapper(self.format, codec, value, bytes_max, buffer)?;
+        *allowance = allowed - buffer.len();
 
         let mut rest = &buffer[..];
         let mut index = 0;

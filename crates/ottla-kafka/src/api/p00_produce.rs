@@ -1,4 +1,4 @@
-//! Produce (key 0), versions 3 to 13, advertised from 0: append record batches.
+//! Produce (key 0), versions 0 to 13: append record batches.
 //!
 //! - A batch is checked on the connection's own task and submitted with its neighbours of the same
 //!   read, so that all of them become one write per partition. The answer leaves when the log is where
@@ -18,8 +18,11 @@
 //!   `INVALID_RECORD`, which no client retries.
 //! - A Kafka of one broker never answers `REQUEST_TIMED_OUT`, because its appends wait for no disk.
 //!   Here a disk that hangs for longer than `timeout_ms` does it.
-//! - 0 to 2 are advertised and close the connection, as in Kafka 4 (KAFKA-18659): librdkafka up to
-//!   2.11 takes a broker whose Produce does not start at 0 for one without compression.
+//! - 0 to 2 carry message sets of format v0 and v1, which become record batches before anything else
+//!   (`ottla_codec::upgrade`). Kafka served them up to 3.9; Kafka 4 advertises them (KAFKA-18659:
+//!   librdkafka up to 2.11 takes a broker whose Produce does not start at 0 for one without
+//!   compression) and closes the connection. An empty set is acknowledged with offset -1. What such a
+//!   client sends in format 2 is judged as in version 3. From 3 on nothing older than format 2 passes.
 
 mod asked;
 mod heavy;
@@ -46,11 +49,11 @@ use pending::{Label, Origin, Partition, State};
 
 pub(super) const API: Registration = Registration {
     key: ApiKey::Produce,
-    versions: 3..=13,
+    versions: 0..=13,
     advertised_min: 0,
     needs: (Operation::Write, ResourceKind::Topic),
     handler: Handler::Submit(judge),
-    note: "no transactions yet; 0 to 2 close the connection, as in Kafka 4",
+    note: "no transactions yet; 0 to 2 are served as by Kafka up to 3.9",
 };
 
 /// Judges a request. What it cannot take is in the answer; only what cannot be read is an error.
@@ -218,6 +221,7 @@ impl Judged {
                     );
                     State::Waiting(receipt, taken.partition)
                 }
+                Verdict::Nothing => State::Nothing,
                 Verdict::Refused(refused) => State::Refused(refused),
                 Verdict::Heavy(heavy) => State::Refused(heavy.unfinished()),
             };

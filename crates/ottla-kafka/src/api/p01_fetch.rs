@@ -1,4 +1,4 @@
-//! Fetch (key 1), versions 4 to 18: read record batches, waiting for them if need be.
+//! Fetch (key 1), versions 0 to 18: read record batches, waiting for them if need be.
 //!
 //! - Waits for `min_bytes` up to `max_wait_ms`, and no longer than the client stays and the server
 //!   runs. At least one whole batch comes back, however large, of the first partition that has one
@@ -13,6 +13,7 @@
 //!   with the current one, KIP-951), newer `UNKNOWN_LEADER_EPOCH`.
 //! - 12+ the epoch of the last record fetched: if the log went another way since, the answer says
 //!   where (KIP-595) instead of records.
+//! - Up to 3 a client gets message sets, and up to 9 no zstd: see `old_formats`.
 //! - Up to 12 topics have names, from 13 on ids (KIP-516): an unknown id is `UNKNOWN_TOPIC_ID`.
 //! - Up to 5 the storage error is `NOT_LEADER_OR_FOLLOWER`, which those clients retry.
 //! - Read uncommitted has null as list of aborted transactions, read committed has a list, empty as
@@ -21,6 +22,7 @@
 
 mod answer;
 mod judge;
+mod old_formats;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -46,8 +48,8 @@ use judge::{Judged, judge};
 
 pub(super) const API: Registration = Registration {
     key: ApiKey::Fetch,
-    versions: 4..=18,
-    advertised_min: 4,
+    versions: 0..=18,
+    advertised_min: 0,
     needs: (Operation::Read, ResourceKind::Topic),
     handler: Handler::Alone(handle),
     note: "",
@@ -175,10 +177,15 @@ async fn read(
         },
         keep: poll.is_kept(),
     };
-    let outcome = call
-        .broker()
-        .fetch(&call.permit, &mut poll.link, &read, call.hurried())
-        .await;
+    let mut refused = HashMap::new();
+    let outcome = match old_formats::format(call.version) {
+        None => {
+            call.broker()
+                .fetch(&call.permit, &mut poll.link, &read, call.hurried())
+                .await
+        }
+        Some(format) => old_formats::fetch(call, &mut poll.link, read, format, &mut refused).await,
+    };
     for answer in outcome {
         let Some((topic, partition)) = poll.called(answer.key) else {
             // Another request of this session took it out meanwhile.
@@ -189,7 +196,10 @@ async fn read(
             topic,
             partition,
             name: names.remove(&answer.key).flatten(),
-            content: Content::Read(answer.answer),
+            content: match refused.remove(&answer.key) {
+                Some(code) => Content::Refused(code, None),
+                None => Content::Read(answer.answer),
+            },
             settled: answer.settled,
         });
     }

@@ -1,4 +1,4 @@
-//! ListOffsets (key 2), versions 1 to 11: which offset belongs to a time, or to an end of the log.
+//! ListOffsets (key 2), versions 0 to 11: which offset belongs to a time, or to an end of the log.
 //!
 //! | timestamp | from | answers |
 //! |--|--|--|
@@ -10,13 +10,15 @@
 //! | -6 earliest pending upload (KIP-1023) | 11 | offset -1: nothing is tiered |
 //! | 0 and above | 1 | the first record of that time or later, and its timestamp; offset -1 if there is none |
 //!
-//! A special time that the version does not have is `UNSUPPORTED_VERSION`, a partition that occurs
+//! 0 answers several offsets, see `segments`. A special time that the version does not have is `UNSUPPORTED_VERSION`, a partition that occurs
 //! twice `INVALID_REQUEST` (answered once per occurrence; Kafka answers once). 2+ has the isolation
 //! level: without transactions both levels see the same. 4+ takes the client's idea of the leader's
 //! epoch and answers the record's (KIP-320). 10+ has a timeout, for tiered storage.
 
+mod segments;
+
 use hashbrown::HashSet;
-use ottla_broker::api::{Image, OffsetQuery};
+use ottla_broker::api::{Image, OffsetQuery, PartitionRef};
 use ottla_broker::authorize::{Operation, ResourceKind};
 use ottla_model::ids::{LeaderEpoch, PartitionIndex};
 use ottla_wire::list_offsets::{
@@ -30,8 +32,8 @@ use crate::error_map::{self, ErrorCode};
 
 pub(super) const API: Registration = Registration {
     key: ApiKey::ListOffsets,
-    versions: 1..=11,
-    advertised_min: 1,
+    versions: 0..=11,
+    advertised_min: 0,
     needs: (Operation::Describe, ResourceKind::Topic),
     handler: Handler::Alone(handle),
     note: "",
@@ -47,6 +49,10 @@ fn handle<'a>(call: &'a Call<'a>, mut body: Reader<'a>) -> Answering<'a> {
         for topic in &request.topics {
             let mut partitions = Vec::with_capacity(topic.partitions.len());
             for asked in &topic.partitions {
+                if call.version == 0 {
+                    partitions.push(segments::answer(call, &image, topic.name, asked).await);
+                    continue;
+                }
                 let found = if repeated.contains(&(topic.name, asked.partition_index)) {
                     Err(ErrorCode::InvalidRequest)
                 } else {
@@ -82,17 +88,7 @@ async fn find(
     asked: &ListOffsetsPartition,
 ) -> Result<Found, ErrorCode> {
     let query = query(asked.timestamp, call.version)?;
-    let topic = image
-        .topic(topic)
-        .ok_or(ErrorCode::UnknownTopicOrPartition)?;
-    let index = PartitionIndex(asked.partition_index);
-    topic
-        .partition(index)
-        .ok_or(ErrorCode::UnknownTopicOrPartition)?;
-    let partition = call
-        .broker()
-        .partition(topic.id, index)
-        .ok_or(ErrorCode::NotLeaderOrFollower)?;
+    let partition = partition_of(call, image, topic, asked.partition_index)?;
     if let Some(code) =
         error_map::epoch(partition.check_epoch(LeaderEpoch(asked.current_leader_epoch)))
     {
@@ -113,6 +109,25 @@ async fn find(
         };
         (found.offset.0, found.timestamp_ms.unwrap_or(-1), epoch.0)
     }))
+}
+
+/// The partition, if it is there and open.
+fn partition_of(
+    call: &Call<'_>,
+    image: &Image,
+    topic: &str,
+    index: i32,
+) -> Result<PartitionRef, ErrorCode> {
+    let topic = image
+        .topic(topic)
+        .ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    let index = PartitionIndex(index);
+    topic
+        .partition(index)
+        .ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    call.broker()
+        .partition(topic.id, index)
+        .ok_or(ErrorCode::NotLeaderOrFollower)
 }
 
 /// What a timestamp asks for; `None` if there never is anything.
@@ -145,6 +160,7 @@ fn response(partition_index: i32, found: Result<Found, ErrorCode>) -> ListOffset
         timestamp,
         offset,
         leader_epoch,
+        ..ListOffsetsPartitionResponse::default()
     }
 }
 
@@ -179,7 +195,7 @@ mod tests {
             (0, 1, Some(OffsetQuery::AtOrAfter(0))),
             (i64::MAX, 1, Some(OffsetQuery::AtOrAfter(i64::MAX))),
         ] {
-            for version in API.versions.clone() {
+            for version in 1..=*API.versions.end() {
                 let expected = if version < since {
                     Err(ErrorCode::UnsupportedVersion)
                 } else {

@@ -121,8 +121,7 @@ fn what_is_not_served_closes_the_connection() {
         (i16::from(ApiKey::LeaderAndIsr), 0, 1, "unsupported_version"),
         (i16::from(ApiKey::Metadata), 14, 2, "unsupported_version"),
         (i16::from(ApiKey::Metadata), -1, 1, "unsupported_version"),
-        (i16::from(ApiKey::Fetch), 3, 1, "unsupported_version"),
-        (i16::from(ApiKey::Produce), 2, 1, "unsupported_version"),
+        (i16::from(ApiKey::Fetch), 19, 2, "unsupported_version"),
         (i16::from(ApiKey::Produce), 14, 2, "unsupported_version"),
     ] {
         let mut client = server.client();

@@ -9,6 +9,7 @@ mod fetch;
 mod lifecycle;
 mod metadata;
 mod offsets;
+mod old_clients;
 mod produce;
 mod produce_refused;
 mod session_costs;

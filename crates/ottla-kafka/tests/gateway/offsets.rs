@@ -14,6 +14,7 @@ fn asked(partition_index: i32, timestamp: i64) -> ListOffsetsPartition {
         partition_index,
         current_leader_epoch: -1,
         timestamp,
+        ..ListOffsetsPartition::default()
     }
 }
 

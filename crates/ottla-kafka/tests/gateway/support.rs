@@ -46,6 +46,20 @@ impl Server {
         settings: &[(&str, &str)],
         options: impl FnOnce(GatewayOptions) -> GatewayOptions,
     ) -> Server {
+        Server::start_over(store, settings, false, options)
+    }
+
+    /// The same over a store that was left in the middle of something, or was not.
+    pub(crate) fn over_after(store: Arc<impl LogStore>, unclean: bool) -> Server {
+        Server::start_over(store, &[], unclean, |options| options)
+    }
+
+    fn start_over(
+        store: Arc<impl LogStore>,
+        settings: &[(&str, &str)],
+        unclean: bool,
+        options: impl FnOnce(GatewayOptions) -> GatewayOptions,
+    ) -> Server {
         let mut broker_settings = BrokerSettings::default();
         for (name, value) in settings {
             broker_settings.set(name, value).unwrap();
@@ -62,7 +76,7 @@ impl Server {
                 cluster_id: CLUSTER.into(),
                 node_id: NodeId(NODE),
                 directory_id: Uuid([9; 16]),
-                unclean: false,
+                unclean,
                 settings: broker_settings,
             };
             let broker = Broker::start(store, broker_options).await.unwrap();

@@ -319,6 +319,14 @@ impl Log for LocalLog {
         self.first_of_the_latest(bound)
     }
 
+    fn segment_starts(
+        &self,
+        latest_ms: Option<i64>,
+        count_max: usize,
+    ) -> Result<Vec<Offset>, LogFault> {
+        self.starts_of_segments(latest_ms, count_max)
+    }
+
     fn begin_epoch(&self, epoch: LeaderEpoch) -> Result<(), LogFault> {
         let _writer = self.lock_writer();
         let mut state = self.lock();

@@ -1,4 +1,4 @@
-//! Finding records by time (ListOffsets; KIP-79, KIP-734).
+//! Finding records by time (ListOffsets; KIP-79, KIP-734), and segments (its version 0).
 
 use std::path::Path;
 use std::sync::Arc;
@@ -95,6 +95,29 @@ impl LocalLog {
             },
         )?;
         Ok(hit)
+    }
+
+    pub(super) fn starts_of_segments(
+        &self,
+        latest_ms: Option<i64>,
+        count_max: usize,
+    ) -> Result<Vec<Offset>, LogFault> {
+        let (segments, log_start) = {
+            let state = self.lock();
+            state.refuse_if_removed()?;
+            let first = state.segment_of(state.log_start);
+            (state.segments[first..].to_vec(), state.log_start)
+        };
+        let mut end = segments.len();
+        if let Some(latest_ms) = latest_ms {
+            while end > 0 && segments[end - 1].latest()?.timestamp_ms > latest_ms {
+                end -= 1;
+            }
+        }
+        let starts = segments[..end].iter().rev().take(count_max);
+        Ok(starts
+            .map(|segment| segment.base().max(log_start))
+            .collect())
     }
 
     /// The segments with offsets from the log start up to `bound`, which is cut to the written end.

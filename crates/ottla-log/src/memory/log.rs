@@ -380,6 +380,22 @@ impl Log for MemoryLog {
         Ok(hit)
     }
 
+    /// What was rolled in memory is one segment still.
+    fn segment_starts(
+        &self,
+        latest_ms: Option<i64>,
+        count_max: usize,
+    ) -> Result<Vec<Offset>, LogFault> {
+        let state = self.lock();
+        state.refuse_if_removed()?;
+        let mut times = state.batches.iter().map(|(head, _)| head.max_timestamp_ms);
+        let later = latest_ms.is_some_and(|latest_ms| times.any(|ms| ms > latest_ms));
+        if later || count_max == 0 {
+            return Ok(Vec::new());
+        }
+        Ok(vec![state.marks.log_start])
+    }
+
     fn begin_epoch(&self, epoch: LeaderEpoch) -> Result<(), LogFault> {
         let mut state = self.lock();
         state.refuse_if_closed()?;

@@ -505,8 +505,8 @@ impl ApiKey {
     pub const fn schema_versions(self) -> Option<RangeInclusive<i16>> {
         match self {
             Self::Produce => Some(0..=13),
-            Self::Fetch => Some(4..=18),
-            Self::ListOffsets => Some(1..=11),
+            Self::Fetch => Some(0..=18),
+            Self::ListOffsets => Some(0..=11),
             Self::Metadata => Some(0..=13),
             Self::FindCoordinator => Some(0..=6),
             Self::ApiVersions => Some(0..=5),

@@ -12,7 +12,7 @@ use ottla_model::uuid::Uuid;
 
 /// The request of Fetch (key 1).
 ///
-/// Versions 4-18, flexible 12+.
+/// Versions 0-18, flexible 12+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FetchRequest<'a> {
     /// `string`, versions 12+, null in 12+, tag 0, default null.
@@ -72,7 +72,7 @@ impl Default for FetchRequest<'_> {
 
 impl<'a> FetchRequest<'a> {
     /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 4..=18;
+    pub const VERSIONS: RangeInclusive<i16> = 0..=18;
 
     /// Reads this version.
     ///
@@ -88,8 +88,8 @@ impl<'a> FetchRequest<'a> {
         let mut replica_state = ReplicaState::default();
         let max_wait_ms = r.i32()?;
         let min_bytes = r.i32()?;
-        let max_bytes = r.i32()?;
-        let isolation_level = r.i8()?;
+        let max_bytes = if version >= 3 { r.i32()? } else { i32::MAX };
+        let isolation_level = if version >= 4 { r.i8()? } else { 0 };
         let session_id = if version >= 7 { r.i32()? } else { 0 };
         let session_epoch = if version >= 7 { r.i32()? } else { -1 };
         let topics = r.array(
@@ -160,8 +160,12 @@ impl<'a> FetchRequest<'a> {
         }
         w.i32(self.max_wait_ms);
         w.i32(self.min_bytes);
-        w.i32(self.max_bytes);
-        w.i8(self.isolation_level);
+        if version >= 3 {
+            w.i32(self.max_bytes);
+        }
+        if version >= 4 {
+            w.i8(self.isolation_level);
+        }
         if version >= 7 {
             w.i32(self.session_id);
         }
@@ -261,7 +265,7 @@ impl ReplicaState {
 
 /// An element of [`FetchRequest::topics`].
 ///
-/// Versions 4-18, flexible 12+.
+/// Versions 0-18, flexible 12+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct FetchTopic<'a> {
     /// `string`, versions 0-12.
@@ -323,7 +327,7 @@ impl<'a> FetchTopic<'a> {
 
 /// An element of [`FetchTopic::partitions`].
 ///
-/// Versions 4-18, flexible 12+.
+/// Versions 0-18, flexible 12+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FetchPartition {
     /// `int32`, versions 0+.
@@ -502,7 +506,7 @@ impl<'a> ForgottenTopic<'a> {
 
 /// The response of Fetch (key 1).
 ///
-/// Versions 4-18, flexible 12+.
+/// Versions 0-18, flexible 12+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct FetchResponse<'a> {
     /// `int32`, versions 1+.
@@ -523,7 +527,7 @@ pub struct FetchResponse<'a> {
 
 impl<'a> FetchResponse<'a> {
     /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 4..=18;
+    pub const VERSIONS: RangeInclusive<i16> = 0..=18;
 
     /// Reads this version.
     ///
@@ -534,7 +538,7 @@ impl<'a> FetchResponse<'a> {
             return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
         }
         let flexible = version >= 12;
-        let throttle_time_ms = r.i32()?;
+        let throttle_time_ms = if version >= 1 { r.i32()? } else { 0 };
         let error_code = if version >= 7 { r.i16()? } else { 0 };
         let session_id = if version >= 7 { r.i32()? } else { 0 };
         let responses = r.array(
@@ -577,7 +581,9 @@ impl<'a> FetchResponse<'a> {
             return Err(EncodeError::UnsupportedVersion("FetchResponse", version));
         }
         let flexible = version >= 12;
-        w.i32(self.throttle_time_ms);
+        if version >= 1 {
+            w.i32(self.throttle_time_ms);
+        }
         if version >= 7 {
             w.i16(self.error_code);
         }
@@ -612,7 +618,7 @@ impl<'a> FetchResponse<'a> {
 
 /// An element of [`FetchResponse::responses`].
 ///
-/// Versions 4-18, flexible 12+.
+/// Versions 0-18, flexible 12+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct FetchableTopicResponse<'a> {
     /// `string`, versions 0-12.
@@ -635,7 +641,8 @@ impl<'a> FetchableTopicResponse<'a> {
         let partitions = r.array(
             flexible,
             match version {
-                ..=4 => 30,
+                ..=3 => 18,
+                4 => 30,
                 5..=10 => 38,
                 11 => 42,
                 _ => 37,
@@ -674,7 +681,7 @@ impl<'a> FetchableTopicResponse<'a> {
 
 /// An element of [`FetchableTopicResponse::partitions`].
 ///
-/// Versions 4-18, flexible 12+.
+/// Versions 0-18, flexible 12+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PartitionData<'a> {
     /// `int32`, versions 0+.
@@ -741,19 +748,23 @@ impl<'a> PartitionData<'a> {
         let partition_index = r.i32()?;
         let error_code = r.i16()?;
         let high_watermark = r.i64()?;
-        let last_stable_offset = r.i64()?;
+        let last_stable_offset = if version >= 4 { r.i64()? } else { -1 };
         let log_start_offset = if version >= 5 { r.i64()? } else { -1 };
         let mut diverging_epoch = EpochEndOffset::default();
         let mut current_leader = LeaderIdAndEpoch::default();
         let mut snapshot_id = SnapshotId::default();
-        let aborted_transactions = r.nullable_array(
-            flexible,
-            match version {
-                ..=11 => 16,
-                _ => 17,
-            },
-            |r| AbortedTransaction::decode(r, version),
-        )?;
+        let aborted_transactions = if version >= 4 {
+            r.nullable_array(
+                flexible,
+                match version {
+                    ..=11 => 16,
+                    _ => 17,
+                },
+                |r| AbortedTransaction::decode(r, version),
+            )?
+        } else {
+            Some(Vec::new())
+        };
         let preferred_read_replica = if version >= 11 { r.i32()? } else { -1 };
         let records = r.nullable_bytes(flexible)?.map(Records::Borrowed);
         if flexible {
@@ -791,13 +802,17 @@ impl<'a> PartitionData<'a> {
         w.i32(self.partition_index);
         w.i16(self.error_code);
         w.i64(self.high_watermark);
-        w.i64(self.last_stable_offset);
+        if version >= 4 {
+            w.i64(self.last_stable_offset);
+        }
         if version >= 5 {
             w.i64(self.log_start_offset);
         }
-        w.nullable_array(self.aborted_transactions.as_deref(), flexible, |w, v| {
-            v.encode(w, version)
-        })?;
+        if version >= 4 {
+            w.nullable_array(self.aborted_transactions.as_deref(), flexible, |w, v| {
+                v.encode(w, version)
+            })?;
+        }
         if version >= 11 {
             w.i32(self.preferred_read_replica);
         } else if cfg!(debug_assertions) && self.preferred_read_replica != -1 {

@@ -10,7 +10,7 @@ use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader,
 
 /// The request of ListOffsets (key 2).
 ///
-/// Versions 1-11, flexible 6+.
+/// Versions 0-11, flexible 6+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ListOffsetsRequest<'a> {
     /// `int32`, versions 0+.
@@ -27,7 +27,7 @@ pub struct ListOffsetsRequest<'a> {
 
 impl<'a> ListOffsetsRequest<'a> {
     /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 1..=11;
+    pub const VERSIONS: RangeInclusive<i16> = 0..=11;
 
     /// Reads this version.
     ///
@@ -94,7 +94,7 @@ impl<'a> ListOffsetsRequest<'a> {
 
 /// An element of [`ListOffsetsRequest::topics`].
 ///
-/// Versions 1-11, flexible 6+.
+/// Versions 0-11, flexible 6+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ListOffsetsTopic<'a> {
     /// `string`, versions 0+.
@@ -114,7 +114,8 @@ impl<'a> ListOffsetsTopic<'a> {
         let partitions = r.array(
             flexible,
             match version {
-                ..=3 => 12,
+                ..=0 => 16,
+                1..=3 => 12,
                 4..=5 => 16,
                 _ => 17,
             },
@@ -143,7 +144,7 @@ impl<'a> ListOffsetsTopic<'a> {
 
 /// An element of [`ListOffsetsTopic::partitions`].
 ///
-/// Versions 1-11, flexible 6+.
+/// Versions 0-11, flexible 6+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ListOffsetsPartition {
     /// `int32`, versions 0+.
@@ -154,6 +155,10 @@ pub struct ListOffsetsPartition {
     ///
     /// `int64`, versions 0+.
     pub timestamp: i64,
+    /// Version 0 asks for the starts of segments.
+    ///
+    /// `int32`, versions 0, default 1.
+    pub max_num_offsets: i32,
 }
 
 impl Default for ListOffsetsPartition {
@@ -162,6 +167,7 @@ impl Default for ListOffsetsPartition {
             partition_index: 0,
             current_leader_epoch: -1,
             timestamp: 0,
+            max_num_offsets: 1,
         }
     }
 }
@@ -176,6 +182,7 @@ impl ListOffsetsPartition {
         let partition_index = r.i32()?;
         let current_leader_epoch = if version >= 4 { r.i32()? } else { -1 };
         let timestamp = r.i64()?;
+        let max_num_offsets = if version <= 0 { r.i32()? } else { 1 };
         if flexible {
             r.skip_tagged_fields()?;
         }
@@ -183,6 +190,7 @@ impl ListOffsetsPartition {
             partition_index,
             current_leader_epoch,
             timestamp,
+            max_num_offsets,
         })
     }
 
@@ -197,6 +205,14 @@ impl ListOffsetsPartition {
             w.i32(self.current_leader_epoch);
         }
         w.i64(self.timestamp);
+        if version <= 0 {
+            w.i32(self.max_num_offsets);
+        } else if cfg!(debug_assertions) && self.max_num_offsets != 1 {
+            return Err(EncodeError::NotInVersion(
+                "ListOffsetsPartition.max_num_offsets",
+                version,
+            ));
+        }
         if flexible {
             w.unsigned_varint(0);
         }
@@ -206,7 +222,7 @@ impl ListOffsetsPartition {
 
 /// The response of ListOffsets (key 2).
 ///
-/// Versions 1-11, flexible 6+.
+/// Versions 0-11, flexible 6+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ListOffsetsResponse<'a> {
     /// `int32`, versions 2+.
@@ -217,7 +233,7 @@ pub struct ListOffsetsResponse<'a> {
 
 impl<'a> ListOffsetsResponse<'a> {
     /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 1..=11;
+    pub const VERSIONS: RangeInclusive<i16> = 0..=11;
 
     /// Reads this version.
     ///
@@ -271,7 +287,7 @@ impl<'a> ListOffsetsResponse<'a> {
 
 /// An element of [`ListOffsetsResponse::topics`].
 ///
-/// Versions 1-11, flexible 6+.
+/// Versions 0-11, flexible 6+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ListOffsetsTopicResponse<'a> {
     /// `string`, versions 0+.
@@ -291,7 +307,8 @@ impl<'a> ListOffsetsTopicResponse<'a> {
         let partitions = r.array(
             flexible,
             match version {
-                ..=3 => 22,
+                ..=0 => 10,
+                1..=3 => 22,
                 4..=5 => 26,
                 _ => 27,
             },
@@ -320,13 +337,17 @@ impl<'a> ListOffsetsTopicResponse<'a> {
 
 /// An element of [`ListOffsetsTopicResponse::partitions`].
 ///
-/// Versions 1-11, flexible 6+.
+/// Versions 0-11, flexible 6+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ListOffsetsPartitionResponse {
     /// `int32`, versions 0+.
     pub partition_index: i32,
     /// `int16`, versions 0+.
     pub error_code: i16,
+    /// The end and the starts of segments, the largest first.
+    ///
+    /// `[]int64`, versions 0.
+    pub old_style_offsets: Vec<i64>,
     /// `int64`, versions 1+, default -1.
     pub timestamp: i64,
     /// `int64`, versions 1+, default -1.
@@ -340,6 +361,7 @@ impl Default for ListOffsetsPartitionResponse {
         Self {
             partition_index: 0,
             error_code: 0,
+            old_style_offsets: Vec::new(),
             timestamp: -1,
             offset: -1,
             leader_epoch: -1,
@@ -356,8 +378,13 @@ impl ListOffsetsPartitionResponse {
         let flexible = version >= 6;
         let partition_index = r.i32()?;
         let error_code = r.i16()?;
-        let timestamp = r.i64()?;
-        let offset = r.i64()?;
+        let old_style_offsets = if version <= 0 {
+            r.array(flexible, 8, |r| r.i64())?
+        } else {
+            Vec::new()
+        };
+        let timestamp = if version >= 1 { r.i64()? } else { -1 };
+        let offset = if version >= 1 { r.i64()? } else { -1 };
         let leader_epoch = if version >= 4 { r.i32()? } else { -1 };
         if flexible {
             r.skip_tagged_fields()?;
@@ -365,6 +392,7 @@ impl ListOffsetsPartitionResponse {
         Ok(Self {
             partition_index,
             error_code,
+            old_style_offsets,
             timestamp,
             offset,
             leader_epoch,
@@ -379,8 +407,33 @@ impl ListOffsetsPartitionResponse {
         let flexible = version >= 6;
         w.i32(self.partition_index);
         w.i16(self.error_code);
-        w.i64(self.timestamp);
-        w.i64(self.offset);
+        if version <= 0 {
+            w.array(&self.old_style_offsets, flexible, |w, v| {
+                w.i64(*v);
+                Ok(())
+            })?;
+        } else if cfg!(debug_assertions) && !self.old_style_offsets.is_empty() {
+            return Err(EncodeError::NotInVersion(
+                "ListOffsetsPartitionResponse.old_style_offsets",
+                version,
+            ));
+        }
+        if version >= 1 {
+            w.i64(self.timestamp);
+        } else if cfg!(debug_assertions) && self.timestamp != -1 {
+            return Err(EncodeError::NotInVersion(
+                "ListOffsetsPartitionResponse.timestamp",
+                version,
+            ));
+        }
+        if version >= 1 {
+            w.i64(self.offset);
+        } else if cfg!(debug_assertions) && self.offset != -1 {
+            return Err(EncodeError::NotInVersion(
+                "ListOffsetsPartitionResponse.offset",
+                version,
+            ));
+        }
         if version >= 4 {
             w.i32(self.leader_epoch);
         } else if cfg!(debug_assertions) && self.leader_epoch != -1 {

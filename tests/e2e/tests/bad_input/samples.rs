@@ -81,6 +81,7 @@ fn request(api: ApiKey, version: i16, batch: &[u8]) -> Option<AnyRequest<'_>> {
                     partition_index: 0,
                     current_leader_epoch: -1,
                     timestamp: -1,
+                    ..ListOffsetsPartition::default()
                 }],
             }],
             ..ListOffsetsRequest::default()

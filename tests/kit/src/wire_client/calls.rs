@@ -383,6 +383,7 @@ impl WireClient {
                     partition_index: partition,
                     current_leader_epoch: NONE,
                     timestamp,
+                    ..ListOffsetsPartition::default()
                 }],
             }],
             ..ListOffsetsRequest::default()

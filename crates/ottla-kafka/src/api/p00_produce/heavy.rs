@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use ottla_broker::api::{PartitionRef, TopicImage};
-use ottla_codec::{Rules, verify};
+use ottla_codec::Rules;
 use tokio::time::Instant;
 
-use super::judge::{Verdict, convert, take};
+use super::judge::{Verdict, check, is_converted, take};
 use super::pending::Refused;
 use crate::error_map::ErrorCode;
 use crate::gateway::Gateway;
@@ -25,8 +25,7 @@ impl Heavy {
     /// Judges it on a thread that may take its time, when it is its turn. A client that has given
     /// up by then may send the batch again, so it must not be taken.
     pub(super) async fn finish(self, gateway: &Gateway, deadline: Option<Instant>) -> Verdict {
-        let converted = self.topic.config.compression.is_some();
-        let turns = if converted {
+        let turns = if is_converted(&self.records, &self.topic, &self.rules) {
             gateway.conversions()
         } else {
             gateway.heavy()
@@ -40,7 +39,9 @@ impl Heavy {
             rules,
         } = self;
         let work = move || {
-            let checked = verify(records, &rules).and_then(|batch| convert(batch, &topic, &rules));
+            let mut allowance = usize::MAX;
+            let checked = check(records, &topic, &rules, &mut allowance);
+            let checked = checked.map_err(|(rejection, _)| rejection);
             take(checked, partition, &topic, rules.produce_version)
         };
         match tokio::task::spawn_blocking(work).await {

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use ottla_broker::api::{PartitionRef, TopicImage};
-use ottla_codec::{DecompressError, Rejection, Rules, TimestampRule, recompress, verify_within};
+use ottla_codec::{
+    DecompressError, Rejection, Rules, TimestampRule, is_old, recompress, upgrade_within,
+    verify_within,
+};
 use ottla_model::batch::{Codec, TimestampType, VerifiedBatch};
 use ottla_model::configs::TopicConfig;
 use ottla_model::ids::{Offset, PartitionIndex};
@@ -23,6 +26,12 @@ const ADMIN_CLIENT: &str = "__admin_client";
 /// millisecond for so many.
 const CONVERTED_INLINE_BYTES_MAX: usize = 64 << 10;
 
+/// How much longer it takes to compress a byte than to decompress it, by gzip, the slowest.
+const COMPRESSION_COST: usize = 16;
+
+/// Produce requests below this version carry message sets.
+const RECORD_BATCH_VERSION_MIN: i16 = 3;
+
 /// Records for one partition.
 pub(super) struct Batch<'r> {
     pub(super) topic: &'r Label,
@@ -38,6 +47,8 @@ pub(super) struct Batch<'r> {
 /// What becomes of a batch.
 pub(super) enum Verdict {
     Taken(Taken),
+    /// An empty message set.
+    Nothing,
     Refused(Refused),
     /// Not judged to the end.
     Heavy(Heavy),
@@ -70,19 +81,24 @@ impl Batch<'_> {
                 rules,
             })
         };
-        if topic.config.compression.is_some() && self.records.len() > CONVERTED_INLINE_BYTES_MAX {
+        if is_converted(&self.records, &topic, &rules)
+            && self.records.len() > CONVERTED_INLINE_BYTES_MAX
+        {
             return heavy(self.records);
         }
         let mut allowance = submission.inline_bytes_left.get();
-        let scarce = allowance < bytes_max;
-        let checked = verify_within(self.records, &rules, &mut allowance);
+        // At worst once more, elsewhere.
+        let scarce = allowance / COMPRESSION_COST < bytes_max;
+        let checked = check(self.records, &topic, &rules, &mut allowance);
         submission.inline_bytes_left.set(allowance);
         match checked {
-            Ok(batch) => take(convert(batch, &topic, &rules), partition, &topic, version),
             Err((Rejection::Decompress(DecompressError::TooLarge { .. }), records)) if scarce => {
                 heavy(records)
             }
-            Err((rejection, _)) => take(Err(rejection), partition, &topic, version),
+            checked => {
+                let checked = checked.map_err(|(rejection, _)| rejection);
+                take(checked, partition, &topic, version)
+            }
         }
     }
 
@@ -120,15 +136,50 @@ impl Batch<'_> {
     }
 }
 
-/// The verdict on a batch that was checked.
+/// True for a message set of format v0 or v1, where one is allowed.
+fn is_set(records: &[u8], rules: &Rules) -> bool {
+    rules.produce_version < RECORD_BATCH_VERSION_MIN && is_old(records)
+}
+
+/// True if the records are not stored as they are, whatever is in them.
+pub(super) fn is_converted(records: &[u8], topic: &TopicImage, rules: &Rules) -> bool {
+    is_set(records, rules) || topic.config.compression.is_some()
+}
+
+/// The batch that the topic stores for these records; none for an empty message set. What it
+/// decompresses is taken off `allowance`, see [`verify_within`].
+///
+/// # Errors
+/// Why they are refused, and the records.
+pub(super) fn check(
+    records: BytesMut,
+    topic: &TopicImage,
+    rules: &Rules,
+    allowance: &mut usize,
+) -> Result<Option<VerifiedBatch>, (Rejection, BytesMut)> {
+    if is_set(&records, rules) {
+        // What is decompressed is compressed again.
+        let mut share = *allowance / COMPRESSION_COST;
+        let upgraded = upgrade_within(&records, rules, compression(topic), &mut share);
+        *allowance = share.saturating_mul(COMPRESSION_COST);
+        return upgraded.map_err(|why| (why, records));
+    }
+    let batch = verify_within(records, rules, allowance)?;
+    convert(batch, topic, rules)
+        .map(Some)
+        .map_err(|why| (why, BytesMut::new()))
+}
+
+/// The verdict on records that were checked.
 pub(super) fn take(
-    checked: Result<VerifiedBatch, Rejection>,
+    checked: Result<Option<VerifiedBatch>, Rejection>,
     partition: PartitionRef,
     topic: &TopicImage,
     version: i16,
 ) -> Verdict {
     match checked {
-        Ok(batch) => Verdict::Taken(Taken {
+        Ok(None) => Verdict::Nothing,
+        Ok(Some(batch)) => Verdict::Taken(Taken {
             partition,
             batch,
             append_time: topic.config.timestamp_type == TimestampType::LogAppendTime,
@@ -167,21 +218,13 @@ fn rules(
 
 /// The batch in the topic's own compression, if it asks for one (`compression.type`). It must not be
 /// larger than `max.message.bytes` afterwards either, as in Kafka.
-pub(super) fn convert(
+fn convert(
     batch: VerifiedBatch,
     topic: &TopicImage,
     rules: &Rules,
 ) -> Result<VerifiedBatch, Rejection> {
-    let config = &topic.config;
-    let Some(codec) = config.compression else {
+    let Some((codec, level)) = compression(topic) else {
         return Ok(batch);
-    };
-    let level = match codec {
-        Codec::None | Codec::Snappy => None,
-        // -1 is the library's own.
-        Codec::Gzip => Some(config.gzip_level).filter(|level| *level >= 0),
-        Codec::Lz4 => Some(config.lz4_level),
-        Codec::Zstd => Some(config.zstd_level),
     };
     let batch = recompress(batch, codec, level, rules.decompressed_bytes_max)?;
     let bytes = batch.bytes().len();
@@ -192,6 +235,20 @@ pub(super) fn convert(
         });
     }
     Ok(batch)
+}
+
+/// The topic's own codec and its level.
+fn compression(topic: &TopicImage) -> Option<(Codec, Option<i32>)> {
+    let config = &topic.config;
+    let codec = config.compression?;
+    let level = match codec {
+        Codec::None | Codec::Snappy => None,
+        // -1 is the library's own.
+        Codec::Gzip => Some(config.gzip_level).filter(|level| *level >= 0),
+        Codec::Lz4 => Some(config.lz4_level),
+        Codec::Zstd => Some(config.zstd_level),
+    };
+    Some((codec, level))
 }
 
 impl Refused {

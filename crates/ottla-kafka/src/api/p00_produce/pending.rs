@@ -55,6 +55,8 @@ pub(super) struct Partition {
 pub(super) enum State {
     Waiting(Receipt, PartitionRef),
     Appended(Appended),
+    /// There was nothing to append.
+    Nothing,
     Refused(Refused),
 }
 
@@ -240,6 +242,10 @@ impl Partition {
                     })
                     .collect(),
                 error_message: Some(&refused.message),
+                ..response
+            },
+            State::Nothing => PartitionProduceResponse {
+                base_offset: -1,
                 ..response
             },
             // Answers are made of decided partitions.

@@ -6,6 +6,7 @@ use ottla_model::marks::Marks;
 use ottla_model::names::TopicName;
 use ottla_wire::fetch::EpochEndOffset;
 
+use super::old_formats;
 use crate::api::Call;
 use crate::error_map::{self, ErrorCode};
 use crate::fetch_sessions::{Asked, Due, TopicKey};
@@ -49,6 +50,9 @@ pub(super) fn judge(
     if id.is_some_and(|id| id != topic.id) {
         let judged = Judged::Refused(ErrorCode::InconsistentTopicId, None);
         return (judged, name);
+    }
+    if let Some(code) = old_formats::refusal(topic, call.version) {
+        return (Judged::Refused(code, None), name);
     }
     let open = call.broker().partition(topic.id, index);
     let Some(partition) = open.filter(|_| !is_follower) else {
