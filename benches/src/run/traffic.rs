@@ -302,6 +302,7 @@ fn all_have_leaders(client: &mut WireClient, partitions: usize) -> Result<bool, 
                     partition_index,
                     current_leader_epoch: -1,
                     timestamp: LATEST,
+                    ..ListOffsetsPartition::default()
                 })
                 .collect(),
         }],
