@@ -65,6 +65,48 @@ fn documents_say_what_the_code_does() {
         );
     }
     check("CONFIGURATION.md", "broker table", &broker);
+
+    check("COMPATIBILITY.md", "client table", &clients());
+}
+
+/// The clients of the test run, as their lists of expected rows name them.
+fn clients() -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/clients");
+    let mut lines = Vec::new();
+    for entry in fs::read_dir(root).expect("the clients are there") {
+        let list = entry.expect("an entry").path().join("expected-rows.txt");
+        let text = fs::read_to_string(list).unwrap_or_default();
+        let Some(client) = text.lines().find_map(|line| line.strip_prefix("client ")) else {
+            continue;
+        };
+        let get = |name: &str| {
+            client
+                .split_whitespace()
+                .find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
+                .expect("the test run refuses a list without it")
+        };
+        let version = match get("version") {
+            "any" => "as Debian packages it",
+            version => version,
+        };
+        let lacks = text.lines().filter_map(|line| line.strip_prefix("lacks "));
+        let lacks: Vec<String> = lacks
+            .filter_map(|line| line.split_once(": "))
+            .map(|(what, why)| format!("`{what}`: {why}"))
+            .collect();
+        lines.push(format!(
+            "| {} | {version} | {} | {} |\n",
+            get("library"),
+            get("language"),
+            lacks.join("; ")
+        ));
+    }
+    lines.sort();
+    assert!(lines.len() > 3, "only {lines:?}");
+    format!(
+        "| library | version | language | what it cannot do itself |\n|---|---|---|---|\n{}",
+        lines.concat()
+    )
 }
 
 /// A claim whose test was renamed or is gone is a claim without a test.

@@ -1,10 +1,12 @@
 """confluent-kafka, which is librdkafka: `main.py HOST:PORT SEED RECORDS prompt|settling`."""
 
+import time
+
 import cases
 import confluent_kafka
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
-from contract import WAIT_SECONDS_MAX, Combo, Record, Wrong, demand, same
+from contract import WAIT_SECONDS_MAX, Combo, Deadline, Record, Wrong, demand, same
 
 
 class Library:
@@ -111,7 +113,16 @@ class LibraryConsumer(cases.Consumer):
         self.consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
 
     def seek(self, topic, partition, offset):
-        self.consumer.seek(TopicPartition(topic, partition, offset))
+        deadline = Deadline()
+        while True:
+            try:
+                self.consumer.seek(TopicPartition(topic, partition, offset))
+                break
+            except KafkaException as refusal:
+                # The library itself refuses to seek until it has begun to fetch the partition.
+                if refusal.args[0].code() != KafkaError._STATE or deadline.passed():
+                    raise
+                time.sleep(0.002)
         self.next[partition] = offset
 
     def poll(self, seconds):

@@ -19,8 +19,7 @@ type topics struct {
 }
 
 func newTopics(bootstrap string, prompt bool) (*topics, error) {
-	// What was answered is asked again at once: nothing may come from a cache.
-	client, err := kgo.NewClient(kgo.SeedBrokers(bootstrap), kgo.MetadataMinAge(10*time.Millisecond))
+	client, err := kgo.NewClient(kgo.SeedBrokers(bootstrap))
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +107,9 @@ func (t *topics) settled(ctx context.Context, step func() error) error {
 func limited(body func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), waitMax)
 	defer cancel()
-	return body(ctx)
+	// What was answered is asked again at once. With the authorized operations, metadata does not come from the
+	// library's cache.
+	return body(kadm.WithAuthorizedOps(ctx))
 }
 
 func refused(err error, with *kerr.Error, what string) error {

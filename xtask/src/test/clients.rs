@@ -19,7 +19,7 @@ use super::setup::{Program, Ready, Tools};
 use super::stored::Stored;
 use super::{judge, kcat};
 
-const PROGRAM_LIMIT: Duration = Duration::from_secs(180);
+const PROGRAM_LIMIT: Duration = Duration::from_secs(300);
 const RECORDS: &str = "10000";
 /// More than there are cores: clients also wait.
 const WORKERS: usize = 3;
