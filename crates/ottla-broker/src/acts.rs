@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::mpsc;
 
 use ottla_model::ids::{LeaderEpoch, PartitionIndex};
-use ottla_model::names::TopicName;
+use ottla_model::names::{TopicName, TopicPartition};
 use ottla_model::uuid::Uuid;
 use tokio::sync::oneshot;
 
@@ -16,11 +16,7 @@ use tokio::sync::oneshot;
 #[derive(Debug)]
 pub(crate) enum Act {
     /// Open these partitions where they are not open, and create what is not there.
-    Open {
-        topic: TopicName,
-        topic_id: Uuid,
-        partitions: Vec<(PartitionIndex, LeaderEpoch)>,
-    },
+    Open(Vec<(TopicPartition, LeaderEpoch)>),
     /// Close these partitions and delete them.
     Remove {
         topic: TopicName,
@@ -41,13 +37,7 @@ pub(crate) struct Acts {
 
 /// Performs acts.
 pub(crate) trait Actor: Send + Sync + 'static {
-    fn open(
-        &self,
-        topic: &TopicName,
-        topic_id: Uuid,
-        partition: PartitionIndex,
-        epoch: LeaderEpoch,
-    );
+    fn open(&self, partitions: &[(TopicPartition, LeaderEpoch)]);
     fn remove(&self, topic: &TopicName, topic_id: Uuid, partitions: &[PartitionIndex]);
 }
 
@@ -73,16 +63,18 @@ impl Acts {
 
 /// The thread's work: performs acts until it is told to stop.
 pub(crate) fn perform(actor: &Arc<impl Actor>, orders: &mpsc::Receiver<Act>) {
-    while let Ok(act) = orders.recv() {
+    let mut next = None;
+    while let Some(act) = next.take().or_else(|| orders.recv().ok()) {
         match act {
-            Act::Open {
-                topic,
-                topic_id,
-                partitions,
-            } => {
-                for (partition, epoch) in partitions {
-                    actor.open(&topic, topic_id, partition, epoch);
+            Act::Open(mut partitions) => {
+                // All that were ordered together, because they share the syncs that they need.
+                loop {
+                    match orders.try_recv() {
+                        Ok(Act::Open(more)) => partitions.extend(more),
+                        other => break next = other.ok(),
+                    }
                 }
+                actor.open(&partitions);
             }
             Act::Remove {
                 topic,

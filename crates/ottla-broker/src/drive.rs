@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use ottla_machine::contract::Machine;
 use ottla_model::time::{MonoMs, Now};
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use crate::clock::Clock;
@@ -53,6 +54,8 @@ impl<S> Driven<S> {
 #[derive(Clone)]
 pub(crate) struct Driver {
     clock: Clock,
+    /// Where a run goes on that reached its bound; also those of the thread that opens partitions.
+    runtime: Handle,
     timers: Arc<Timers>,
 }
 
@@ -79,9 +82,10 @@ impl<S: Runnable> Wake for Driven<S> {
 }
 
 impl Driver {
-    pub(crate) fn new(clock: Clock) -> Driver {
+    pub(crate) fn new(clock: Clock, runtime: Handle) -> Driver {
         Driver {
             clock,
+            runtime,
             timers: Arc::default(),
         }
     }
@@ -96,7 +100,7 @@ impl Driver {
             RunEnd::Idle => self.arm(driven),
             RunEnd::More => {
                 let (driver, driven) = (self.clone(), Arc::clone(driven));
-                tokio::spawn(async move {
+                self.runtime.spawn(async move {
                     while driven.shard.run(driver.clock.now()) == RunEnd::More {
                         tokio::task::yield_now().await;
                     }

@@ -95,15 +95,15 @@ impl Broker {
         let catalog = open_catalog(&*store, &options, &image, &acts)?;
         let registry = Arc::new(Registry::default());
         let clock = Clock::start();
+        let driver = Driver::new(clock, tokio::runtime::Handle::current());
         let keeper = Arc::new(Keeper {
             store: Arc::clone(&store),
             registry: Arc::clone(&registry),
             image: Arc::clone(&image),
             metrics: metrics.clone(),
             settings: options.settings.clone(),
-            clock,
+            driver: driver.clone(),
         });
-        let driver = Driver::new(clock);
         tokio::spawn(driver.clone().keep_time());
         let threads = start_threads(&store, keeper, orders)?;
         let broker = Broker(Arc::new(Inner {

@@ -1,5 +1,6 @@
 //! Opens and removes partitions on behalf of the catalog.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -12,8 +13,7 @@ use ottla_model::uuid::Uuid;
 
 use crate::acts::Actor;
 use crate::api::{FaultsTold, OpenPartition};
-use crate::clock::Clock;
-use crate::drive::Driven;
+use crate::drive::{Driven, Driver};
 use crate::ids::RandomIds;
 use crate::metrics::Metrics;
 use crate::registry::Registry;
@@ -26,7 +26,7 @@ pub(crate) struct Keeper {
     pub(crate) image: Arc<ArcSwap<Image>>,
     pub(crate) metrics: Metrics,
     pub(crate) settings: BrokerSettings,
-    pub(crate) clock: Clock,
+    pub(crate) driver: Driver,
 }
 
 /// The segment rule of a topic.
@@ -60,11 +60,15 @@ pub(crate) fn report(name: &TopicPartition, recovery: &Recovery) {
 }
 
 impl Keeper {
-    fn try_open(&self, name: &TopicPartition, epoch: LeaderEpoch) -> Result<(), LogFault> {
+    /// `None` if the topic is gone by now: a later act removes what there is of it.
+    fn try_open(
+        &self,
+        name: &TopicPartition,
+        epoch: LeaderEpoch,
+    ) -> Result<Option<OpenPartition>, LogFault> {
         let image = self.image.load();
-        // A topic that is gone by now will be removed by a later act.
         let Some(topic) = image.topic_by_id(name.topic_id) else {
-            return Ok(());
+            return Ok(None);
         };
         let spec = LogSpec {
             name: name.clone(),
@@ -77,41 +81,46 @@ impl Keeper {
         log.begin_epoch(epoch)?;
         let options = ShardOptions::new(epoch, roll_rule(&topic.config), Box::new(RandomIds));
         let shard = open_listening(log, PartitionOutlet::default(), options)?;
-        wiring::tune(&shard, &self.settings, self.clock.now());
-        let open = OpenPartition {
+        wiring::tune(&shard, &self.settings);
+        Ok(Some(OpenPartition {
             name: name.clone(),
             leader_epoch: epoch,
             driven: Arc::new(Driven::new(shard)),
             faults: FaultsTold::default(),
-        };
-        self.registry
-            .insert(name.topic_id, name.partition, Arc::new(open));
-        Ok(())
+        }))
     }
 }
 
 impl Actor for Keeper {
-    fn open(
-        &self,
-        topic: &TopicName,
-        topic_id: Uuid,
-        partition: PartitionIndex,
-        epoch: LeaderEpoch,
-    ) {
-        if self.registry.get(topic_id, partition).is_some() {
-            return;
+    fn open(&self, partitions: &[(TopicPartition, LeaderEpoch)]) {
+        let mut opened = Vec::new();
+        let mut seen = HashSet::new();
+        for (name, epoch) in partitions {
+            let is_open = self.registry.get(name.topic_id, name.partition).is_some();
+            if is_open || !seen.insert((name.topic_id, name.partition)) {
+                continue;
+            }
+            match self.try_open(name, *epoch) {
+                Ok(open) => opened.extend(open),
+                Err(fault) => {
+                    self.metrics.storage_fault();
+                    tracing::error!(
+                        partition = %name, %fault,
+                        "the partition stays closed until the next start; its clients are told to retry"
+                    );
+                }
+            }
         }
-        let name = TopicPartition {
-            topic: topic.clone(),
-            topic_id,
-            partition,
-        };
-        if let Err(fault) = self.try_open(&name, epoch) {
-            self.metrics.storage_fault();
-            tracing::error!(
-                partition = %name, %fault,
-                "the partition stays closed until the next start; its clients are told to retry"
-            );
+        let names: Vec<TopicPartition> = opened.iter().map(|open| open.name.clone()).collect();
+        if let Err(fault) = self.store.prepare_appends(&names) {
+            tracing::error!(%fault, "the first append to each new partition has to wait for the disk");
+        }
+        for open in opened {
+            let (name, driven) = (open.name.clone(), Arc::clone(&open.driven));
+            self.registry
+                .insert(name.topic_id, name.partition, Arc::new(open));
+            // Decides on the settings, and arms the timer for what the log's past wants expired.
+            self.driver.run(&driven);
         }
         self.metrics.partitions_open(self.registry.len());
     }

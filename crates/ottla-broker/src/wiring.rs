@@ -11,7 +11,7 @@ use ottla_machine::partition::{self, Effect as NoEffect, Partition};
 use ottla_model::configs::BrokerSettings;
 use ottla_model::ids::{NodeId, Offset};
 use ottla_model::marks::Marks;
-use ottla_model::time::Now;
+use ottla_model::names::TopicPartition;
 use ottla_model::uuid::Uuid;
 use tokio::sync::oneshot;
 
@@ -109,14 +109,19 @@ pub(crate) fn act(effect: Effect) -> Act {
             topic_id,
             name,
             partitions,
-        } => Act::Open {
-            topic: name,
-            topic_id,
-            partitions: partitions
-                .into_iter()
-                .map(|p| (p.partition, p.leader_epoch))
-                .collect(),
-        },
+        } => {
+            let named = |partition| TopicPartition {
+                topic: name.clone(),
+                topic_id,
+                partition,
+            };
+            let partitions = partitions.iter();
+            Act::Open(
+                partitions
+                    .map(|p| (named(p.partition), p.leader_epoch))
+                    .collect(),
+            )
+        }
         Effect::RemovePartitions {
             topic_id,
             name,
@@ -155,8 +160,8 @@ pub(crate) fn start_commands(node: NodeId, directory: Uuid, unclean: bool) -> Ve
     commands
 }
 
-/// Tells a partition that was just opened what its machine has to know of the broker's settings.
-pub(crate) fn tune(shard: &PartitionShard, settings: &BrokerSettings, now: Now) {
+/// Leaves with a partition that was just opened what its machine has to know of the broker's settings.
+pub(crate) fn tune(shard: &PartitionShard, settings: &BrokerSettings) {
     let expiration_ms = settings
         .number("producer.id.expiration.ms")
         .and_then(|ms| u64::try_from(ms).ok());
@@ -169,6 +174,5 @@ pub(crate) fn tune(shard: &PartitionShard, settings: &BrokerSettings, now: Now) 
             handle,
             partition::Command::SetProducerExpiration { expiration_ms },
         );
-        shard.run(now);
     }
 }

@@ -5,7 +5,6 @@
 //! caches: whatever a file says is checked against the log before it is believed, and all of it can
 //! be built anew.
 
-use std::io::IoSlice;
 use std::path::PathBuf;
 
 use crate::disk::Disk;
@@ -154,17 +153,6 @@ impl<const N: usize> Growing<N> {
             self.spilled += count;
             self.tail.drain(..count);
         }
-    }
-
-    /// Makes the file hold every entry and nothing else.
-    pub(crate) fn write_all(&self, disk: &dyn Disk) -> Result<(), LogFault> {
-        let file = disk.open(&self.path, true)?;
-        let position = (self.spilled * N) as u64;
-        let bytes = self.tail.as_flattened();
-        if !bytes.is_empty() {
-            file.write_all_at(&mut [IoSlice::new(bytes)], position)?;
-        }
-        file.set_len(position + bytes.len() as u64)
     }
 
     /// All entries of an index of which nothing has moved to a file.

@@ -221,8 +221,9 @@ impl Segment {
                 start = None;
                 continue;
             }
-            let mut walk = Walk::new(&*file, self.base, from, end, &holes);
             let mut first = start;
+            let mut walk =
+                Walk::new(&*file, self.base, from, end, &holes).believing_first(first.is_some());
             loop {
                 match walk.step()? {
                     Step::End => match hole_of(&holes, target) {
@@ -270,6 +271,11 @@ impl Segment {
     /// Bytes that are no batches.
     pub(crate) fn holes(&self) -> Arc<Vec<Hole>> {
         self.lock().holes.clone()
+    }
+
+    /// The hole that took an offset, if one did.
+    pub(crate) fn hole_at(&self, offset: Offset) -> Option<Hole> {
+        hole_of(&self.holes(), offset).cloned()
     }
 
     /// The last time index entry that is earlier than `timestamp_ms`: no record up to it is as late.

@@ -200,11 +200,12 @@ pub trait Log: Send + Sync + 'static {
     /// The disk's fault.
     fn append(&self, items: &[AppendItem]) -> Result<Marks, LogFault>;
 
-    /// Tries a small write that leaves no trace: does the disk take data again after a failed append?
+    /// Tries a write of `bytes` that leaves no trace: does the disk take the like of an append that
+    /// failed again?
     ///
     /// # Errors
     /// The disk's fault: not yet.
-    fn probe(&self) -> Result<(), LogFault>;
+    fn probe(&self, bytes: usize) -> Result<(), LogFault>;
 
     /// The segment that the next batch goes to, as of the written end.
     fn active_segment(&self) -> ActiveSegment;
@@ -230,10 +231,11 @@ pub trait Log: Send + Sync + 'static {
 
     /// Hands every batch from the one that holds `from` up to the written end to `visit`: its head,
     /// and the whole batch if `whole`, else only its header's bytes. Stops early if `visit` returns
-    /// false.
+    /// false. Who wants whole batches needs all of them and fails at damage; who wants headers gets
+    /// those that there are.
     ///
     /// # Errors
-    /// The disk's fault, damage included.
+    /// The disk's fault; damage, if `whole`.
     fn replay(
         &self,
         from: Offset,

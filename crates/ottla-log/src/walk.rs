@@ -23,6 +23,8 @@ pub(crate) struct Walk<'a> {
     expected: Offset,
     holes: &'a [Hole],
     block_bytes: usize,
+    /// The caller knows the first batch's base offset and checks it.
+    first_is_known: bool,
     buffer: Vec<u8>,
     buffer_at: u64,
 }
@@ -75,6 +77,7 @@ impl<'a> Walk<'a> {
             expected,
             holes,
             block_bytes: SKIP_BYTES,
+            first_is_known: false,
             buffer: Vec::new(),
             buffer_at: 0,
         }
@@ -83,6 +86,12 @@ impl<'a> Walk<'a> {
     /// Reads larger blocks from the start: for walks that will go far.
     pub(crate) fn far(mut self) -> Self {
         self.block_bytes = BLOCK_BYTES;
+        self
+    }
+
+    /// Believes the first batch's base offset: the caller compares it with what an index says.
+    pub(crate) fn believing_first(mut self, known: bool) -> Self {
+        self.first_is_known = known;
         self
     }
 
@@ -124,7 +133,11 @@ impl<'a> Walk<'a> {
             return bad(why);
         }
         let size = head.size_bytes() as u64;
-        if head.base_offset > self.expected && self.is_displaced(&head, position + size)? {
+        let known = std::mem::take(&mut self.first_is_known);
+        if head.base_offset > self.expected
+            && !known
+            && self.is_displaced(&head, position + size)?
+        {
             let why = format!(
                 "base offset {} beyond that of the batch behind it",
                 head.base_offset
@@ -148,13 +161,17 @@ impl<'a> Walk<'a> {
     /// Whether a batch behind a gap claims offsets that the batch behind it has: nothing else tells
     /// that its base offset, which no CRC covers, is damaged.
     fn is_displaced(&self, head: &BatchHead, next: u64) -> Result<bool, LogFault> {
-        let mut bytes = [0; BATCH_HEADER_BYTES];
-        if next + BATCH_HEADER_BYTES as u64 > self.end
-            || self.file.read_at(&mut bytes, next)? < BATCH_HEADER_BYTES
-        {
+        if next + BATCH_HEADER_BYTES as u64 > self.end {
             return Ok(false);
         }
-        Ok(BatchHead::parse(&bytes).is_ok_and(|behind| {
+        let mut read = [0; BATCH_HEADER_BYTES];
+        let at = (next - self.buffer_at) as usize;
+        let bytes = match self.buffer.get(at..at + BATCH_HEADER_BYTES) {
+            Some(bytes) => bytes,
+            None if self.file.read_at(&mut read, next)? < BATCH_HEADER_BYTES => return Ok(false),
+            None => &read,
+        };
+        Ok(BatchHead::parse(bytes).is_ok_and(|behind| {
             behind.base_offset < head.next_offset()
                 && head_is_sane(&behind, self.segment_base, self.expected, self.end - next).is_ok()
         }))

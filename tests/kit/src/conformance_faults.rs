@@ -7,7 +7,7 @@ use bytes::Bytes;
 use ottla_log::{
     AppendItem, Durability, LocalStore, Log, LogFault, LogStore, MarkListener, StoreOptions,
 };
-use ottla_model::ids::{NodeId, Offset};
+use ottla_model::ids::{LeaderEpoch, NodeId, Offset};
 use ottla_model::marks::Marks;
 
 use crate::conformance::{Batch, BatchMaker, spec};
@@ -124,7 +124,7 @@ fn a_failed_append_leaves_nothing_and_the_next_one_goes_on() {
                     Err(_) => {
                         assert_eq!(rig.log.marks(), before, "{place}");
                         assert_eq!(rig.log.snapshots(), [], "{place}");
-                        rig.log.probe().unwrap();
+                        rig.log.probe(1).unwrap();
                         rig.maker.next = before.written;
                     }
                 }
@@ -339,4 +339,49 @@ fn a_clean_stop_takes_no_append_behind_its_last_sync() {
     assert!(matches!(rig.append(), Err(LogFault::Closed(_))));
     held.release();
     closer.join().unwrap().unwrap();
+}
+
+/// Regression: a burst of first appends stood in line for one sync of the marks each, and after a
+/// kill for two more, on the threads that serve the network.
+#[test]
+fn first_appends_wait_for_no_sync_once_they_are_prepared() {
+    let disk = SimDisk::new();
+    for start in 0..2 {
+        let disk = if start == 0 {
+            disk.clone()
+        } else {
+            disk.kill_image()
+        };
+        let rig = Rig::on(disk);
+        let specs: Vec<_> = (0..6)
+            .map(|nth| spec(&format!("p{nth}"), nth + 1))
+            .collect();
+        let logs: Vec<_> = specs
+            .iter()
+            .map(|spec| rig.store.open_log(spec).unwrap().0)
+            .collect();
+        for log in &logs {
+            log.begin_epoch(LeaderEpoch(start)).unwrap();
+        }
+        // One sync of the marks for all of them.
+        rig.disk.inject(
+            Fault::new(Operation::Sync, DiskError::Io)
+                .on("ottla-marks")
+                .after(1),
+        );
+        let names: Vec<_> = specs.into_iter().map(|spec| spec.name).collect();
+        rig.store.prepare_appends(&names).unwrap();
+        for operation in [Operation::Sync, Operation::SyncDir] {
+            rig.disk
+                .inject(Fault::new(operation, DiskError::Io).lasting());
+        }
+        for log in &logs {
+            let mut maker = BatchMaker::new(1);
+            maker.next = log.marks().written;
+            maker.epoch = LeaderEpoch(start);
+            log.append(&[maker.batch().item()]).unwrap();
+        }
+        rig.disk.heal();
+        while rig.store.flush_round() {}
+    }
 }

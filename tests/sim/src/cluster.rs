@@ -239,6 +239,7 @@ impl Cluster {
 
     fn open_partitions(&mut self) -> Result<(), BootError> {
         let image = self.catalog.inspect(|catalog| catalog.image().clone());
+        let mut opened = Vec::new();
         for topic in image.topics() {
             if self.partitions.contains_key(&topic.id) {
                 continue;
@@ -249,7 +250,8 @@ impl Cluster {
                 topic_id: topic.id,
                 partition: PartitionIndex(0),
             };
-            let (log, recovery) = open(&self.store, name)?;
+            let (log, recovery) = open(&self.store, name.clone())?;
+            opened.push(name);
             assert!(
                 recovery.damage.is_empty(),
                 "a crash damages nothing below the stable mark: {recovery:?}"
@@ -263,6 +265,7 @@ impl Cluster {
             self.partitions
                 .insert(topic.id, (topic.name.clone(), shard));
         }
+        self.store.prepare_appends(&opened)?;
         Ok(())
     }
 }

@@ -6,7 +6,10 @@ use std::sync::Arc;
 use ottla_broker::shard::{
     Outcome, Outlet, PlanError, Shard, ShardOptions, StorageFault, open_listening,
 };
-use ottla_log::{Durability, LocalStore, Log, LogConfig, LogSpec, LogStore, StoreOptions};
+use ottla_log::{
+    Durability, LocalStore, Log, LogConfig, LogFault, LogSpec, LogStore, Read, ReadError,
+    StoreOptions,
+};
 use ottla_machine::contract::{Machine, Wait};
 use ottla_machine::partition::{Answer, Command, Isolation, Partition, Query};
 use ottla_model::ids::{NodeId, Offset, PartitionIndex};
@@ -310,5 +313,58 @@ fn a_panic_in_a_turn_does_not_leave_the_others_waiting() {
     assert!(matches!(
         shard.outlet().0.next(),
         Some((14, Outcome::Fault(_)))
+    ));
+}
+
+/// One damaged batch, or a snapshot on a bad sector, is no reason to close a whole partition: only
+/// reads into the damage fail.
+#[test]
+fn a_damaged_batch_closes_no_partition() {
+    // In the segment that recovery looks into, and in an older one.
+    for batches in [3, 120] {
+        damaged_in_the_second_of(batches);
+    }
+}
+
+fn damaged_in_the_second_of(batches: u32) {
+    let disk = SimDisk::new();
+    let (store, before) = partition(&disk);
+    for nth in 0..batches {
+        append(&before, nth.into(), nth * 2);
+        before.run(NOW);
+    }
+    before.write_snapshot().expect("the disk is well");
+    store.close().expect("the disk is well");
+    let end = before.marks().written;
+    let second = before
+        .log()
+        .read(Offset(2), end, 1, true)
+        .expect("a sound log");
+    let Read::File { file, position, .. } = second else {
+        panic!("it is in a file");
+    };
+    drop((store, before));
+
+    // The byte that says which format the batch has.
+    file.write_all_at(&mut [std::io::IoSlice::new(&[9])], position + 16)
+        .expect("the disk is well");
+    drop(file);
+    let disk = disk.kill_image();
+    let (store, log) = log(&disk);
+    let snapshots = Fault::new(Operation::Read, DiskError::Io).on(".snapshot");
+    disk.inject(snapshots.lasting());
+    let shard = shard(log, shard_options());
+    let read = |from| shard.log().read(Offset(from), end, 1, true);
+    assert!(read(0).is_ok() && read(4).is_ok());
+    assert!(matches!(
+        read(2),
+        Err(ReadError::Fault(LogFault::Damaged { .. }))
+    ));
+    append(&shard, 999, batches * 2);
+    shard.run(NOW);
+    store.flush_round();
+    assert!(matches!(
+        shard.outlet().next(),
+        Some((999, Outcome::Answer(Answer::Appended { base_offset, .. }))) if base_offset == end
     ));
 }

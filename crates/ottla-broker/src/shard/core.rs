@@ -17,7 +17,7 @@ use ottla_log::{ActiveSegment, AppendItem, LogFault};
 use ottla_machine::contract::{
     Cx, Decision, Emit, Entry, Event, Machine, ProducerStamp, StoredRecord, Ticket, Wait,
 };
-use ottla_model::batch::{BatchBuilder, BatchSpec, VerifiedBatch};
+use ottla_model::batch::{BatchBuilder, BatchHead, BatchSpec, VerifiedBatch};
 use ottla_model::ids::Offset;
 use ottla_model::marks::Marks;
 use ottla_model::time::{MonoMs, Now, WallMs};
@@ -56,6 +56,8 @@ pub(super) struct Core<M: Machine, O: Outlet<M>> {
     collecting: Vec<AppendItem>,
     collecting_bytes: usize,
     append_in_flight: bool,
+    /// Size of the last append that failed: what the disk must take before commands may write again.
+    failed_bytes: usize,
     held: HashMap<Ticket, O::Handle>,
     parked: Parked<M, O>,
     next_ticket: u64,
@@ -80,6 +82,7 @@ impl<M: Machine, O: Outlet<M>> Core<M, O> {
             collecting: Vec::new(),
             collecting_bytes: 0,
             append_in_flight: false,
+            failed_bytes: 0,
             held: HashMap::new(),
             parked: Parked::new(),
             next_ticket: 0,
@@ -147,17 +150,22 @@ impl<M: Machine, O: Outlet<M>> Core<M, O> {
 
     /// Replays a decision's events and parks what it lets out.
     fn apply(&mut self, decision: Decision<M>, wall: WallMs) {
+        let mut released = Vec::new();
         for emit in decision.emits {
             match emit {
                 Emit::Volatile(soft) => self.machine.replay(self.end, Event::Soft(&soft)),
                 Emit::Logged(Entry::Client(batch)) => {
-                    let (head, _) = self.collect(batch, wall);
+                    let head = self.collect(batch, wall);
                     self.machine.replay(head.base_offset, Event::Batch(&head));
                 }
                 Emit::Logged(Entry::Records { producer, records }) => {
-                    self.log_records(producer, records, wall);
+                    self.log_records(producer, records, wall, &mut released);
                 }
             }
+        }
+        // In one piece: whoever publishes them does it once for the decision.
+        if !released.is_empty() {
+            self.park(self.end, Wait::Durable, Out::Records(released));
         }
         for effect in decision.effects {
             self.park(self.end, Wait::Durable, Out::Effect(effect));
@@ -181,6 +189,7 @@ impl<M: Machine, O: Outlet<M>> Core<M, O> {
         producer: Option<ProducerStamp>,
         records: Vec<M::Record>,
         wall: WallMs,
+        released: &mut Vec<(Offset, M::Record)>,
     ) {
         let spec = producer.map_or_else(BatchSpec::default, |p| BatchSpec {
             producer_id: p.id,
@@ -201,8 +210,7 @@ impl<M: Machine, O: Outlet<M>> Core<M, O> {
                 wall.0,
             );
         }
-        let (head, end) = self.collect(builder.build(), wall);
-        let mut released = Vec::new();
+        let head = self.collect(builder.build(), wall);
         for (record, delta) in records.into_iter().zip(0..) {
             let at = head.base_offset + delta;
             self.machine.replay(at, Event::Record(&head, &record));
@@ -210,17 +218,10 @@ impl<M: Machine, O: Outlet<M>> Core<M, O> {
                 released.push((at, record));
             }
         }
-        if O::WANTS_RECORDS {
-            self.park(end, Wait::Durable, Out::Records(released));
-        }
     }
 
     /// Gives a batch its offset and puts it behind what collects, in a new segment if need be.
-    fn collect(
-        &mut self,
-        mut batch: VerifiedBatch,
-        wall: WallMs,
-    ) -> (ottla_model::batch::BatchHead, Offset) {
+    fn collect(&mut self, mut batch: VerifiedBatch, wall: WallMs) -> BatchHead {
         batch.stamp(self.end, self.options.leader_epoch);
         if self
             .options
@@ -239,7 +240,7 @@ impl<M: Machine, O: Outlet<M>> Core<M, O> {
         self.collecting_bytes += bytes.len();
         self.collecting.push(AppendItem::Batch { head, bytes });
         self.end = head.next_offset();
-        (head, self.end)
+        head
     }
 
     fn park(&mut self, saw: Offset, wait: Wait, out: Out<M, O>) {
@@ -277,8 +278,9 @@ impl<M: Machine, O: Outlet<M>> Core<M, O> {
     }
 
     /// Nothing above the written end is to be: whoever saw it gets the fault.
-    pub(super) fn append_failed(&mut self, fault: &LogFault, marks: Marks) {
+    pub(super) fn append_failed(&mut self, fault: &LogFault, marks: Marks, bytes: usize) {
         self.append_in_flight = false;
+        self.failed_bytes = bytes;
         self.collecting.clear();
         self.collecting_bytes = 0;
         if !matches!(self.state, State::Closed { .. }) {
@@ -300,14 +302,14 @@ impl<M: Machine, O: Outlet<M>> Core<M, O> {
         }
     }
 
-    /// True if the caller is to probe the log now.
-    pub(super) fn claim_probe(&mut self, now: MonoMs) -> bool {
+    /// With how many bytes the caller is to probe the log now, if it is.
+    pub(super) fn claim_probe(&mut self, now: MonoMs) -> Option<usize> {
         match &mut self.state {
             State::Refusing { next_probe } if *next_probe <= now => {
                 *next_probe = now + PROBE_PAUSE_MS;
-                true
+                Some(self.failed_bytes)
             }
-            _ => false,
+            _ => None,
         }
     }
 

@@ -221,6 +221,7 @@ impl<M: Machine, O: Outlet<M>> Shard<M, O> {
     pub fn perform(&self, job: AppendJob) -> Option<AppendJob> {
         let _guard = CloseOnPanic::new(self);
         let result = self.log.append(&job.items);
+        let bytes = job.size_bytes();
         // Batches are freed outside the lock.
         drop(job);
         let mut core = lock(&self.core);
@@ -232,7 +233,7 @@ impl<M: Machine, O: Outlet<M>> Shard<M, O> {
                 next
             }
             Err(fault) => {
-                core.append_failed(&fault, self.log.marks());
+                core.append_failed(&fault, self.log.marks(), bytes);
                 self.deliver(core);
                 self.rebuild();
                 None
@@ -240,14 +241,19 @@ impl<M: Machine, O: Outlet<M>> Shard<M, O> {
         }
     }
 
-    /// Writes the machine's snapshot at the end of the log: the last act before a clean stop, when
-    /// nothing is in flight.
+    /// Writes the machine's snapshot at the end of the log, unless it has one there: the last act
+    /// before a clean stop, when nothing is in flight.
     ///
     /// # Errors
     /// The disk's fault; the snapshot is a cache, so nothing is lost.
     pub fn write_snapshot(&self) -> Result<(), LogFault> {
+        let newest = self.log.snapshots().first().copied();
         let (at, bytes) = {
             let core = lock(&self.core);
+            // Kafka, too, takes none where there is nothing new (`ProducerStateManager.takeSnapshot`).
+            if core.end <= newest.unwrap_or(Offset::ZERO) {
+                return Ok(());
+            }
             (core.end, M::encode_snapshot(&core.machine.snapshot()))
         };
         match bytes {
@@ -302,15 +308,15 @@ impl<M: Machine, O: Outlet<M>> Shard<M, O> {
         self.deliver(core);
     }
 
-    /// After a failed append the log is asked with a small write before the next turn decides, so
-    /// that a full disk costs one probe at a time and no rebuild per request.
+    /// After a failed append the log is asked with a write of its size before the next turn decides,
+    /// so that a full disk costs one probe at a time and no rebuild per request.
     fn probe_if_refusing(&self, now: Now) {
         let mut core = lock(&self.core);
-        if !core.claim_probe(now.mono) {
+        let Some(bytes) = core.claim_probe(now.mono) else {
             return;
-        }
+        };
         drop(core);
-        let result = self.log.probe();
+        let result = self.log.probe(bytes);
         core = lock(&self.core);
         core.probed(result.is_ok(), now.mono);
     }
@@ -356,6 +362,14 @@ impl AppendJob {
     /// What will be appended.
     pub fn items(&self) -> &[AppendItem] {
         &self.items
+    }
+
+    fn size_bytes(&self) -> usize {
+        let size = |item: &AppendItem| match item {
+            AppendItem::Batch { bytes, .. } => bytes.len(),
+            AppendItem::Roll { snapshot, .. } => snapshot.as_ref().map_or(0, |bytes| bytes.len()),
+        };
+        self.items.iter().map(size).sum()
     }
 }
 

@@ -58,12 +58,11 @@ impl<M: Machine, O: Outlet<M>> Parked<M, O> {
         if saw <= mark && queue.front().is_none_or(|(first, _)| *first > saw) {
             return outbox.push(out);
         }
-        let behind = queue
-            .iter()
-            .rev()
-            .take_while(|(other, _)| *other > saw)
-            .count();
-        queue.insert(queue.len() - behind, (saw, out));
+        let place = match queue.back() {
+            Some((last, _)) if *last > saw => queue.partition_point(|(other, _)| *other <= saw),
+            _ => queue.len(),
+        };
+        queue.insert(place, (saw, out));
     }
 
     /// Moves out what the marks have passed, in order.

@@ -6,12 +6,15 @@ use ottla_model::batch::{BATCH_HEADER_BYTES, BatchHead, records};
 use ottla_model::ids::Offset;
 
 /// Restores the newest snapshot that can be read and replays the log from there; a little earlier
-/// for machines whose snapshot file keeps less than they do.
+/// for machines whose snapshot file keeps less than they do. Damage in a log of clients' batches
+/// costs what those batches said of their producers, and no more.
 pub(super) fn rebuild<M: Machine>(log: &dyn Log) -> Result<M, LogFault> {
     let mut start = log.marks().log_start;
     let mut machine = None;
     for at in log.snapshots() {
-        if let Some(snapshot) = M::decode_snapshot(at, &log.read_snapshot(at)?) {
+        // A snapshot is a cache: whatever is wrong with it, an older one or the log itself will do.
+        let bytes = log.read_snapshot(at).ok();
+        if let Some(snapshot) = bytes.and_then(|bytes| M::decode_snapshot(at, &bytes)) {
             start = if M::REPLAY_BACK_BYTES > 0 {
                 log.offset_before(at, M::REPLAY_BACK_BYTES)
             } else {

@@ -105,7 +105,7 @@ impl Shared {
             .filter_map(|log| log.begin_flush(extent))
             .collect();
         let all = tasks.len();
-        let mut results = self.sync_all(&mut tasks);
+        let mut results = self.sync_all(tasks.iter_mut(), FlushTask::sync);
         if tasks.iter().any(|task| task.root)
             && let Err(fault) = self.sync_dir(&self.root)
         {
@@ -129,21 +129,23 @@ impl Shared {
     }
 
     /// Syncs the files of each log, several logs at a time if there are many.
-    fn sync_all(&self, tasks: &mut [FlushTask]) -> Vec<Result<(), LogFault>> {
+    fn sync_all<T: Send>(
+        &self,
+        tasks: impl ExactSizeIterator<Item = T>,
+        sync: impl Fn(T) -> Result<(), LogFault> + Sync,
+    ) -> Vec<Result<(), LogFault>> {
         let threads = self.options.sync_threads.min(tasks.len());
         if threads < 2 || tasks.len() < PARALLEL_LOGS_MIN {
-            return tasks.iter_mut().map(FlushTask::sync).collect();
+            return tasks.map(sync).collect();
         }
-        let jobs: Vec<Mutex<(&mut FlushTask, Result<(), LogFault>)>> = tasks
-            .iter_mut()
-            .map(|task| Mutex::new((task, Ok(()))))
-            .collect();
+        let jobs: Vec<_> = tasks.map(|task| Mutex::new((Some(task), Ok(())))).collect();
         let next = AtomicUsize::new(0);
         let work = || {
             while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let mut job = job.lock().unwrap_or_else(PoisonError::into_inner);
-                let result = job.0.sync();
-                job.1 = result;
+                if let Some(task) = job.0.take() {
+                    job.1 = sync(task);
+                }
             }
         };
         thread::scope(|scope| {
@@ -159,6 +161,23 @@ impl Shared {
         jobs.into_iter()
             .map(|job| job.into_inner().unwrap_or_else(PoisonError::into_inner).1)
             .collect()
+    }
+
+    /// Settles logs and reserves offsets for them, all with one sync of the marks.
+    pub(super) fn prepare_appends(&self, logs: Vec<Arc<LocalLog>>) -> Result<(), LogFault> {
+        // Who fails here closes, and says so to whoever appends.
+        self.sync_all(logs.iter(), |log| log.settle_early());
+        let mut reserved = Vec::new();
+        for log in &logs {
+            reserved.extend(log.begin_reserve()?.map(|wanted| (log, wanted)));
+        }
+        if !reserved.is_empty() {
+            self.marks.sync(self.marks.written())?;
+        }
+        for (log, (offset, epoch)) in reserved {
+            log.reserved(offset, epoch);
+        }
+        Ok(())
     }
 
     fn write_marks(&self, tasks: &[FlushTask]) -> bool {

@@ -230,6 +230,11 @@ impl MarkFile {
         Ok(())
     }
 
+    /// The fault of a sync that failed: no reservation is made any more.
+    pub(crate) fn refuse_if_failed(&self) -> Result<(), LogFault> {
+        self.lock().failed.clone().map_or(Ok(()), Err)
+    }
+
     /// Everything written so far.
     pub(crate) fn written(&self) -> Generation {
         self.lock().written

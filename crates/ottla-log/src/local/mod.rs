@@ -282,6 +282,19 @@ impl LogStore for LocalStore {
         self.remove_all(names)
     }
 
+    fn prepare_appends(&self, names: &[TopicPartition]) -> Result<(), LogFault> {
+        let logs = {
+            let open = self.logs();
+            let named = names.iter().filter_map(|name| {
+                open.get(&name.directory())
+                    .filter(|log| log.name() == name)
+                    .cloned()
+            });
+            named.collect()
+        };
+        self.shared.prepare_appends(logs)
+    }
+
     fn delete_removed(&self) -> bool {
         self.shared.delete_one()
     }

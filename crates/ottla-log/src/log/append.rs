@@ -16,8 +16,10 @@ use crate::store::{AppendItem, LogFault};
 
 /// Name of the file that a probe writes; a start that finds one deletes it.
 const PROBE: &str = "probe.tmp";
-/// Enough to need a block of its own.
-const PROBE_BYTES: usize = 4096;
+/// A probe writes at least this: enough to need a block of its own.
+const PROBE_BYTES_MIN: usize = 4096;
+/// Written again and again by one that is larger.
+static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
 /// An append under way: written, but seen by nobody.
 struct Progress {
@@ -286,14 +288,20 @@ impl LocalLog {
         }
     }
 
-    /// Writes where no record is: a file of its own, which is removed again.
-    pub(super) fn probe_disk(&self) -> Result<(), LogFault> {
+    /// Writes where no record is: a file of its own, which is removed again. As much as an append
+    /// that failed: a disk that is nearly full takes small writes for long.
+    pub(super) fn probe_disk(&self, bytes: usize) -> Result<(), LogFault> {
         let _writer = self.lock_writer();
         self.lock().refuse_if_closed()?;
+        // Without its marks no append succeeds.
+        self.shared.marks.refuse_if_failed()?;
         let (disk, path) = (&self.shared.disk, self.directory.join(PROBE));
+        let bytes = bytes.max(PROBE_BYTES_MIN);
+        let mut pieces: Vec<IoSlice<'_>> = vec![IoSlice::new(&ZEROS); bytes / ZEROS.len()];
+        pieces.push(IoSlice::new(&ZEROS[..bytes % ZEROS.len()]));
         let written = disk
             .open(&path, true)
-            .and_then(|file| file.write_all_at(&mut [IoSlice::new(&[0; PROBE_BYTES])], 0));
+            .and_then(|file| file.write_all_at(&mut pieces, 0));
         disk.remove_file(&path)?;
         written
     }

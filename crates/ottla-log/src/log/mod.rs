@@ -259,8 +259,8 @@ impl Log for LocalLog {
         self.append_items(items)
     }
 
-    fn probe(&self) -> Result<(), LogFault> {
-        self.probe_disk()
+    fn probe(&self, bytes: usize) -> Result<(), LogFault> {
+        self.probe_disk(bytes)
     }
 
     fn active_segment(&self) -> ActiveSegment {

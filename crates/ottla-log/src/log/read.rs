@@ -80,17 +80,25 @@ impl LocalLog {
             let size_bytes = segment.size_bytes()?;
             let start = if nth > 0 {
                 (0, segment.base())
-            } else if let Some(first) = segment.locate(from, size_bytes)? {
-                (first.position, first.head.base_offset)
             } else {
-                continue;
+                match segment.locate(from, size_bytes) {
+                    Ok(Some(first)) => (first.position, first.head.base_offset),
+                    Ok(None) => continue,
+                    Err(LogFault::Damaged { .. }) if !whole => match segment.hole_at(from) {
+                        Some(hole) => (hole.end, hole.to),
+                        None => continue,
+                    },
+                    Err(fault) => return Err(fault),
+                }
             };
-            let (file, holes) = (segment.file()?, segment.holes());
+            let file = segment.file()?;
+            let mut holes = segment.holes();
             let mut walk = Walk::new(&*file, segment.base(), start, size_bytes, &holes).far();
             loop {
-                if let Some(hole) = holes
-                    .iter()
-                    .find(|hole| hole.position == walk.position() && hole.to > from)
+                if whole
+                    && let Some(hole) = holes
+                        .iter()
+                        .find(|hole| hole.position == walk.position() && hole.to > from)
                 {
                     return Err(segment.damaged(hole));
                 }
@@ -113,14 +121,19 @@ impl LocalLog {
                         why,
                     } => {
                         let hole = segment.add_hole(position, expected, size_bytes, why)?;
-                        return Err(segment.damaged(&hole));
+                        if whole {
+                            return Err(segment.damaged(&hole));
+                        }
+                        holes = segment.holes();
+                        let behind = (hole.end, hole.to);
+                        walk = Walk::new(&*file, segment.base(), behind, size_bytes, &holes).far();
                     }
                 }
             }
         }
         let state = self.lock();
         match &state.lost {
-            Some(lost) if lost.to > from => Err(lost.fault.clone()),
+            Some(lost) if whole && lost.to > from => Err(lost.fault.clone()),
             _ => Ok(()),
         }
     }

@@ -3,6 +3,7 @@
 use ottla_model::ids::{LeaderEpoch, Offset};
 
 use super::{LocalLog, Reservation};
+use crate::local::marks::Generation;
 use crate::store::LogFault;
 
 /// How far ahead a log reserves at first.
@@ -30,7 +31,7 @@ impl LocalLog {
     /// Lets records up to `end` be written: makes a higher reservation durable first if need be.
     pub(super) fn reserve(&self, end: Offset) -> Result<(), LogFault> {
         self.settle()?;
-        let (reserved, epoch) = {
+        {
             let mut state = self.lock();
             let reservation = &mut state.reservation;
             if end <= reservation.reserved && !reservation.marks_unsynced {
@@ -40,6 +41,35 @@ impl LocalLog {
                 // The flusher was outrun: this log is fast.
                 reservation.stride = (reservation.stride * 2).min(STRIDE_MAX);
             }
+        }
+        let (reserved, epoch, generation) = self.write_reservation(end)?;
+        self.shared.marks.sync(generation)?;
+        self.reserved(reserved, epoch);
+        Ok(())
+    }
+
+    /// Writes what the next appends need into the marks, if they lack it. To be made durable, and
+    /// then told to [`reserved`](Self::reserved).
+    pub(crate) fn begin_reserve(&self) -> Result<Option<(Offset, Option<LeaderEpoch>)>, LogFault> {
+        let written = {
+            let state = self.lock();
+            let reservation = &state.reservation;
+            if !reservation.marks_unsynced && !reservation.runs_low(state.written) {
+                return Ok(None);
+            }
+            state.written
+        };
+        let (reserved, epoch, _) = self.write_reservation(written)?;
+        Ok(Some((reserved, epoch)))
+    }
+
+    fn write_reservation(
+        &self,
+        end: Offset,
+    ) -> Result<(Offset, Option<LeaderEpoch>, Generation), LogFault> {
+        let (reserved, epoch) = {
+            let state = self.lock();
+            let reservation = &state.reservation;
             let reserved = reservation.reserved.max(end + reservation.stride);
             (reserved, state.epochs.latest())
         };
@@ -47,9 +77,13 @@ impl LocalLog {
             slot.reserved = slot.reserved.max(reserved);
             slot.epoch = slot.epoch.max(epoch.unwrap_or(slot.epoch));
         })?;
-        self.shared.marks.sync(generation)?;
-        self.reserved(reserved, epoch);
-        Ok(())
+        Ok((reserved, epoch, generation))
+    }
+
+    /// [`settle`](Self::settle) while nobody appends yet.
+    pub(crate) fn settle_early(&self) -> Result<(), LogFault> {
+        let _writer = self.lock_writer();
+        self.settle()
     }
 
     /// Makes durable what a killed process cut or removed, before the first append: should a power
@@ -77,7 +111,7 @@ impl LocalLog {
     }
 
     /// A reservation became durable, and an epoch with it.
-    pub(super) fn reserved(&self, reserved: Offset, epoch: Option<LeaderEpoch>) {
+    pub(crate) fn reserved(&self, reserved: Offset, epoch: Option<LeaderEpoch>) {
         let mut state = self.lock();
         let is_newest = state.epochs.latest() == epoch;
         let reservation = &mut state.reservation;

@@ -228,7 +228,7 @@ impl Log for MemoryLog {
         Ok(marks)
     }
 
-    fn probe(&self) -> Result<(), LogFault> {
+    fn probe(&self, _: usize) -> Result<(), LogFault> {
         self.lock().refuse_if_closed()
     }
 

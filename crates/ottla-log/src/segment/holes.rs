@@ -11,6 +11,8 @@ use crate::offset_index::OffsetEntry;
 use crate::store::LogFault;
 use crate::walk::{Hole, Step, Walk, head_is_sane};
 
+/// How many times as much as is searched is read to check what looks like a batch.
+const CHECKED_SPANS_MAX: u64 = 8;
 /// Searched at once for the next batch.
 const SCAN_BYTES: usize = 1024 * 1024;
 
@@ -107,6 +109,8 @@ pub(crate) fn next_batch(
     end: u64,
 ) -> Result<(u64, Offset), LogFault> {
     let mut from = bad + 1;
+    // A file made on purpose can claim a batch at every byte.
+    let mut checked_bytes_left = CHECKED_SPANS_MAX * (goal - bad);
     let mut window = vec![0; SCAN_BYTES];
     while from + BATCH_HEADER_BYTES as u64 <= goal {
         let length = (goal - from).min(SCAN_BYTES as u64) as usize;
@@ -120,11 +124,17 @@ pub(crate) fn next_batch(
                 continue;
             }
             let position = from + at as u64;
-            let sane = BatchHead::parse(&bytes[at..]).is_ok_and(|head| {
-                head_is_sane(&head, segment_base, expected, goal - position).is_ok()
-            });
-            if sane
-                && let Some(head) = whole_batch_at(file, segment_base, position, expected, end)?
+            let Some(claimed) = BatchHead::parse(&bytes[at..])
+                .ok()
+                .filter(|head| head_is_sane(head, segment_base, expected, goal - position).is_ok())
+            else {
+                continue;
+            };
+            let Some(left) = checked_bytes_left.checked_sub(claimed.size_bytes() as u64) else {
+                return Ok((goal, goal_offset));
+            };
+            checked_bytes_left = left;
+            if let Some(head) = whole_batch_at(file, segment_base, position, expected, end)?
                 && leads_to(file, segment_base, (position, head.base_offset), goal)?
             {
                 return Ok((position, head.base_offset));
@@ -169,4 +179,76 @@ fn leads_to(
         }
     }
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::IoSlice;
+    use std::os::fd::BorrowedFd;
+    use std::path::PathBuf;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use ottla_model::batch::{BatchBuilder, BatchSpec};
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Counting {
+        bytes: Vec<u8>,
+        read: AtomicU64,
+    }
+
+    impl DiskFile for Counting {
+        fn path(&self) -> PathBuf {
+            "counting".into()
+        }
+        fn len(&self) -> Result<u64, LogFault> {
+            Ok(self.bytes.len() as u64)
+        }
+        fn write_all_at(&self, _: &mut [IoSlice<'_>], _: u64) -> Result<(), LogFault> {
+            unreachable!("it is only read")
+        }
+        fn read_at(&self, buffer: &mut [u8], position: u64) -> Result<usize, LogFault> {
+            let rest = &self.bytes[(position as usize).min(self.bytes.len())..];
+            let length = rest.len().min(buffer.len());
+            buffer[..length].copy_from_slice(&rest[..length]);
+            self.read.fetch_add(length as u64, Ordering::Relaxed);
+            Ok(length)
+        }
+        fn set_len(&self, _: u64) -> Result<(), LogFault> {
+            unreachable!("it is only read")
+        }
+        fn sync(&self) -> Result<(), LogFault> {
+            unreachable!("it is only read")
+        }
+        fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+            None
+        }
+    }
+
+    /// A file can be made in which each batch header claims all that is behind it.
+    #[test]
+    fn a_file_full_of_claims_costs_a_bounded_search() {
+        let mut builder = BatchBuilder::new(BatchSpec::default(), 0);
+        builder.push(None, Some(b"x"), &[], 0);
+        let mut batch = builder.build();
+        batch.stamp(Offset(0), ottla_model::ids::LeaderEpoch(0));
+        let header = &batch.freeze().1[..BATCH_HEADER_BYTES];
+        let count = 4_000;
+        let size = count * BATCH_HEADER_BYTES;
+        let mut bytes = header.repeat(count);
+        for at in (0..size).step_by(BATCH_HEADER_BYTES) {
+            let length = (size - at - 12) as u32;
+            bytes[at + 8..at + 12].copy_from_slice(&length.to_be_bytes());
+        }
+        let file = Counting {
+            bytes,
+            read: AtomicU64::new(0),
+        };
+        let goal = (size as u64, Offset(7));
+        let found = next_batch(&file, Offset(0), (0, Offset(0)), goal, size as u64).unwrap();
+        assert_eq!(found, goal);
+        let read = file.read.into_inner();
+        assert!(read < 20 * size as u64, "{read} bytes read of {size}");
+    }
 }

@@ -1,5 +1,6 @@
 //! The two indexes of a segment: growing with it, then sealed, and built anew when they lie.
 
+use std::io::IoSlice;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -139,11 +140,13 @@ impl GrowingIndexes {
         self.bytes_since_entry += head.size_bytes() as u64;
     }
 
-    /// Makes the files hold all entries, the largest timestamp included.
-    pub(crate) fn write_files(&mut self, disk: &dyn Disk) -> Result<(), LogFault> {
+    /// What makes the files hold all entries, the largest timestamp included.
+    fn all_to_spill(&mut self) -> [Spill; 2] {
         self.add_latest();
-        self.offsets.write_all(disk)?;
-        self.times.write_all(disk)
+        [
+            self.offsets.to_spill(self.offsets.tail().len()),
+            self.times.to_spill(self.times.tail().len()),
+        ]
     }
 
     fn add_latest(&mut self) {
@@ -255,13 +258,8 @@ impl Segment {
             _ => return None,
         };
         // Times first: an offset entry in the file says that the times up to it are there, too.
-        for (path, position, bytes) in [times, offsets] {
-            let written = self.disk.open(&path, true).and_then(|file| {
-                file.write_all_at(&mut [std::io::IoSlice::new(&bytes)], position)?;
-                // What an append that was taken back left behind would read as entries to come.
-                file.set_len(position + bytes.len() as u64)
-            });
-            if let Err(fault) = written {
+        for spill in [times, offsets] {
+            if let Err(fault) = write_spill(&*self.disk, &spill) {
                 tracing::debug!(%fault, "index entries stay in memory");
                 return None;
             }
@@ -275,10 +273,14 @@ impl Segment {
 
     /// Makes the index files complete.
     pub(crate) fn write_index_files(&self) -> Result<(), LogFault> {
-        match &mut self.lock().indexes {
-            Indexes::Growing(growing) => growing.write_files(&*self.disk),
-            Indexes::Sealed(_) => Ok(()),
-        }
+        let spills = match &mut self.lock().indexes {
+            Indexes::Growing(growing) => growing.all_to_spill(),
+            Indexes::Sealed(_) => return Ok(()),
+        };
+        // Outside the lock: readers look up meanwhile.
+        spills
+            .iter()
+            .try_for_each(|spill| write_spill(&*self.disk, spill))
     }
 
     /// Gives the memory of the indexes back; the files hold them.
@@ -381,6 +383,15 @@ impl Segment {
 
 /// Entries on their way to a file: path, position, bytes.
 type Spill = (PathBuf, u64, Vec<u8>);
+
+fn write_spill(disk: &dyn Disk, (path, position, bytes): &Spill) -> Result<(), LogFault> {
+    let file = disk.open(path, true)?;
+    if !bytes.is_empty() {
+        file.write_all_at(&mut [IoSlice::new(bytes)], *position)?;
+    }
+    // What an append that was taken back left behind would read as entries to come.
+    file.set_len(position + bytes.len() as u64)
+}
 
 impl GrowingIndexes {
     /// The oldest chunk of offsets, the times up to it, their numbers, and the offset behind them.

@@ -47,6 +47,16 @@ pub trait LogStore: Send + Sync + 'static {
     /// Gives back the space of removed logs, until [`stop`](Self::stop) is called.
     fn delete_until_stopped(&self) {}
 
+    /// Does at once for logs that were just opened what their first appends would each have to wait
+    /// for the disk for.
+    ///
+    /// # Errors
+    /// The disk's fault; the first appends try again.
+    fn prepare_appends(&self, names: &[TopicPartition]) -> Result<(), LogFault> {
+        let _ = names;
+        Ok(())
+    }
+
     /// Waits until a log wants a sync, the store is stopped, or the time is over. True if there is
     /// work.
     fn wait_dirty(&self, timeout: Duration) -> bool;

@@ -150,7 +150,7 @@ pub(super) fn a_probe_leaves_no_trace<S: LogStore>(store: &Arc<S>, seed: u64) {
     let log = log(store);
     let model = Model::fill(&log, seed, 5);
     let before = (log.marks(), log.active_segment());
-    log.probe().expect("the disk is well");
+    log.probe(1 << 20).expect("the disk is well");
     assert_eq!((log.marks(), log.active_segment()), before);
     let mut batches = 0;
     log.replay(Offset(0), true, &mut |_, _| {
