@@ -126,7 +126,7 @@ func at(topic string, partition int, offset kgo.Offset) kgo.Opt {
 func (m *matrix) recreate(t *topics, topic string, c combo) (stream, error) {
 	client, err := kgo.NewClient(append(c.options(),
 		kgo.SeedBrokers(m.bootstrap),
-		kgo.MetadataMinAge(10*time.Millisecond),
+		kgo.MetadataMinAge(10*time.Millisecond), // Looked up again at once, after a purge.
 		// A first assignment makes it a client that takes assignments.
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{}),
 	)...)

@@ -42,9 +42,15 @@ func (t *topics) create(name string) error {
 	})
 }
 
+// list asks the broker: without the purge, kadm might repeat what it was told seconds ago.
+func (t *topics) list(ctx context.Context, name string) (kadm.TopicDetails, error) {
+	t.client.PurgeTopicsFromClient(name)
+	return t.admin.ListTopics(ctx, name)
+}
+
 // leads demands that every partition has a leader and answers for its offsets.
 func (t *topics) leads(ctx context.Context, name string) error {
-	listed, err := t.admin.ListTopics(ctx, name)
+	listed, err := t.list(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -84,7 +90,7 @@ func (t *topics) delete(name string) error {
 			return fmt.Errorf("deleting %s: %w", name, err)
 		}
 		return t.settled(ctx, func() error {
-			listed, err := t.admin.ListTopics(ctx, name)
+			listed, err := t.list(ctx, name)
 			if err != nil {
 				return err
 			}
