@@ -12,8 +12,8 @@ use std::sync::Arc;
 use super::fetch::FetchPartition;
 use crate::waiters::Waiter;
 
-/// A set of partitions under keys of its owner's, with their registrations. An owner uses a key for
-/// one partition only, and never again after it was forgotten.
+/// A set of partitions under keys of its owner's, with their registrations. Each key stands for one
+/// partition at a time.
 pub struct Interest {
     waiter: Arc<Waiter>,
     kept: HashMap<u64, Kept>,

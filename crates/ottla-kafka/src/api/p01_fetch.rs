@@ -70,16 +70,17 @@ async fn fetch(call: &Call<'_>, request: &FetchRequest<'_>) -> Result<Reply, Clo
     let terms = session_request(call, request);
     let reader = terms.reader;
     let begun = cache.begin(terms, clock.mono());
-    cache.show(|figures| metrics.fetch_sessions(figures));
+    if request.session_id != 0 {
+        cache.show(|figures| metrics.fetch_sessions(figures));
+    }
     let mut poll = match begun {
         Ok(poll) => poll,
         Err(error) => return refuse(call, error_map::fetch_session(error), 0),
     };
     let parts = read(call, request, reader, &mut poll).await;
     let tidings: Vec<_> = parts.iter().map(Part::tidings).collect();
-    let is_kept = poll.is_kept();
     let finished = cache.finish(poll, &tidings, clock.mono(), session_id);
-    if is_kept {
+    if request.session_epoch == 0 {
         cache.show(|figures| metrics.fetch_sessions(figures));
     }
     match finished {
@@ -143,7 +144,7 @@ async fn read(
                     offset: Offset(due.asked.fetch_offset),
                     bytes_max: bytes(due.asked.bytes_max),
                 });
-                names.insert(due.key, name);
+                names.insert(due.key, (due.asked.topic, due.asked.partition, name));
                 continue;
             }
             Judged::Unknown(code) => Content::Unknown(code),
@@ -187,7 +188,8 @@ async fn read(
         Some(format) => old_formats::fetch(call, &mut poll.link, read, format, &mut refused).await,
     };
     for answer in outcome {
-        let Some((topic, partition)) = poll.called(answer.key) else {
+        let moved = || poll.called(answer.key).map(|(t, p)| (t, p, None));
+        let Some((topic, partition, name)) = names.remove(&answer.key).or_else(moved) else {
             // Another request of this session took it out meanwhile.
             continue;
         };
@@ -195,7 +197,7 @@ async fn read(
             key: answer.key,
             topic,
             partition,
-            name: names.remove(&answer.key).flatten(),
+            name,
             content: match refused.remove(&answer.key) {
                 Some(code) => Content::Refused(code, None),
                 None => Content::Read(answer.answer),

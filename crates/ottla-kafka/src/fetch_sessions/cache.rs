@@ -25,6 +25,8 @@ pub(crate) struct Cache<S> {
     evictable_by_privileged: BTreeSet<Worth>,
     partitions: usize,
     evictions: u64,
+    /// What was evicted and not yet taken away.
+    evicted: Vec<S>,
 }
 
 #[derive(Debug)]
@@ -54,6 +56,7 @@ impl<S> Cache<S> {
             evictable_by_privileged: BTreeSet::new(),
             partitions: 0,
             evictions: 0,
+            evicted: Vec::new(),
         }
     }
 
@@ -148,6 +151,11 @@ impl<S> Cache<S> {
         self.evictions
     }
 
+    /// The sessions that had to leave since the last call, for who can drop them at leisure.
+    pub(crate) fn take_evicted(&mut self) -> Vec<S> {
+        std::mem::take(&mut self.evicted)
+    }
+
     /// Lists a session among those that others may replace, if that is so by now. As in Kafka, that
     /// is looked at when a session is used, not when a slot is wanted.
     fn list_evictable(&mut self, id: i32, now: MonoMs) {
@@ -202,7 +210,8 @@ impl<S> Cache<S> {
     }
 
     fn evict(&mut self, id: i32) {
-        self.remove(id);
+        let evicted = self.remove(id);
+        self.evicted.extend(evicted);
         self.evictions += 1;
     }
 }

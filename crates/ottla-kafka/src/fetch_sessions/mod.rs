@@ -7,7 +7,8 @@
 //!
 //! A session's lock is held while a request is read into it and while its answer is recorded, never
 //! while the fetch waits. So a second request for it finds the session one epoch further, and the
-//! first one's answer is refused, as in Kafka. Lock order: the cache, then a session.
+//! first one's answer is refused, as in Kafka. The lock of the cache is taken last and held for moments:
+//! what a client does to a large session, no other client waits for.
 
 mod cache;
 #[cfg(test)]
@@ -147,16 +148,14 @@ impl<L: Link> FetchSessions<L> {
     pub(crate) fn begin(&self, request: Request, now: MonoMs) -> Result<Poll<L>, SessionError> {
         if matches!(request.session_epoch, 0 | -1) {
             // Whoever starts over is done with what was before.
-            if request.session_id != 0 {
-                lock(&self.cache).remove(request.session_id);
-            }
+            let _closed = match request.session_id {
+                0 => None,
+                id => lock(&self.cache).remove(id),
+            };
             return Ok(full(request));
         }
-        let mut cache = lock(&self.cache);
-        let shared = cache
-            .get(request.session_id)
-            .ok_or(SessionError::IdNotFound)?
-            .clone();
+        let shared = lock(&self.cache).get(request.session_id).cloned();
+        let shared = shared.ok_or(SessionError::IdNotFound)?;
         let mut held = lock(&shared);
         if held.epoch != request.session_epoch {
             return Err(SessionError::InvalidEpoch);
@@ -170,20 +169,21 @@ impl<L: Link> FetchSessions<L> {
             request.forgotten.iter().cloned(),
         );
         if held.session.len() == 0 {
-            cache.remove(id);
+            let _closed = lock(&self.cache).remove(id);
             return Ok(full(Request {
                 session_epoch: -1,
                 ..request
             }));
         }
         if !held.session.can_be_kept() {
-            cache.remove(id);
+            let _closed = lock(&self.cache).remove(id);
             return Err(SessionError::IdNotFound);
         }
-        if !cache.touch(id, held.session.len(), now) {
+        let partitions = held.session.len();
+        // It may have been evicted while its request was read.
+        if !self.in_cache(|cache| cache.touch(id, partitions, now)) {
             return Err(SessionError::IdNotFound);
         }
-        drop(cache);
         held.epoch = next_epoch(held.epoch);
         let link = match held.link.take() {
             Some(mut link) => {
@@ -241,7 +241,7 @@ impl<L: Link> FetchSessions<L> {
                 }));
                 let privileged = terms.reader.is_follower;
                 let session_id = if can_be_kept {
-                    lock(&self.cache).insert(now, privileged, partitions, ids, held)
+                    self.in_cache(|cache| cache.insert(now, privileged, partitions, ids, held))
                 } else {
                     None
                 };
@@ -263,6 +263,16 @@ impl<L: Link> FetchSessions<L> {
                 })
             }
         }
+    }
+
+    /// Does something with the cache, and drops what that evicts outside its lock.
+    fn in_cache<R>(&self, act: impl FnOnce(&mut Cache<Shared<L>>) -> R) -> R {
+        let mut cache = lock(&self.cache);
+        let result = act(&mut cache);
+        let evicted = cache.take_evicted();
+        drop(cache);
+        drop(evicted);
+        result
     }
 
     /// Shows how much there is of what, to one at a time.
