@@ -1,7 +1,8 @@
 //! Park and rebuild, over a disk that holds one append back or fails.
 #![allow(clippy::expect_used, reason = "the file is a test, its helpers too")]
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use ottla_broker::shard::{
     Outcome, Outlet, PlanError, Shard, ShardOptions, StorageFault, open_listening,
@@ -25,7 +26,11 @@ use ottla_testkit::sim_disk::{DiskError, Fault, Operation, SimDisk};
 
 type PartitionShard = Shard<Partition, Recorder<Partition>>;
 
-fn append(shard: &PartitionShard, request: u64, sequence: u32) {
+fn append<O: Outlet<Partition, Handle = u64>>(
+    shard: &Shard<Partition, O>,
+    request: u64,
+    sequence: u32,
+) {
     let batch = payload::batch(
         Mark {
             producer: 1,
@@ -289,6 +294,46 @@ impl Outlet<Partition> for Clumsy {
     }
     fn records(&self, _: Vec<(Offset, <Partition as Machine>::Record)>) {}
     fn advanced(&self, _: Marks) {}
+}
+
+/// Whether the durable mark was told when a request was answered.
+#[derive(Default)]
+struct Order {
+    advanced: AtomicBool,
+    answered: Mutex<Vec<bool>>,
+}
+
+impl Outlet<Partition> for Order {
+    type Handle = u64;
+
+    fn answer(&self, _: u64, _: Outcome<Partition>) {
+        let advanced = self.advanced.load(Ordering::Relaxed);
+        self.answered.lock().expect("no panic").push(advanced);
+    }
+    fn effect(&self, effect: <Partition as Machine>::Effect) {
+        match effect {}
+    }
+    fn records(&self, _: Vec<(Offset, <Partition as Machine>::Record)>) {}
+    fn advanced(&self, _: Marks) {
+        self.advanced.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A fetch session that hears late of a record has nothing to say to the client whose acks=all was
+/// answered, and who asks at once.
+#[test]
+fn who_waits_for_the_mark_hears_of_it_before_the_answers_leave() {
+    let (store, log) = log(&SimDisk::new());
+    let shard: Arc<Shard<Partition, Order>> =
+        open_listening(log, Order::default(), shard_options()).expect("an empty log opens");
+    shard.outlet().advanced.store(false, Ordering::Relaxed);
+    shard.submit(1, Command::Latest);
+    shard.run(NOW);
+    append(&shard, 2, 0);
+    shard.run(NOW);
+    assert!(store.flush_round());
+    let answered = shard.outlet().answered.lock().expect("no panic").clone();
+    assert_eq!(answered, [false, true]);
 }
 
 /// Whatever a turn held when it died would stay held: nobody else would be let in.

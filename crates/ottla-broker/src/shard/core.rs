@@ -271,10 +271,11 @@ impl<M: Machine, O: Outlet<M>> Core<M, O> {
         self.marks.log_start = self.marks.log_start.max(marks.log_start);
         self.marks.written = self.marks.written.max(marks.written);
         self.marks.durable = self.marks.durable.max(marks.durable);
-        self.parked.release(self.marks, &mut self.outbox);
+        // Before the answers: whoever got one may ask at once, and who waits has to have heard by then.
         if self.marks.durable > before.durable || self.marks.log_start > before.log_start {
             self.outbox.push(Out::Advanced(self.marks));
         }
+        self.parked.release(self.marks, &mut self.outbox);
     }
 
     /// Nothing above the written end is to be: whoever saw it gets the fault.

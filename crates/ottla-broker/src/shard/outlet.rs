@@ -22,7 +22,8 @@ pub trait Outlet<M: Machine>: Send + Sync + Sized + 'static {
     fn effect(&self, effect: M::Effect);
     /// Records of the machine's own, now durable; before the answers that saw them.
     fn records(&self, records: Vec<(Offset, M::Record)>);
-    /// The durable mark or the start of the log moved, or never will again: the shard was closed.
+    /// The durable mark or the start of the log moved, or never will again: the shard was closed. Of a
+    /// mark that moved, before the answers that waited for it.
     fn advanced(&self, marks: Marks);
 }
 
