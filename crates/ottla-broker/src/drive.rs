@@ -90,6 +90,13 @@ impl Driver {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn next_deadline(&self) -> Option<MonoMs> {
+        let heap = self.timers.heap.lock();
+        let heap = heap.unwrap_or_else(PoisonError::into_inner);
+        heap.peek().map(|Reverse(first)| first.at)
+    }
+
     pub(crate) fn clock(&self) -> Clock {
         self.clock
     }

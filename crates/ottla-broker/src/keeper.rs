@@ -1,5 +1,8 @@
 //! Opens and removes partitions on behalf of the catalog.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 

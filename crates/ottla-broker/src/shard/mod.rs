@@ -19,6 +19,7 @@ mod outlet;
 mod parked;
 mod rebuild;
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -63,7 +64,7 @@ impl ShardOptions {
 pub struct Shard<M: Machine, O: Outlet<M>> {
     log: Arc<dyn Log>,
     outlet: O,
-    mailbox: Mutex<Vec<(O::Handle, M::Command)>>,
+    mailbox: Mutex<VecDeque<(O::Handle, M::Command)>>,
     /// Somebody is in a turn and will look into the mailbox again. Cleared only under the core's
     /// lock, so that whoever ends an append sees either a finished turn or one that saw the append.
     turning: AtomicBool,
@@ -109,7 +110,7 @@ impl<M: Machine, O: Outlet<M>> Shard<M, O> {
         Ok(Shard {
             log,
             outlet,
-            mailbox: Mutex::new(Vec::new()),
+            mailbox: Mutex::new(VecDeque::new()),
             turning: AtomicBool::new(false),
             core: Mutex::new(core),
         })
@@ -127,7 +128,7 @@ impl<M: Machine, O: Outlet<M>> Shard<M, O> {
 
     /// Leaves a command in the mailbox. Someone has to [`run`](Self::run) the shard afterwards.
     pub fn submit(&self, handle: O::Handle, command: M::Command) {
-        lock(&self.mailbox).push((handle, command));
+        lock(&self.mailbox).push_back((handle, command));
     }
 
     /// Answers a question about the state as replayed.
@@ -191,22 +192,13 @@ impl<M: Machine, O: Outlet<M>> Shard<M, O> {
         }
         let _guard = CloseOnPanic::new(self);
         let mut core = lock(&self.core);
-        if core.accepts_commands() {
-            let mut commands = std::mem::take(&mut *lock(&self.mailbox)).into_iter();
-            let mut decided = 0;
-            while core.accepts_commands() && decided < core.options.turn_commands_max {
-                let Some((handle, command)) = commands.next() else {
-                    break;
-                };
-                core.decide(handle, command, now);
-                decided += 1;
-            }
-            if commands.len() > 0 {
-                let mut mailbox = lock(&self.mailbox);
-                let newer = std::mem::take(&mut *mailbox);
-                mailbox.extend(commands);
-                mailbox.extend(newer);
-            }
+        let mut decided = 0;
+        while core.accepts_commands() && decided < core.options.turn_commands_max {
+            let Some((handle, command)) = lock(&self.mailbox).pop_front() else {
+                break;
+            };
+            core.decide(handle, command, now);
+            decided += 1;
         }
         // Also while commands have to wait: a deadline that no run meets would keep the timer busy.
         core.expire_if_due(now);

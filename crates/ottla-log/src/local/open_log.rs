@@ -12,7 +12,12 @@ use crate::meta::encode_partition_metadata;
 use crate::store::{LogFault, LogSpec, Recovery};
 
 impl LocalStore {
-    pub(super) fn open_local(&self, spec: &LogSpec) -> Result<(Arc<LocalLog>, Recovery), LogFault> {
+    /// [`LogStore::open_log`](crate::LogStore::open_log), for who wants to [scrub](LocalLog::scrub)
+    /// the log, too.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn open_local(&self, spec: &LogSpec) -> Result<(Arc<LocalLog>, Recovery), LogFault> {
         let shared = &self.shared;
         let disk = &shared.disk;
         let name = &spec.name;
