@@ -293,7 +293,8 @@ pub trait Log: Send + Sync + 'static {
     fn begin_epoch(&self, epoch: LeaderEpoch) -> Result<(), LogFault>;
 
     /// The largest epoch at or below `epoch`, and the offset after its last record (the written end
-    /// for the latest epoch). `None` if there is no such epoch (KIP-101).
+    /// for the latest epoch); `epoch` itself and where the oldest one begins, if it lies below that.
+    /// `None` if there is no such epoch (KIP-101).
     fn epoch_end(&self, epoch: LeaderEpoch) -> Option<(LeaderEpoch, Offset)>;
 
     /// Epoch of the record at `offset`, or of the latest record for the written end.

@@ -40,11 +40,20 @@ pub(super) struct Broker {
 impl Broker {
     /// Starts the target with its data below `home` and returns when it serves.
     pub(super) fn start(target: &Target<'_>, home: &Path) -> Result<Self, String> {
+        Self::start_with(target, home, &[])
+    }
+
+    /// The same, with broker configs that both kinds know: `name=value`.
+    pub(super) fn start_with(
+        target: &Target<'_>,
+        home: &Path,
+        settings: &[String],
+    ) -> Result<Self, String> {
         let log = home.join("broker.log");
         fs::create_dir_all(home).map_err(|e| format!("{}: {e}", home.display()))?;
         match target {
-            Target::Ottla(binary) => Self::start_ottla(binary, home, log),
-            Target::Kafka(java) => Self::start_kafka(java, home, log),
+            Target::Ottla(binary) => Self::start_ottla(binary, home, log, settings),
+            Target::Kafka(java) => Self::start_kafka(java, home, log, settings),
         }
     }
 
@@ -77,7 +86,12 @@ impl Broker {
         text.lines().filter(bad).map(str::to_owned).collect()
     }
 
-    fn start_ottla(binary: &Path, home: &Path, log: PathBuf) -> Result<Self, String> {
+    fn start_ottla(
+        binary: &Path,
+        home: &Path,
+        log: PathBuf,
+        settings: &[String],
+    ) -> Result<Self, String> {
         let data = home.join("data");
         let mut command = Command::new(binary);
         // Ours are not the broker's; it would complain about them.
@@ -96,6 +110,9 @@ impl Broker {
                 "--data",
             ])
             .arg(&data);
+        for setting in settings {
+            command.args(["--set", setting]);
+        }
         let child = spawn(&mut command, &log)?;
         let mut broker = Self {
             child,
@@ -112,7 +129,12 @@ impl Broker {
         Ok(broker)
     }
 
-    fn start_kafka(java: &Java, home: &Path, log: PathBuf) -> Result<Self, String> {
+    fn start_kafka(
+        java: &Java,
+        home: &Path,
+        log: PathBuf,
+        settings: &[String],
+    ) -> Result<Self, String> {
         let data = home.join("data");
         let address = format!("127.0.0.1:{}", free_port()?);
         let controller = format!("127.0.0.1:{}", free_port()?);
@@ -126,14 +148,15 @@ impl Broker {
              listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
              controller.listener.names=CONTROLLER\n\
              log.dirs={}\n\
-             num.partitions=3\n\
              offsets.topic.replication.factor=1\n\
              transaction.state.log.replication.factor=1\n\
              transaction.state.log.min.isr=1\n\
              share.coordinator.state.topic.replication.factor=1\n\
              share.coordinator.state.topic.min.isr=1\n\
-             group.initial.rebalance.delay.ms=0\n",
-            data.display()
+             group.initial.rebalance.delay.ms=0\n\
+             {}\n",
+            data.display(),
+            settings.join("\n")
         );
         fs::write(&properties, text).map_err(|e| format!("{}: {e}", properties.display()))?;
         let mut format = java.command("kafka.tools.StorageTool", 256, "WARN");

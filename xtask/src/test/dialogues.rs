@@ -7,6 +7,7 @@
 
 mod batch;
 mod codec;
+mod compare;
 mod listed;
 mod mask;
 mod notation;
@@ -14,9 +15,11 @@ mod record;
 mod script;
 mod stored;
 mod talk;
+mod unbatch;
+mod wire;
 mod words;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -28,9 +31,9 @@ use super::report::Section;
 use super::setup::{Java, Lack};
 
 use self::codec::Codec;
-use self::notation::Node;
-use self::script::{Dialogue, What};
-use self::talk::{Answers, Partner, speak};
+use self::compare::{Spoken, judge};
+use self::script::{Dialogue, Theme, What};
+use self::talk::{Partner, speak};
 
 /// Dialogues at a time: most of each is waiting for Kafka to create a topic.
 const AT_ONCE: usize = 12;
@@ -47,12 +50,6 @@ pub(super) struct Options {
     pub(super) ottla_at: Option<String>,
 }
 
-/// What both brokers answered to one dialogue.
-struct Spoken {
-    kafka: Option<Result<Answers, String>>,
-    ottla: Result<Answers, String>,
-}
-
 /// Speaks every dialogue with Ottla and, if there is a JVM, with Kafka.
 pub(super) fn run(
     section: &Section,
@@ -62,117 +59,105 @@ pub(super) fn run(
     work: &Path,
     options: &Options,
 ) -> Result<(), String> {
-    let folder = root.join("tests/dialogues");
-    let mut themes = script::load(&folder)?;
+    let mut themes = script::load(&root.join("tests/dialogues"))?;
     if !options.record {
         listed::check(root, &themes)?;
     }
     if let Some(only) = &options.only {
-        for theme in &mut themes {
-            if !theme.name.contains(only) {
-                theme
-                    .dialogues
-                    .retain(|dialogue| dialogue.name.contains(only));
-            }
+        for theme in themes.iter_mut().filter(|theme| !theme.name.contains(only)) {
+            theme
+                .dialogues
+                .retain(|dialogue| dialogue.name.contains(only));
         }
+        themes.retain(|theme| !theme.dialogues.is_empty());
+    }
+    if let Err(why) = java
+        && options.kafka_at.is_none()
+    {
+        why.tell(section, "Apache Kafka");
     }
     let codec = Codec::load()?;
-
-    let mut brokers = Vec::new();
-    let mut start =
-        |given: &Option<String>, target: Target<'_>, name: &str| -> Result<String, String> {
-            if let Some(address) = given {
-                return Ok(address.clone());
+    // Themes with the same settings share their brokers.
+    let mut groups: BTreeMap<Vec<String>, Vec<Theme>> = BTreeMap::new();
+    for theme in themes {
+        groups
+            .entry(theme.settings.clone())
+            .or_default()
+            .push(theme);
+    }
+    for (place, (settings, themes)) in groups.into_iter().enumerate() {
+        let home = work.join(place.to_string());
+        let plain = settings.is_empty();
+        let start = |given: &Option<String>, target: Target<'_>, name: &str| {
+            if let Some(address) = given.as_ref().filter(|_| plain) {
+                return Ok((address.clone(), None));
             }
             let started = Instant::now();
-            let broker = Broker::start(&target, &work.join(name))?;
-            section.say(&format!(
-                "{name} at {} after {:?}",
-                broker.address,
-                started.elapsed()
-            ));
-            let address = broker.address.clone();
-            brokers.push(broker);
-            Ok(address)
+            let broker = Broker::start_with(&target, &home.join(name), &settings)?;
+            let took = started.elapsed().as_secs_f64();
+            section.say(&format!("{name} at {} after {took:.1} s", broker.address));
+            Ok::<_, String>((broker.address.clone(), Some(broker)))
         };
-    let kafka = match (&options.kafka_at, java) {
-        (None, Err(why)) => {
-            why.tell(section, "Apache Kafka");
-            None
-        }
-        (_, Ok(java)) => Some(start(&options.kafka_at, Target::Kafka(java), "kafka")?),
-        (Some(address), Err(_)) => Some(address.clone()),
-    };
-    let ottla = start(&options.ottla_at, Target::Ottla(binary.to_owned()), "ottla")?;
-    let kafka = kafka.as_ref().map(|address| Partner {
-        address,
-        prompt: false,
-    });
-    let ottla = Partner {
-        address: &ottla,
-        prompt: true,
-    };
-
-    let all: Vec<(usize, &Dialogue)> = themes
-        .iter()
-        .enumerate()
-        .flat_map(|(theme, found)| {
-            found
-                .dialogues
-                .iter()
-                .map(move |dialogue| (theme, dialogue))
-        })
-        .collect();
-    let spoken = speak_all(&codec, &all, kafka.as_ref(), &ottla);
-    if options.record {
-        if kafka.is_none() {
-            return Err("only Apache Kafka's answers are recorded".into());
-        }
-        for (index, theme) in themes.iter().enumerate() {
-            let answers: Vec<(&Dialogue, &Spoken)> = all
-                .iter()
-                .zip(&spoken)
-                .filter(|((at, _), _)| *at == index)
-                .map(|((_, dialogue), spoken)| (*dialogue, spoken))
-                .collect();
-            record::write(section, theme, &answers)?;
-        }
-        return Ok(());
-    }
-    for (index, theme) in themes.iter().enumerate() {
-        let (mut dialogues, mut agreements, mut differences) = (0, 0, 0);
-        for ((at, dialogue), spoken) in all.iter().zip(&spoken) {
-            if *at != index {
-                continue;
+        let kafka = match java {
+            Ok(java) => Some(start(&options.kafka_at, Target::Kafka(java), "kafka")?),
+            Err(_) => options
+                .kafka_at
+                .clone()
+                .filter(|_| plain)
+                .map(|address| (address, None)),
+        };
+        let ottla = start(&options.ottla_at, Target::Ottla(binary.to_owned()), "ottla")?;
+        let kafka = kafka.as_ref().map(|(address, _)| Partner {
+            address,
+            prompt: false,
+        });
+        let ottla = Partner {
+            address: &ottla.0,
+            prompt: true,
+        };
+        let dialogues: Vec<&Dialogue> = themes.iter().flat_map(|theme| &theme.dialogues).collect();
+        let mut spoken = speak_all(&codec, &dialogues, kafka.as_ref(), &ottla).into_iter();
+        for theme in &themes {
+            let spoken: Vec<Spoken> = spoken.by_ref().take(theme.dialogues.len()).collect();
+            if !options.record {
+                report(section, theme, &spoken);
+            } else if kafka.is_some() {
+                record::write(section, theme, &spoken)?;
+            } else {
+                section.failed(format!("{}: only Apache Kafka is recorded", theme.name));
             }
-            dialogues += 1;
-            let wrong = judge(dialogue, spoken);
-            if wrong.is_empty() {
-                section.passed(1);
-            }
-            for wrong in wrong {
-                section.failed(format!("{}, {}: {wrong}", theme.name, dialogue.name));
-            }
-            for step in &dialogue.steps {
-                if let What::Receive { differs, .. } = &step.what {
-                    agreements += usize::from(differs.is_none());
-                    differences += usize::from(differs.is_some());
-                }
-            }
-        }
-        if dialogues > 0 {
-            section.say(&format!(
-                "{:<24} {dialogues:>3} dialogues, {agreements:>3} answers alike, {differences:>2} listed differences",
-                theme.name
-            ));
         }
     }
     Ok(())
 }
 
+fn report(section: &Section, theme: &Theme, spoken: &[Spoken]) {
+    let (mut agreements, mut differences) = (0, 0);
+    for (dialogue, spoken) in theme.dialogues.iter().zip(spoken) {
+        let wrong = judge(dialogue, spoken);
+        if wrong.is_empty() {
+            section.passed(1);
+        }
+        for wrong in wrong {
+            section.failed(format!("{}, {}: {wrong}", theme.name, dialogue.name));
+        }
+        for step in &dialogue.steps {
+            if let What::Receive { differs, .. } = &step.what {
+                agreements += usize::from(differs.is_none());
+                differences += usize::from(differs.is_some());
+            }
+        }
+    }
+    section.say(&format!(
+        "{:<24} {:>3} dialogues, {agreements:>3} answers alike, {differences:>2} listed differences",
+        theme.name,
+        theme.dialogues.len(),
+    ));
+}
+
 fn speak_all(
     codec: &Codec,
-    all: &[(usize, &Dialogue)],
+    all: &[&Dialogue],
     kafka: Option<&Partner<'_>>,
     ottla: &Partner<'_>,
 ) -> Vec<Spoken> {
@@ -183,7 +168,7 @@ fn speak_all(
             scope.spawn(|| {
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
-                    let Some((_, dialogue)) = all.get(index) else {
+                    let Some(dialogue) = all.get(index) else {
                         return;
                     };
                     let with = |partner: &Partner<'_>| {
@@ -221,95 +206,4 @@ fn speak_all(
     (0..all.len())
         .map(|index| spoken.remove(&index).unwrap_or_else(missing))
         .collect()
-}
-
-/// What is wrong with the answers to one dialogue.
-fn judge(dialogue: &Dialogue, spoken: &Spoken) -> Vec<String> {
-    let mut wrong = Vec::new();
-    let given =
-        |name: &str, answers: &Result<Answers, String>, wrong: &mut Vec<String>| match answers {
-            Ok(answers) => answers.clone(),
-            Err(why) => {
-                wrong.push(format!("{name}: {why}"));
-                Answers::new()
-            }
-        };
-    let kafka = spoken
-        .kafka
-        .as_ref()
-        .map(|answers| given("Kafka", answers, &mut wrong));
-    let ottla = given("Ottla", &spoken.ottla, &mut wrong);
-    for (index, step) in dialogue.steps.iter().enumerate() {
-        let What::Receive {
-            recorded, differs, ..
-        } = &step.what
-        else {
-            continue;
-        };
-        if let Some(answer) = kafka.as_ref().and_then(|kafka| kafka.get(&index))
-            && !same(answer, recorded)
-        {
-            wrong.push(format!("{}: Kafka's answer is not the recorded one:\n   recorded {recorded}\n   answered{answer}", step.at));
-        }
-        let Some(answer) = ottla.get(&index) else {
-            continue;
-        };
-        match differs {
-            None if !agrees(recorded, answer) => {
-                wrong.push(format!(
-                    "{}: a difference that is not listed:\n   Kafka {recorded}\n   Ottla{answer}",
-                    step.at
-                ));
-            }
-            Some(differs) if !same(answer, &differs.answer) => {
-                wrong.push(format!("{}: the listed difference {} is another one now, or gone:\n   Kafka {recorded}\n   listed {}\n   Ottla{answer}", step.at, differs.id, differs.answer));
-            }
-            _ => {}
-        }
-    }
-    wrong
-}
-
-/// Whether two answers say the same, however they are broken into lines.
-fn same(one: &str, other: &str) -> bool {
-    matches!((fields(one), fields(other)), (Ok(one), Ok(other)) if one == other)
-}
-
-/// Whether Ottla says what Kafka says. It may explain an error where Kafka gives its number only.
-fn agrees(kafka: &str, ottla: &str) -> bool {
-    let (Ok(kafka), Ok(mut ottla)) = (fields(kafka), fields(ottla)) else {
-        return false;
-    };
-    forgive_texts(&kafka, &mut ottla);
-    kafka == ottla
-}
-
-fn forgive_texts(kafka: &Node, ottla: &mut Node) {
-    match (kafka, ottla) {
-        (Node::List(kafka), Node::List(ottla)) => {
-            for (kafka, ottla) in kafka.iter().zip(ottla) {
-                forgive_texts(kafka, ottla);
-            }
-        }
-        (kafka @ Node::Struct { .. }, Node::Struct { fields, .. }) => {
-            fields
-                .retain(|(name, _)| !name.ends_with("ErrorMessage") || kafka.field(name).is_some());
-            for (name, ottla) in fields {
-                if let Some(kafka) = kafka.field(name) {
-                    forgive_texts(kafka, ottla);
-                }
-            }
-        }
-        _ => {}
-    }
-}
-
-fn fields(answer: &str) -> Result<Node, String> {
-    match answer.trim() {
-        "closed" => Ok(Node::word("closed")),
-        text => notation::fields(text).map(|fields| Node::Struct {
-            tag: String::new(),
-            fields,
-        }),
-    }
 }

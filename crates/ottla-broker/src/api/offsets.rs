@@ -103,7 +103,7 @@ impl Broker {
         .await
     }
 
-    /// The end of an epoch; `None` if the partition knows none so old.
+    /// The end of an epoch; `None` if the partition knows none so new.
     #[must_use]
     pub fn epoch_end(
         &self,

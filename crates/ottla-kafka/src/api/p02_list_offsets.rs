@@ -10,14 +10,15 @@
 //! | -6 earliest pending upload (KIP-1023) | 11 | offset -1: nothing is tiered |
 //! | 0 and above | 1 | the first record of that time or later, and its timestamp; offset -1 if there is none |
 //!
-//! 0 answers several offsets, see `segments`. A special time that the version does not have is `UNSUPPORTED_VERSION`, a partition that occurs
-//! twice `INVALID_REQUEST` (answered once per occurrence; Kafka answers once). 2+ has the isolation
-//! level: without transactions both levels see the same. 4+ takes the client's idea of the leader's
-//! epoch and answers the record's (KIP-320). 10+ has a timeout, for tiered storage.
+//! 0 answers several offsets, see `segments`. A special time that the version does not have is
+//! `UNSUPPORTED_VERSION`, a partition that occurs twice `INVALID_REQUEST`. Each topic and each partition is
+//! answered once, a topic without partitions not at all. 2+ has the isolation level: without transactions
+//! both levels see the same. 4+ takes the client's idea of the leader's epoch and answers the record's
+//! (KIP-320). 10+ has a timeout, for tiered storage.
 
 mod segments;
 
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 use ottla_broker::api::{Image, OffsetQuery, PartitionRef};
 use ottla_broker::authorize::{Operation, ResourceKind};
 use ottla_model::ids::{LeaderEpoch, PartitionIndex};
@@ -44,26 +45,35 @@ fn handle<'a>(call: &'a Call<'a>, mut body: Reader<'a>) -> Answering<'a> {
         let request =
             ListOffsetsRequest::decode(&mut body, call.version).map_err(|e| call.malformed(e))?;
         let repeated = repeated(&request);
+        let mut said = HashSet::new();
         let image = call.broker().image();
-        let mut topics = Vec::with_capacity(request.topics.len());
+        let mut topics: Vec<ListOffsetsTopicResponse<'_>> =
+            Vec::with_capacity(request.topics.len());
+        let mut places = HashMap::new();
         for topic in &request.topics {
-            let mut partitions = Vec::with_capacity(topic.partitions.len());
             for asked in &topic.partitions {
-                if call.version == 0 {
-                    partitions.push(segments::answer(call, &image, topic.name, asked).await);
-                    continue;
-                }
-                let found = if repeated.contains(&(topic.name, asked.partition_index)) {
-                    Err(ErrorCode::InvalidRequest)
+                let key = (topic.name, asked.partition_index);
+                let answer = if call.version == 0 {
+                    segments::answer(call, &image, topic.name, asked).await
+                } else if !repeated.contains(&key) {
+                    response(
+                        asked.partition_index,
+                        find(call, &image, topic.name, asked).await,
+                    )
+                } else if said.insert(key) {
+                    response(asked.partition_index, Err(ErrorCode::InvalidRequest))
                 } else {
-                    find(call, &image, topic.name, asked).await
+                    continue;
                 };
-                partitions.push(response(asked.partition_index, found));
+                let place = *places.entry(topic.name).or_insert_with(|| {
+                    topics.push(ListOffsetsTopicResponse {
+                        name: topic.name,
+                        partitions: Vec::with_capacity(topic.partitions.len()),
+                    });
+                    topics.len() - 1
+                });
+                topics[place].partitions.push(answer);
             }
-            topics.push(ListOffsetsTopicResponse {
-                name: topic.name,
-                partitions,
-            });
         }
         let response = ListOffsetsResponse {
             throttle_time_ms: 0,

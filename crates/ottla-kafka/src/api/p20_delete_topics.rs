@@ -1,7 +1,7 @@
 //! DeleteTopics (key 20), versions 1 to 6: by name, from 6 on by name or id (KIP-516).
 //!
 //! - What occurs twice is `INVALID_REQUEST`, once, and is not deleted; so is a topic named and given by
-//!   its id in one request, an entry with both name and id, and one with neither.
+//!   its id in one request (answered with both), an entry with both name and id, and one with neither.
 //! - `delete.topic.enable=false` refuses all: `TOPIC_DELETION_DISABLED`, before version 3
 //!   `INVALID_REQUEST`.
 //! - The answer leaves when the partitions are closed and out of the way, so a topic of the same name
@@ -36,6 +36,8 @@ struct Deleted<'r> {
     name: Option<Cow<'r, str>>,
     id: Uuid,
     error: Option<(ErrorCode, Cow<'static, str>)>,
+    /// Another entry's answer stands for this one, too.
+    said: bool,
 }
 
 fn handle<'a>(call: &'a Call<'a>, mut body: Reader<'a>) -> Answering<'a> {
@@ -119,6 +121,7 @@ fn judge<'r>(image: &Image, entries: &[DeleteTopicState<'r>]) -> Vec<Deleted<'r>
             name: entry.name.map(Cow::Borrowed),
             id: entry.topic_id,
             error: None,
+            said: false,
         });
     }
     for place in 0..results.len() {
@@ -131,10 +134,12 @@ fn judge<'r>(image: &Image, entries: &[DeleteTopicState<'r>]) -> Vec<Deleted<'r>
         };
         if let Some(&other) = given.get(&topic.id) {
             let why = "the request gives this topic by its name and by its id";
+            results[place].id = topic.id;
             results[place].error = Some((ErrorCode::InvalidRequest, why.into()));
-            results[other].error = Some((ErrorCode::InvalidRequest, why.into()));
+            results[other].said = true;
         }
     }
+    results.retain(|deleted| !deleted.said);
     results
 }
 
@@ -178,6 +183,7 @@ impl<'r> Deleted<'r> {
             name: entry.name.map(Cow::Borrowed),
             id: entry.topic_id,
             error: Some((code, why.into())),
+            said: false,
         }
     }
 

@@ -2,8 +2,8 @@
 //! which a consumer notices that its position was cut off (KIP-320).
 //!
 //! The answer is the largest epoch at or below the asked one and the offset after its last record; the
-//! end of the log for the latest one. An epoch that this log does not know of is (-1, -1), without an
-//! error. 3+ names a replica, which consumers leave out.
+//! end of the log for the latest one; an epoch below the oldest ended where that begins. An epoch above
+//! the latest one is (-1, -1), without an error. 3+ names a replica, which consumers leave out.
 
 use ottla_broker::api::Image;
 use ottla_broker::authorize::{Operation, ResourceKind};

@@ -232,8 +232,7 @@ fn topics_are_deleted_by_name_and_by_id() {
             (Some("b"), ids[1], 0),
             (Some("c"), ids[2], 0),
             (None, Uuid([8; 16]), 100),
-            (Some("d"), Uuid::ZERO, 42),
-            (None, ids[3], 42),
+            (Some("d"), ids[3], 42),
             (Some("e"), ids[4], 42),
         ]
     );

@@ -1,5 +1,6 @@
 //! Fetch: limits, long polls, what is refused, and where the bytes come from.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use ottla_log::disk::LocalDisk;
@@ -236,12 +237,21 @@ fn a_fetch_inside_a_batch_brings_all_of_it() {
     assert_eq!(values(&fetched.records).len(), 3);
 }
 
+fn local(directory: &Path) -> Arc<LocalStore> {
+    let options = StoreOptions::new(NodeId(NODE), Durability::Synced, Arc::new(|| [4; 16]));
+    let (store, _) = LocalStore::open(Arc::new(LocalDisk), directory, options).unwrap();
+    store
+}
+
 #[test]
 fn what_cannot_be_read_says_so_at_once() {
-    let server = Server::start();
-    let mut client = server.client_with("t", 1, &[]);
+    let directory = tempfile::tempdir().unwrap();
+    drop(Server::over(local(directory.path()), &[], |options| options).client_with("t", 1, &[]));
+    let server = Server::over_after(local(directory.path()), true);
+    let mut client = server.client();
     fill(&mut client, "t", 0, &["a"]);
     let epoch = client.metadata(Some(&["t"])).unwrap()[0].partitions[0].leader_epoch;
+    assert!(epoch > 0, "the kill was noticed");
     let mut refused = |asked: FetchPartition, version: i16| {
         let mut request = request("t", vec![asked]);
         request.max_wait_ms = i32::MAX;
@@ -258,11 +268,11 @@ fn what_cannot_be_read_says_so_at_once() {
         ..partition(0, 0)
     };
     assert_eq!(refused(at(epoch + 1), 9), 75);
-    assert_eq!(refused(at(-2), 9), 74);
+    assert_eq!(refused(at(epoch - 1), 9), 74);
 
     // From 16 on a client that is behind hears where it should be.
     let id = client.metadata(Some(&["t"])).unwrap()[0].id;
-    let mut by_id = request("", vec![at(-2)]);
+    let mut by_id = request("", vec![at(epoch - 1)]);
     by_id.topics[0].topic_id = id;
     for version in [13, 16, 18] {
         let answer = client.call(&by_id, version).unwrap();
@@ -285,6 +295,8 @@ fn what_cannot_be_read_says_so_at_once() {
             assert_eq!((leader, nodes), ((-1, -1), vec![]));
         }
     }
+    // Below 0 is no epoch at all.
+    assert_eq!(call(&mut client, &request("t", vec![at(-2)]), 12)[0].0, 0);
     let mut unknown = request("", vec![partition(0, 0)]);
     unknown.topics[0].topic_id = Uuid([5; 16]);
     unknown.max_wait_ms = i32::MAX;
@@ -363,9 +375,7 @@ fn a_log_that_went_another_way_is_noticed() {
 #[test]
 fn records_come_from_files_too() {
     let directory = tempfile::tempdir().unwrap();
-    let options = StoreOptions::new(NodeId(NODE), Durability::Synced, Arc::new(|| [4; 16]));
-    let (store, _) = LocalStore::open(Arc::new(LocalDisk), directory.path(), options).unwrap();
-    let server = Server::over(store, &[], |options| options);
+    let server = Server::over(local(directory.path()), &[], |options| options);
     let mut client = server.client_with("t", 3, &[]);
     let large = "x".repeat(500_000);
     for partition in 0..3 {

@@ -138,13 +138,7 @@ fn what_is_wrong_is_said_per_partition() {
     );
     assert_eq!(
         found,
-        [
-            nothing(3),
-            nothing(3),
-            (0, 0, -1, epoch),
-            nothing(42),
-            nothing(42)
-        ]
+        [nothing(3), nothing(3), (0, 0, -1, epoch), nothing(42)]
     );
     assert_eq!(list(&mut client, vec![with_epoch(epoch)], 4)[0].0, 0);
     assert_eq!(

@@ -40,14 +40,19 @@ impl Epochs {
         self.0.last().map(|(epoch, _)| *epoch)
     }
 
-    /// The largest epoch at or below `epoch`, and where the next one begins; `end` for the newest.
-    /// `None` below the oldest and above the newest.
+    /// The largest epoch at or below `epoch`, and where the next one begins; `end` for the newest. Below the oldest it
+    /// is `epoch` itself, which ended where the oldest begins. `None` above the newest, and for none at all. (Kafka:
+    /// `LeaderEpochFileCache.endOffsetFor`.)
     pub(crate) fn end_of(&self, epoch: LeaderEpoch, end: Offset) -> Option<(LeaderEpoch, Offset)> {
+        if epoch == LeaderEpoch::NONE {
+            return None;
+        }
         let count = self.0.partition_point(|(begun, _)| *begun <= epoch);
-        let (floor, _) = *self.0.get(count.checked_sub(1)?)?;
+        let floor = count.checked_sub(1).and_then(|at| self.0.get(at));
+        let floor = floor.map_or(epoch, |(floor, _)| *floor);
         match self.0.get(count) {
             Some((_, next)) => Some((floor, *next)),
-            None if floor == epoch => Some((floor, end)),
+            None if count > 0 && floor == epoch => Some((floor, end)),
             None => None,
         }
     }
@@ -83,6 +88,7 @@ mod tests {
         assert!(e.begin(LeaderEpoch(3), Offset(10)));
         assert_eq!(e, epochs(&[(0, 0), (3, 10)]));
         for (asked, answer) in [
+            (-2, Some((-2, 0))),
             (-1, None),
             (0, Some((0, 10))),
             (2, Some((0, 10))),
@@ -95,6 +101,11 @@ mod tests {
         for (offset, epoch) in [(0, 0), (9, 0), (10, 3), (15, 3)] {
             assert_eq!(e.at(Offset(offset)), Some(LeaderEpoch(epoch)));
         }
+        let later = epochs(&[(4, 20), (6, 30)]);
+        assert_eq!(
+            later.end_of(LeaderEpoch(3), Offset(40)),
+            Some((LeaderEpoch(3), Offset(20)))
+        );
         assert!(!e.truncate(Offset(10)));
         assert!(e.truncate(Offset(9)));
         assert_eq!(e, epochs(&[(0, 0)]));

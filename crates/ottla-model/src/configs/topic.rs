@@ -276,21 +276,28 @@ pub(super) fn describe(
             if let Some(value) = overrides.get(def.name) {
                 synonyms.push((def.name, value.clone(), ConfigSource::DynamicTopic));
             }
-            for synonym in def.synonyms {
-                if let Some(value) = broker.get(synonym.name) {
-                    synonyms.push((synonym.name, value.to_owned(), ConfigSource::StaticBroker));
-                }
-                if let Some(value) = broker_config(synonym.name).and_then(|def| def.default) {
-                    synonyms.push((synonym.name, value.to_owned(), ConfigSource::Default));
-                }
-            }
-            let (value, source) = if let Some(value) = overrides.get(def.name) {
-                (Some(value.clone()), ConfigSource::DynamicTopic)
-            } else if let Some(value) = broker.topic_default(def) {
-                (Some(value), ConfigSource::StaticBroker)
-            } else {
-                (def.default.map(str::to_owned), ConfigSource::Default)
-            };
+            let set = def.synonyms.iter().filter_map(|synonym| {
+                let value = broker.get(synonym.name)?;
+                Some((synonym.name, value.to_owned(), ConfigSource::StaticBroker))
+            });
+            let defaults = def.synonyms.iter().filter_map(|synonym| {
+                let value = broker_config(synonym.name)?.default?;
+                Some((synonym.name, value.to_owned(), ConfigSource::Default))
+            });
+            // What stands before the main name is not shown, although it decides (Kafka: `ConfigHelper.configSynonyms`).
+            let main = def.synonyms.first().map(|synonym| synonym.name);
+            synonyms.extend(
+                set.chain(defaults)
+                    .skip_while(|(name, ..)| Some(*name) != main),
+            );
+            let value = overrides
+                .get(def.name)
+                .cloned()
+                .or_else(|| broker.topic_default(def))
+                .or_else(|| def.default.map(str::to_owned));
+            let source = synonyms
+                .first()
+                .map_or(ConfigSource::Default, |(.., source)| *source);
             EffectiveConfig {
                 def,
                 value,

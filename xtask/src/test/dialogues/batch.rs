@@ -1,17 +1,14 @@
-//! Record batches (message format v2) and messages (v0, v1) from the notation, with every lie that it can tell; and
-//! batches back into the notation.
+//! Record batches (message format v2) and messages (v0, v1) from the notation, with every lie that it can tell.
 
 use super::notation::Node;
 use super::stored;
 use super::words::Words;
 
-const CASTAGNOLI: u32 = 0x82f6_3b78;
 /// Base offset, length, leader epoch, magic, CRC: what stands before the attributes.
-const BEFORE_ATTRIBUTES: usize = 21;
-const HEAD: usize = 61;
-const LOG_APPEND: i16 = 1 << 3;
-const TRANSACTIONAL: i16 = 1 << 4;
-const CONTROL: i16 = 1 << 5;
+pub(super) const BEFORE_ATTRIBUTES: usize = 21;
+pub(super) const LOG_APPEND: i16 = 1 << 3;
+pub(super) const TRANSACTIONAL: i16 = 1 << 4;
+pub(super) const CONTROL: i16 = 1 << 5;
 
 /// The value of a field of type records.
 pub(super) fn encode(node: &Node, words: &Words) -> Result<Vec<u8>, String> {
@@ -156,7 +153,7 @@ fn batch(node: &Node, words: &Words) -> Result<Vec<u8>, String> {
     out.extend((fields.number("length", length)? as i32).to_be_bytes());
     out.extend((fields.number("epoch", -1)? as i32).to_be_bytes());
     out.push(fields.number("magic", 2)? as u8);
-    let right = stored::crc(&covered, CASTAGNOLI);
+    let right = stored::crc(&covered, stored::CASTAGNOLI);
     out.extend(
         (if fields.is("crc", "bad") {
             !right
@@ -259,7 +256,7 @@ fn message(node: &Node, words: &Words) -> Result<Vec<u8>, String> {
         );
         covered.extend(value.unwrap_or_default());
     }
-    let right = stored::crc(&covered, 0xedb8_8320);
+    let right = stored::crc(&covered, stored::GZIP);
     let mut out = fields.number("offset", 0)?.to_be_bytes().to_vec();
     out.extend((fields.number("size", covered.len() as i64 + 4)? as i32).to_be_bytes());
     out.extend(
@@ -272,227 +269,6 @@ fn message(node: &Node, words: &Words) -> Result<Vec<u8>, String> {
     );
     out.extend(covered);
     Ok(out)
-}
-
-/// The batches in a field of type records; a piece of one at the end is `cut{…}`.
-pub(super) fn decode(mut bytes: &[u8], words: &Words) -> Node {
-    let mut batches = Vec::new();
-    while !bytes.is_empty() {
-        let size = bytes
-            .get(8..12)
-            .and_then(|size| size.try_into().ok())
-            .map(i32::from_be_bytes);
-        let whole = size
-            .and_then(|size| usize::try_from(size).ok())
-            .map(|size| size + 12);
-        match whole.and_then(|whole| bytes.split_at_checked(whole)) {
-            Some((batch, rest)) if batch.len() >= HEAD && batch[16] == 2 => {
-                batches.push(decode_batch(batch, words).unwrap_or_else(|| raw("broken", batch)));
-                bytes = rest;
-            }
-            Some((message, rest)) if message.len() > 17 => {
-                batches.push(raw("message", message));
-                bytes = rest;
-            }
-            _ => {
-                batches.push(Node::Struct {
-                    tag: "cut".into(),
-                    fields: vec![("bytes".into(), Node::word(bytes.len()))],
-                });
-                break;
-            }
-        }
-    }
-    Node::List(batches)
-}
-
-fn raw(tag: &str, bytes: &[u8]) -> Node {
-    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    Node::Struct {
-        tag: tag.into(),
-        fields: vec![("hex".into(), Node::word(digits))],
-    }
-}
-
-fn decode_batch(batch: &[u8], words: &Words) -> Option<Node> {
-    let int = |at: usize, size: usize| {
-        let bytes = batch.get(at..at + size)?;
-        let sign = i64::from(bytes[0] as i8);
-        Some(
-            bytes[1..]
-                .iter()
-                .fold(sign, |sum, byte| sum << 8 | i64::from(*byte)),
-        )
-    };
-    let attributes = int(21, 2)? as i16;
-    let (base_ts, max_ts, count) = (int(27, 8)?, int(35, 8)?, int(57, 4)?);
-    let mut fields: Vec<(String, Node)> = Vec::new();
-    let mut push = |name: &str, node: Node| fields.push((name.into(), node));
-    push("base", Node::word(int(0, 8)?));
-    push("epoch", Node::word(int(12, 4)?));
-    if int(17, 4)? as u32 != stored::crc(&batch[BEFORE_ATTRIBUTES..], CASTAGNOLI) {
-        push("crc", Node::word("bad"));
-    }
-    let codec =
-        ["none", "gzip", "snappy", "lz4", "zstd"].get(usize::from(attributes as u16 & 7))?;
-    if *codec != "none" {
-        push("codec", Node::word(codec));
-    }
-    for (name, bit) in [
-        ("log_append", LOG_APPEND),
-        ("transactional", TRANSACTIONAL),
-        ("control", CONTROL),
-    ] {
-        if attributes & bit != 0 {
-            push(name, Node::word(true));
-        }
-    }
-    if int(43, 8)? != -1 || int(51, 2)? != -1 || int(53, 4)? != -1 {
-        push("pid", words.shown_pid(int(43, 8)?));
-        push("pepoch", Node::word(int(51, 2)?));
-        push("seq", Node::word(int(53, 4)?));
-    }
-    if int(23, 4)? != (count - 1).max(0) {
-        push("last_delta", Node::word(int(23, 4)?));
-    }
-    let payload = &batch[HEAD..];
-    let stamped = attributes & LOG_APPEND != 0;
-    if *codec != "none" {
-        push("base_ts", words.shown_time(base_ts));
-        push("max_ts", words.shown_time(max_ts));
-        push("count", Node::word(count));
-        push(
-            "data",
-            Node::Word(format!(
-                "{}-bytes-{:08x}",
-                payload.len(),
-                stored::crc(payload, CASTAGNOLI)
-            )),
-        );
-        return Some(Node::Struct {
-            tag: "batch".into(),
-            fields,
-        });
-    }
-    let mut reader = Reader { bytes: payload };
-    let mut records = Vec::new();
-    let mut latest = None;
-    let mut first = base_ts;
-    for index in 0..count {
-        let (record, time) = reader.record(index, base_ts, stamped, words)?;
-        if index == 0 {
-            first = time;
-        }
-        latest = latest.max(Some(time));
-        records.push(record);
-    }
-    if !reader.bytes.is_empty() {
-        return None;
-    }
-    if base_ts != first || (count == 0 && base_ts != words.now) {
-        push("base_ts", words.shown_time(base_ts));
-    }
-    if latest.unwrap_or(base_ts) != max_ts {
-        push("max_ts", words.shown_time(max_ts));
-    }
-    if !records.is_empty() {
-        push("records", Node::List(records));
-    }
-    Some(Node::Struct {
-        tag: "batch".into(),
-        fields,
-    })
-}
-
-struct Reader<'a> {
-    bytes: &'a [u8],
-}
-
-impl<'a> Reader<'a> {
-    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.bytes.split_at_checked(count)?;
-        self.bytes = rest;
-        Some(taken)
-    }
-
-    fn signed(&mut self) -> Option<i64> {
-        let mut value = 0u64;
-        for shift in (0..64).step_by(7) {
-            let byte = self.take(1)?[0];
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                return Some((value >> 1) as i64 ^ -((value & 1) as i64));
-            }
-        }
-        None
-    }
-
-    fn sized(&mut self) -> Option<Option<&'a [u8]>> {
-        let length = self.signed()?;
-        if length < 0 {
-            return Some(None);
-        }
-        self.take(usize::try_from(length).ok()?).map(Some)
-    }
-
-    fn record(
-        &mut self,
-        index: i64,
-        base_ts: i64,
-        stamped: bool,
-        words: &Words,
-    ) -> Option<(Node, i64)> {
-        let length = self.signed()?;
-        let end = self
-            .bytes
-            .len()
-            .checked_sub(usize::try_from(length).ok()?)?;
-        let attributes = self.take(1)?[0];
-        let time = base_ts + self.signed()?;
-        let offset = self.signed()?;
-        let (key, value) = (self.sized()?, self.sized()?);
-        let bytes = |bytes: Option<&[u8]>| {
-            bytes.map_or_else(|| Node::word("null"), |bytes| words.shown_text(bytes))
-        };
-        let mut headers = Vec::new();
-        for _ in 0..self.signed()? {
-            let fields = vec![
-                ("k".into(), bytes(self.sized()?)),
-                ("v".into(), bytes(self.sized()?)),
-            ];
-            headers.push(Node::Struct {
-                tag: String::new(),
-                fields,
-            });
-        }
-        if self.bytes.len() != end {
-            return None;
-        }
-        let plain = attributes == 0 && offset == index && headers.is_empty();
-        if plain && key.is_none() && value.is_some() && (time == words.now || stamped) {
-            return Some((bytes(value), time));
-        }
-        let mut fields = vec![("k".into(), bytes(key)), ("v".into(), bytes(value))];
-        if time != words.now {
-            fields.push(("ts".into(), words.shown_time(time)));
-        }
-        if offset != index {
-            fields.push(("offset".into(), Node::word(offset)));
-        }
-        if attributes != 0 {
-            fields.push(("attributes".into(), Node::word(attributes)));
-        }
-        if !headers.is_empty() {
-            fields.push(("headers".into(), Node::List(headers)));
-        }
-        Some((
-            Node::Struct {
-                tag: String::new(),
-                fields,
-            },
-            time,
-        ))
-    }
 }
 
 /// A variable-length number, as flexible versions write lengths.

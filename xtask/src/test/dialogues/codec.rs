@@ -9,6 +9,8 @@ use crate::codegen::model::{Default, Field, Module, Struct, Type};
 use super::batch;
 use super::mask;
 use super::notation::Node;
+use super::unbatch;
+use super::wire::{Reader, size, write_length};
 use super::words::Words;
 
 /// Every message that can be spoken.
@@ -135,11 +137,11 @@ impl Codec {
             words,
             plain,
         };
-        let mut reader = Reader { bytes: body };
+        let mut reader = Reader::new(body);
         let response = module.response().ok_or("a module has a response")?;
         let fields = scope.read_struct(response, &mut reader)?;
-        if !reader.bytes.is_empty() {
-            return Err(format!("{} bytes after the answer", reader.bytes.len()));
+        if !reader.is_empty() {
+            return Err(format!("{} bytes after the answer", reader.len()));
         }
         Ok(fields)
     }
@@ -317,9 +319,7 @@ impl<'a> Scope<'a> {
             }
             last = Some(tag);
             let size = reader.unsigned()?;
-            let mut value = Reader {
-                bytes: reader.take(size as usize)?,
-            };
+            let mut value = Reader::new(reader.take(size as usize)?);
             let Some(field) = self
                 .live(of)
                 .find(|field| field.tag.map(u64::from) == Some(tag))
@@ -327,7 +327,7 @@ impl<'a> Scope<'a> {
                 return Err(format!("tag {tag} is not in the schema of {}", of.name));
             };
             let node = self.read(field, &field.ty, true, &mut value)?;
-            if !value.bytes.is_empty() {
+            if !value.is_empty() {
                 return Err(format!("{}: bytes after the tagged value", field.name));
             }
             // Written although it has its default value: that is a fact, too.
@@ -391,7 +391,7 @@ impl<'a> Scope<'a> {
                     Some(length) => {
                         let bytes = reader.take(length)?;
                         Some(match ty {
-                            Type::Records => batch::decode(bytes, self.words),
+                            Type::Records => unbatch::decode(bytes, self.words),
                             _ if self.plain => Node::Text(bytes.to_vec()),
                             _ => mask::text(&field.name, bytes, self.words),
                         })
@@ -437,86 +437,4 @@ fn structure(fields: Vec<(String, Node)>) -> Node {
 fn uuid(bytes: &[u8]) -> String {
     let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     format!("hex:{digits}")
-}
-
-fn size(kind: &str) -> usize {
-    match kind {
-        "i8" => 1,
-        "i16" | "u16" => 2,
-        "i32" | "u32" => 4,
-        _ => 8,
-    }
-}
-
-fn write_length(
-    length: Option<usize>,
-    compact: bool,
-    short: bool,
-    out: &mut Vec<u8>,
-) -> Result<(), String> {
-    let signed = length
-        .map_or(Ok(-1), i64::try_from)
-        .map_err(|e| e.to_string())?;
-    if compact {
-        batch::unsigned((signed + 1) as u64, out);
-    } else if short {
-        out.extend(
-            i16::try_from(signed)
-                .map_err(|e| e.to_string())?
-                .to_be_bytes(),
-        );
-    } else {
-        out.extend(
-            i32::try_from(signed)
-                .map_err(|e| e.to_string())?
-                .to_be_bytes(),
-        );
-    }
-    Ok(())
-}
-
-struct Reader<'a> {
-    bytes: &'a [u8],
-}
-
-impl<'a> Reader<'a> {
-    fn take(&mut self, count: usize) -> Result<&'a [u8], String> {
-        let (taken, rest) = self
-            .bytes
-            .split_at_checked(count)
-            .ok_or("the answer ends too early")?;
-        self.bytes = rest;
-        Ok(taken)
-    }
-
-    fn unsigned(&mut self) -> Result<u64, String> {
-        let mut value = 0;
-        for shift in (0..64).step_by(7) {
-            let byte = self.take(1)?[0];
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                return Ok(value);
-            }
-        }
-        Err("a length has no end".into())
-    }
-
-    /// `None` for null.
-    fn length(&mut self, compact: bool, short: bool) -> Result<Option<usize>, String> {
-        let length = if compact {
-            self.unsigned()? as i64 - 1
-        } else if short {
-            let bytes = self.take(2)?;
-            i64::from(i16::from_be_bytes([bytes[0], bytes[1]]))
-        } else {
-            let bytes = self.take(4)?;
-            i64::from(i32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
-        };
-        if length == -1 {
-            return Ok(None);
-        }
-        usize::try_from(length)
-            .map(Some)
-            .map_err(|_| format!("a length of {length}"))
-    }
 }

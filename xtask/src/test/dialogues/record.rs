@@ -2,22 +2,19 @@
 
 use std::fs;
 
-use super::script::{Dialogue, Theme, What};
-use super::{Section, Spoken, agrees};
+use super::Section;
+use super::compare::{Spoken, agrees};
+use super::script::{Theme, What};
 
 /// What a difference is called until somebody has given it a name and a reason.
 pub(super) const UNLISTED: &str = "UNLISTED";
 
 /// Replaces each answer of a theme by what Kafka said now, with Ottla's below it where that differs.
-pub(super) fn write(
-    section: &Section,
-    theme: &Theme,
-    answers: &[(&Dialogue, &Spoken)],
-) -> Result<(), String> {
+pub(super) fn write(section: &Section, theme: &Theme, spoken: &[Spoken]) -> Result<(), String> {
     let shown = theme.path.display();
     let text = fs::read_to_string(&theme.path).map_err(|e| format!("{shown}: {e}"))?;
     let mut lines: Vec<Option<String>> = text.lines().map(|line| Some(line.to_owned())).collect();
-    for (dialogue, spoken) in answers {
+    for (dialogue, spoken) in theme.dialogues.iter().zip(spoken) {
         let kafka = match spoken.kafka.as_ref() {
             Some(Ok(kafka)) => kafka,
             Some(Err(why)) => {

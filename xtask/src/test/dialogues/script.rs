@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 pub(super) struct Theme {
     pub(super) name: String,
     pub(super) path: PathBuf,
+    /// Broker configs that this theme needs: `name=value`, both brokers have them.
+    pub(super) settings: Vec<String>,
     pub(super) dialogues: Vec<Dialogue>,
 }
 
@@ -55,7 +57,7 @@ pub(super) enum What {
 
 /// A listed difference.
 pub(super) struct Differs {
-    /// Its name in `differences.txt`.
+    /// Its name in `differences.txt`, or several, with `+` between them.
     pub(super) id: String,
     pub(super) answer: String,
 }
@@ -88,6 +90,7 @@ fn theme(path: &Path, macros: &BTreeMap<String, Macro>) -> Result<Theme, String>
         .to_string_lossy()
         .into_owned();
     let text = read(path)?;
+    let mut settings = Vec::new();
     let mut dialogues: Vec<Dialogue> = Vec::new();
     for (at, lines, text) in blocks(&format!("{name}.dialogues"), &text, 2)? {
         let fail = |why: String| format!("{at}: {why}");
@@ -100,6 +103,10 @@ fn theme(path: &Path, macros: &BTreeMap<String, Macro>) -> Result<Theme, String>
                 name: title,
                 steps: Vec::new(),
             });
+            continue;
+        }
+        if let (Some(words), true) = (text.strip_prefix("settings "), dialogues.is_empty()) {
+            settings.extend(words.split_whitespace().map(str::to_owned));
             continue;
         }
         let steps = dialogues.last_mut().map(|dialogue| &mut dialogue.steps);
@@ -138,6 +145,7 @@ fn theme(path: &Path, macros: &BTreeMap<String, Macro>) -> Result<Theme, String>
     Ok(Theme {
         name,
         path: path.to_owned(),
+        settings,
         dialogues,
     })
 }

@@ -1,11 +1,18 @@
 //! Each compression format in its simplest form, which stores the bytes as they are. Enough for a broker to read, and
 //! made without the libraries of either broker.
 
+/// The polynomial of record batches: CRC-32C.
+pub(super) const CASTAGNOLI: u32 = 0x82f6_3b78;
+/// That of gzip, and of messages of the old formats.
+pub(super) const GZIP: u32 = 0xedb8_8320;
+
 /// The number in a batch's attributes, and the bytes in that format.
 pub(super) fn pack(codec: &str, bytes: &[u8]) -> Result<(i16, Vec<u8>), String> {
+    if codec == "none" {
+        return Ok((0, bytes.to_vec()));
+    }
     let length = u16::try_from(bytes.len()).map_err(|_| "more than one block to compress")?;
     Ok(match codec {
-        "none" => (0, bytes.to_vec()),
         "gzip" => (1, gzip(bytes, length)),
         "snappy" => (2, snappy(bytes, length)),
         "lz4" => (3, lz4(bytes, length)),
@@ -20,7 +27,7 @@ fn gzip(bytes: &[u8], length: u16) -> Vec<u8> {
     out.extend(length.to_le_bytes());
     out.extend((!length).to_le_bytes());
     out.extend(bytes);
-    out.extend(crc(bytes, 0xedb8_8320).to_le_bytes());
+    out.extend(crc(bytes, GZIP).to_le_bytes());
     out.extend(u32::from(length).to_le_bytes());
     out
 }
@@ -56,7 +63,7 @@ fn zstd(bytes: &[u8], length: u16) -> Vec<u8> {
     out
 }
 
-/// The reflected CRC of this polynomial: `0x82f63b78` is CRC-32C.
+/// The reflected CRC of this polynomial.
 pub(super) fn crc(bytes: &[u8], polynomial: u32) -> u32 {
     let mut crc = u32::MAX;
     for byte in bytes {
@@ -76,7 +83,7 @@ pub(super) fn crc(bytes: &[u8], polynomial: u32) -> u32 {
 mod tests {
     #[test]
     fn check_values_of_the_two_polynomials() {
-        assert_eq!(super::crc(b"123456789", 0xedb8_8320), 0xcbf4_3926);
-        assert_eq!(super::crc(b"123456789", 0x82f6_3b78), 0xe306_9283);
+        assert_eq!(super::crc(b"123456789", super::GZIP), 0xcbf4_3926);
+        assert_eq!(super::crc(b"123456789", super::CASTAGNOLI), 0xe306_9283);
     }
 }

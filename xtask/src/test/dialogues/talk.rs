@@ -87,7 +87,12 @@ impl Talk<'_> {
         match what {
             What::Topic { name, settings } => self.topic(name, settings)?,
             What::Pid { name } => self.pid(name)?,
-            What::Send { connection, text } => self.send(connection, text)?,
+            What::Send { connection, text } => {
+                if !self.partner.prompt && text.contains("@settle=true") {
+                    self.until_well(text)?;
+                }
+                self.send(connection, text)?;
+            }
             What::Raw { connection, text } => {
                 let bytes = hex(text)?;
                 self.connection(connection)?
@@ -123,6 +128,22 @@ impl Talk<'_> {
         }
         self.words.bind(name, topic);
         self.settle(name, false)
+    }
+
+    /// Asks until the answer has no error: Kafka makes coordinators when somebody asks for them.
+    fn until_well(&mut self, text: &str) -> Result<(), String> {
+        let deadline = Instant::now() + SETTLE_LIMIT;
+        loop {
+            self.send("runner", text)?;
+            let answer = self.receive("runner")?;
+            if !answer.contains("ErrorCode") {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(format!("did not settle: {answer}"));
+            }
+            thread::sleep(SETTLE_POLL);
+        }
     }
 
     /// Kafka must fetch its first block of ids, and says so until then.
@@ -254,17 +275,18 @@ impl Talk<'_> {
             Some(node) => self.words.bytes(node)?,
             None => self.codec.request(&api, version, &fields, &self.words)?,
         };
+        let cut = usize::try_from(number("@cut", 0)?).map_err(|e| e.to_string())?;
+        body.truncate(body.len().saturating_sub(cut));
         if let Some(node) = around.get("@more") {
             body.extend(self.words.bytes(node)?);
         }
-        let cut = usize::try_from(number("@cut", 0)?).map_err(|e| e.to_string())?;
-        body.truncate(body.len().saturating_sub(cut));
         let client = match around.get("@client") {
             Some(node) if self.words.is_null(node) => None,
             Some(node) => Some(self.words.bytes(node)?),
             None => Some(b"dialogue".to_vec()),
         };
         let flexible = self.codec.flexible(&api, version);
+        let split = usize::try_from(number("@split", 0)?).map_err(|e| e.to_string())?;
         let size = around
             .get("@size")
             .map(|node| self.words.number(node))
@@ -300,8 +322,10 @@ impl Talk<'_> {
             correlation: connection.correlation,
             ..answered
         });
+        let (head, rest) = bytes.split_at(split.min(bytes.len()));
+        let written = connection.stream.write_all(head);
         // A broker that has closed already shows that in what is read.
-        match connection.stream.write_all(&bytes) {
+        match written.and_then(|()| connection.stream.write_all(rest)) {
             Err(e) if !matches!(e.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {
                 Err(e.to_string())
             }

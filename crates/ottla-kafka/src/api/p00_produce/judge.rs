@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use ottla_broker::api::{PartitionRef, TopicImage};
 use ottla_codec::{
-    DecompressError, Rejection, Rules, TimestampRule, is_old, recompress, upgrade_within,
-    verify_within,
+    DecompressError, Rejection, RejectionKind, Rules, TimestampRule, is_old, recompress,
+    upgrade_within, verify_within,
 };
 use ottla_model::batch::{Codec, TimestampType, VerifiedBatch};
 use ottla_model::configs::TopicConfig;
@@ -261,11 +261,29 @@ impl Refused {
         Refused {
             code: error_map::rejection(rejection),
             message: rejection.to_string(),
-            log_start: log_start.0,
+            log_start: if reached_log(rejection) {
+                log_start.0
+            } else {
+                -1
+            },
             records: listed
                 .iter()
                 .map(|bad| (bad.index, bad.reason.to_string()))
                 .collect(),
         }
+    }
+}
+
+/// Whether Kafka's log would have found this fault, and not somebody before it: only then the answer has the log's
+/// start.
+fn reached_log(rejection: &Rejection) -> bool {
+    match rejection {
+        Rejection::NoBatch | Rejection::OldMagic(_) | Rejection::SecondBatch => false,
+        _ => !matches!(
+            rejection.kind(),
+            RejectionKind::CorruptMessage
+                | RejectionKind::MessageTooLarge
+                | RejectionKind::UnsupportedCompressionType
+        ),
     }
 }

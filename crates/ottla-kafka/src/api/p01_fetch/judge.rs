@@ -59,7 +59,10 @@ pub(super) fn judge(
         return (Judged::Refused(ErrorCode::NotLeaderOrFollower, None), name);
     };
     if let Some(code) =
-        error_map::epoch(partition.check_epoch(LeaderEpoch(asked.current_leader_epoch)))
+        // Anything below 0 is none here, unlike in other APIs (Kafka: `FetchRequest.optionalEpoch`).
+        error_map::epoch(
+            partition.check_epoch(LeaderEpoch(asked.current_leader_epoch.max(-1))),
+        )
     {
         let current = (code == ErrorCode::FencedLeaderEpoch).then(|| partition.leader_epoch());
         return (Judged::Refused(code, current), name);
