@@ -167,16 +167,14 @@ impl<'r> Gathered<'r> {
     }
 
     /// Registers a partition that has an answer; what came between the look and the registration
-    /// would wake nobody, so it is looked at again. False if it did move.
-    fn register(&mut self, interest: &mut Interest, key: u64) -> bool {
+    /// would wake nobody, so it is looked at again.
+    fn register(&mut self, interest: &mut Interest, key: u64) {
         if interest.register(key)
             && let Some(asked) = interest.asked(key)
             && self.has_moved(asked)
         {
             self.plan(asked);
-            return false;
         }
-        true
     }
 
     /// Marks the answers whose partitions have nothing to read, now that their moves are heard of.
