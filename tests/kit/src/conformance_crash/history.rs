@@ -174,6 +174,11 @@ impl Player<'_> {
         let epoch = log.epoch_at(marks.written).map_or(0, |epoch| epoch.0 + 1);
         maker.epoch = LeaderEpoch(epoch);
         log.begin_epoch(maker.epoch).expect("the disk is well");
+        if self.random.below(2) == 0 {
+            self.store()
+                .prepare_appends(&[name(key)])
+                .expect("the disk is well");
+        }
         self.open.push(Open {
             key,
             log,
