@@ -176,15 +176,11 @@ fn run(args: RunArgs) -> Result<(), String> {
     let cores = CoreList::read()?;
     let mut found = execute(&run, &cores)?;
     found.round = args.round;
-    let noisy = table::is_noisy(&found);
-    let line = Line::Run(found);
-    if let Some(results) = &args.results {
-        outcome::append(results, &line)?;
+    println!("{}", table::line(row, &found));
+    match &args.results {
+        Some(results) => outcome::append(results, &Line::Run(found)),
+        None => Ok(()),
     }
-    let json = serde_json::to_string(&line).map_err(|e| e.to_string())?;
-    println!("{json}");
-    println!("{}", if noisy { "noisy" } else { "clean" });
-    Ok(())
 }
 
 fn print_table(results: &std::path::Path) -> Result<(), String> {

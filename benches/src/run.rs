@@ -46,7 +46,7 @@ pub struct Size {
     pub warm: Duration,
     /// Load that is counted.
     pub measure: Duration,
-    /// The counted load ends after so many bytes, too; so much memory is touched before it.
+    /// The counted load ends after so many bytes, too; no more memory is touched before it.
     pub bytes_max: u64,
     /// Stored bytes, and partitions and connections if they are many, are divided by this: tests are small.
     pub divisor: usize,
@@ -94,10 +94,13 @@ struct Found {
 /// # Errors
 /// If anything does not work as a client may expect, or a record is missing.
 pub fn execute(run: &Run, cores: &CoreList) -> Result<Outcome, String> {
-    // First and last: the server is started on its own cores from a thread of its own.
+    if run.profile.is_some() && !matches!(run.row.work, Work::Produce(_) | Work::Fetch { .. }) {
+        return Err(format!("{} is no load that can be profiled", run.row.name));
+    }
+    // The server is started on its own cores, from a thread of its own.
     cores.pin_generator()?;
     let found = match run.row.work {
-        _ if run.subject == Subject::Limit(Limit::Fdatasync) => sync::run(run),
+        _ if run.subject == Subject::Limit(Limit::Fdatasync) => sync::run(run, cores),
         Work::Produce(produce) => traffic::produce(run, cores, produce),
         Work::Fetch {
             consumers,
@@ -122,7 +125,7 @@ pub fn execute(run: &Run, cores: &CoreList) -> Result<Outcome, String> {
 /// A measured time: who used how much CPU in it.
 struct Window {
     begin: Instant,
-    server: Cpu,
+    server: Option<Cpu>,
     own: Duration,
     machine: Duration,
 }
@@ -134,17 +137,21 @@ struct Spent {
 }
 
 impl Window {
-    fn open(server: &Server) -> Window {
+    /// Without a server, this process is all that is measured.
+    fn open(server: Option<&Server>) -> Window {
         Window {
             begin: Instant::now(),
-            server: server.cpu(),
+            server: server.map(Server::cpu),
             own: own_cpu(),
             machine: machine_cpu(),
         }
     }
 
-    fn close(self, server: &Server, cores: &CoreList) -> Spent {
-        let used = server.cpu().since(self.server);
+    fn close(self, server: Option<&Server>, cores: &CoreList) -> Spent {
+        let used = match (server, self.server) {
+            (Some(server), Some(before)) => server.cpu().since(before),
+            _ => Duration::ZERO,
+        };
         let own = own_cpu().saturating_sub(self.own);
         let machine = machine_cpu().saturating_sub(self.machine);
         let elapsed = self.begin.elapsed();

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use clap::ValueEnum as _;
+
 use crate::machine::{Cores, Environment};
 use crate::outcome::{Line, Outcome, Subject};
-use crate::rows::{Bound, Gate, Metric, Promise, ROWS, Row};
+use crate::rows::{Bound, Gate, Limit, Metric, Promise, ROWS, Row};
 
 /// More CPU than this used by others, as a share of all cores, and a run counts only if no better one
 /// of its kind is there.
@@ -25,8 +27,9 @@ struct Cell {
 struct Entry {
     row: &'static Row,
     metric: Metric,
-    /// The limit that is best at what the row is judged by.
+    /// The limit that is best at what the row is judged by, and its name.
     limit: Option<Cell>,
+    limit_name: Option<Limit>,
     ottla: Option<Cell>,
     kafka: Option<Cell>,
 }
@@ -71,7 +74,7 @@ pub fn markdown(lines: &[Line]) -> String {
                 title(entry.row)
             },
             entry.metric.name().to_owned(),
-            cell(entry.limit),
+            limited(&entry),
             cell(entry.ottla),
             cell(entry.kafka),
             ratio(entry.ottla, entry.limit),
@@ -123,6 +126,24 @@ pub fn is_noisy(outcome: &Outcome) -> bool {
     outcome.neighbours > NEIGHBOURS_MAX
 }
 
+/// One run as a line to read. Begins with `noisy` or `clean`.
+#[must_use]
+pub fn line(row: &Row, outcome: &Outcome) -> String {
+    let mut text = if is_noisy(outcome) { "noisy" } else { "clean" }.to_owned();
+    for metric in row.metrics {
+        if let Some(value) = outcome.metrics.get(metric) {
+            let _ = write!(text, ", {} {}", metric.name(), number(*value));
+        }
+    }
+    let _ = write!(
+        text,
+        ", neighbours {:.0} %, {} records came back",
+        outcome.neighbours * 100.0,
+        outcome.read_back
+    );
+    text
+}
+
 fn entries(lines: &[Line]) -> Vec<Entry> {
     let mut runs: BTreeMap<&str, Vec<&Outcome>> = BTreeMap::new();
     for line in lines {
@@ -157,6 +178,7 @@ fn entries(lines: &[Line]) -> Vec<Entry> {
                 row,
                 metric,
                 limit: best.and_then(|limit| of(Subject::Limit(limit))),
+                limit_name: best,
                 ottla: of(Subject::Ottla),
                 kafka: of(Subject::Kafka),
             });
@@ -237,6 +259,15 @@ fn title(row: &Row) -> String {
     format!("{}{core}{durable}", row.name)
 }
 
+/// The limit's cell, with the mode's name where the row has several.
+fn limited(entry: &Entry) -> String {
+    let text = cell(entry.limit);
+    match entry.limit_name.and_then(|limit| limit.to_possible_value()) {
+        Some(limit) if entry.row.limits.len() > 1 => format!("{text} {}", limit.get_name()),
+        _ => text,
+    }
+}
+
 fn cell(cell: Option<Cell>) -> String {
     let Some(cell) = cell else {
         return "-".to_owned();
@@ -302,7 +333,6 @@ fn aligned(table: &[[String; 9]]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rows::Limit;
 
     fn run(subject: Subject, cpu: f64, neighbours: f64) -> Line {
         Line::Run(Outcome {
@@ -335,7 +365,7 @@ mod tests {
         assert_eq!(
             cells[3..10],
             [
-                "0.200",
+                "0.200 memory",
                 "0.240",
                 "~0.480",
                 "1.20",

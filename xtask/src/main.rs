@@ -1,6 +1,7 @@
 //! Chores of this workspace: `cargo xtask COMMAND`. One file per command.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // This program talks to a person.
 
+mod bench;
 mod codegen;
 mod test;
 
@@ -14,6 +15,11 @@ struct Command {
 }
 
 const COMMANDS: &[Command] = &[
+    Command {
+        name: "bench",
+        about: "[--rounds N] [--seconds S] [--without-kafka] [--profile] [--micro] [ROW...]  measure limit, Ottla and Kafka in turn, print one table",
+        run: bench::run,
+    },
     Command {
         name: "codegen",
         about: "[--check]  write the messages and stored records from their schema, or fail if they differ",

@@ -20,18 +20,18 @@
 //! With `CI` set, nothing may be skipped. `--target kafka` runs the clients and judges against Apache Kafka: it
 //! proves the suite itself. This command never changes the workspace.
 
-mod broker;
-mod cache;
-mod cargo;
+pub(crate) mod broker;
+pub(crate) mod cache;
+pub(crate) mod cargo;
 mod clients;
 mod dialogues;
 mod judge;
 mod kcat;
-mod process;
+pub(crate) mod process;
 mod random;
-mod report;
+pub(crate) mod report;
 mod rows;
-mod setup;
+pub(crate) mod setup;
 mod stored;
 
 use std::path::Path;

@@ -45,9 +45,9 @@ pub(super) fn idle(run: &Run, cores: &CoreList, connections: usize) -> Result<Fo
     if connections > 0 {
         thread::sleep(settle(run, time));
     }
-    let window = Window::open(&server);
+    let window = Window::open(Some(&server));
     thread::sleep(time);
-    let spent = window.close(&server, cores);
+    let spent = window.close(Some(&server), cores);
     let resident = server.resident_bytes();
     for client in &mut clients {
         client

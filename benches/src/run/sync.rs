@@ -4,12 +4,13 @@ use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::time::Instant;
 
-use super::{Found, Run};
+use super::{Found, Run, Window};
 use crate::histogram::Histogram;
+use crate::machine::CoreList;
 use crate::rows::{Metric, Work};
 use crate::wire::Batch;
 
-pub(super) fn run(run: &Run) -> Result<Found, String> {
+pub(super) fn run(run: &Run, cores: &CoreList) -> Result<Found, String> {
     let Work::Produce(produce) = run.row.work else {
         return Err("only producing has this limit".to_owned());
     };
@@ -18,6 +19,7 @@ pub(super) fn run(run: &Run) -> Result<Found, String> {
     let file = File::create_new(&path).map_err(|e| format!("{}: {e}", path.display()))?;
     let mut latencies = Histogram::default();
     let mut position = 0;
+    let window = Window::open(None);
     let begin = Instant::now();
     while begin.elapsed() < run.size.warm + run.size.measure {
         let start = Instant::now();
@@ -29,7 +31,10 @@ pub(super) fn run(run: &Run) -> Result<Found, String> {
         }
         position += batch.len() as u64;
     }
-    let mut found = Found::default();
+    let mut found = Found {
+        neighbours: window.close(None, cores).neighbours,
+        ..Found::default()
+    };
     super::traffic::insert_latencies(&mut found.metrics, &latencies);
     found.metrics.insert(
         Metric::Requests,

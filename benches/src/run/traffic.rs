@@ -14,7 +14,7 @@ use crate::load::{Extent, Lane, Measured, Pace, Stored, drive};
 use crate::machine::{CoreList, pre_touch};
 use crate::outcome::Subject;
 use crate::profile::Recording;
-use crate::rows::{Metric, Produce, Work};
+use crate::rows::{Metric, Produce};
 use crate::server::Server;
 use crate::wire::{Batch, Ring, TOPIC};
 
@@ -40,7 +40,8 @@ pub(super) fn produce(run: &Run, cores: &CoreList, load: Produce) -> Result<Foun
     let batch = Batch::new(load.batch_bytes, load.value_bytes);
     let mut lanes = producers(&server, &batch, load, partitions)?;
     let pace = load.per_second.map_or(Pace::Closed, Pace::Open);
-    warm(run, &mut lanes, pace)?;
+    let warmed = warm(run, &mut lanes, pace)?;
+    pre_touch(&run.home, will_dirty(run, &warmed))?;
     let (measured, mut found) = measure(run, cores, &server, &mut lanes, pace)?;
     insert_costs(&mut found, &measured);
     if run.subject != Subject::Limit(crate::rows::Limit::Echo) {
@@ -68,7 +69,6 @@ pub(super) fn fetch(
         per_second: None,
     };
     let mut producers = producers(&server, &batch, fill, 1)?;
-    pre_touch(run.size.bytes(STORED_BYTES))?;
     let extent = Extent {
         duration: NO_LIMIT,
         bytes_max: run.size.bytes(STORED_BYTES),
@@ -152,7 +152,7 @@ pub(super) fn insert_latencies(metrics: &mut BTreeMap<Metric, f64>, latencies: &
     }
 }
 
-/// The load that is counted, in memory that was touched just before.
+/// The load that is counted.
 fn measure(
     run: &Run,
     cores: &CoreList,
@@ -160,22 +160,19 @@ fn measure(
     lanes: &mut [Lane],
     pace: Pace,
 ) -> Result<(Measured, Found), String> {
-    if matches!(run.row.work, Work::Produce(_)) {
-        pre_touch(run.size.bytes_max)?;
-    }
     let recording = run
         .profile
         .as_ref()
         .map(|_| Recording::begin(server.id(), &run.home));
     let recording = recording.transpose()?;
-    let window = Window::open(server);
+    let window = Window::open(Some(server));
     let extent = Extent {
         duration: run.size.measure,
         bytes_max: run.size.bytes_max,
     };
     let outcome = drive(lanes, pace, extent);
     let measured = outcome.map_err(|why| format!("{why}; it said: {}", server.last_words()))?;
-    let spent = window.close(server, cores);
+    let spent = window.close(Some(server), cores);
     if let (Some(recording), Some(path)) = (recording, &run.profile) {
         recording.end(path, run.row.name)?;
     }
@@ -204,12 +201,19 @@ fn insert_costs(found: &mut Found, measured: &Measured) {
     insert_latencies(&mut found.metrics, &measured.latencies);
 }
 
-fn warm(run: &Run, lanes: &mut [Lane], pace: Pace) -> Result<(), String> {
+fn warm(run: &Run, lanes: &mut [Lane], pace: Pace) -> Result<Measured, String> {
     let extent = Extent {
         duration: run.size.warm,
         bytes_max: run.size.bytes_max,
     };
-    drive(lanes, pace, extent).map(drop)
+    drive(lanes, pace, extent)
+}
+
+/// How much memory the counted load may take, going by the one before; generously, for that was slower.
+fn will_dirty(run: &Run, warmed: &Measured) -> u64 {
+    let per_second = warmed.bytes as f64 / warmed.elapsed.as_secs_f64();
+    let bytes = per_second * run.size.measure.as_secs_f64() * 2.0;
+    (bytes as u64).min(run.size.bytes_max)
 }
 
 /// Connections, and the frames of each: as many partitions as there are, spread over the connections.

@@ -135,45 +135,16 @@ impl Broker {
         log: PathBuf,
         settings: &[String],
     ) -> Result<Self, String> {
-        let data = home.join("data");
-        let address = format!("127.0.0.1:{}", free_port()?);
-        let controller = format!("127.0.0.1:{}", free_port()?);
-        let properties = home.join("server.properties");
-        let text = format!(
-            "process.roles=broker,controller\n\
-             node.id=1\n\
-             controller.quorum.voters=1@{controller}\n\
-             listeners=PLAINTEXT://{address},CONTROLLER://{controller}\n\
-             advertised.listeners=PLAINTEXT://{address}\n\
-             listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
-             controller.listener.names=CONTROLLER\n\
-             log.dirs={}\n\
-             offsets.topic.replication.factor=1\n\
-             transaction.state.log.replication.factor=1\n\
-             transaction.state.log.min.isr=1\n\
-             share.coordinator.state.topic.replication.factor=1\n\
-             share.coordinator.state.topic.min.isr=1\n\
-             group.initial.rebalance.delay.ms=0\n\
-             {}\n",
-            data.display(),
-            settings.join("\n")
-        );
-        fs::write(&properties, text).map_err(|e| format!("{}: {e}", properties.display()))?;
-        let mut format = java.command("kafka.tools.StorageTool", 256, "WARN");
-        format
-            .args(["format", "-t", "AAAAAAAAAAAAAAAAAAAAAQ", "-c"])
-            .arg(&properties);
-        capture(&mut format, None, START_LIMIT)?;
-
+        let prepared = prepare_kafka(java, home, settings)?;
         // The line that says "started" is at INFO.
         let mut serve = java.command("kafka.Kafka", 512, "INFO");
-        serve.arg(&properties);
+        serve.arg(&prepared.properties);
         let child = spawn(&mut serve, &log)?;
         let mut broker = Self {
             child,
             log,
-            address,
-            data,
+            address: prepared.address,
+            data: prepared.data,
         };
         broker.until(|log| log.contains("Kafka Server started"))?;
         Ok(broker)
@@ -206,6 +177,57 @@ impl Broker {
     }
 }
 
+/// A directory in which Apache Kafka can be started: one node, formatted.
+pub(crate) struct PreparedKafka {
+    /// `HOST:PORT` for clients.
+    pub(crate) address: String,
+    /// What its main class is told.
+    pub(crate) properties: PathBuf,
+    data: PathBuf,
+}
+
+/// Writes the configs below `home`, as they come but for `settings`, and formats the directory.
+pub(crate) fn prepare_kafka(
+    java: &Java,
+    home: &Path,
+    settings: &[String],
+) -> Result<PreparedKafka, String> {
+    let data = home.join("data");
+    let address = format!("127.0.0.1:{}", free_port()?);
+    let controller = format!("127.0.0.1:{}", free_port()?);
+    let properties = home.join("server.properties");
+    let text = format!(
+        "process.roles=broker,controller\n\
+             node.id=1\n\
+             controller.quorum.voters=1@{controller}\n\
+             listeners=PLAINTEXT://{address},CONTROLLER://{controller}\n\
+             advertised.listeners=PLAINTEXT://{address}\n\
+             listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
+             controller.listener.names=CONTROLLER\n\
+             log.dirs={}\n\
+             offsets.topic.replication.factor=1\n\
+             transaction.state.log.replication.factor=1\n\
+             transaction.state.log.min.isr=1\n\
+             share.coordinator.state.topic.replication.factor=1\n\
+             share.coordinator.state.topic.min.isr=1\n\
+             group.initial.rebalance.delay.ms=0\n\
+             {}\n",
+        data.display(),
+        settings.join("\n")
+    );
+    fs::write(&properties, text).map_err(|e| format!("{}: {e}", properties.display()))?;
+    let mut format = java.command("kafka.tools.StorageTool", 256, "WARN");
+    format
+        .args(["format", "-t", "AAAAAAAAAAAAAAAAAAAAAQ", "-c"])
+        .arg(&properties);
+    capture(&mut format, None, START_LIMIT)?;
+    Ok(PreparedKafka {
+        address,
+        properties,
+        data,
+    })
+}
+
 impl Drop for Broker {
     fn drop(&mut self) {
         let _ = self.child.kill();
@@ -227,8 +249,8 @@ fn spawn(command: &mut Command, log: &Path) -> Result<Child, String> {
         .map_err(|e| format!("{program}: {e}"))
 }
 
-/// Free a moment ago. Only the stand-in needs it: it must know its port before it starts.
-fn free_port() -> Result<u16, String> {
+/// Free a moment ago. Whoever needs it must know its port before it starts: Apache Kafka, and all in benches.
+pub(crate) fn free_port() -> Result<u16, String> {
     let listener = TcpListener::bind("127.0.0.1:0").map_err(|e| e.to_string())?;
     listener
         .local_addr()

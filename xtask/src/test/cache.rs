@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 use std::process;
 
 /// `$OTTLA_CACHE`, else `$XDG_CACHE_HOME/ottla`, else `~/.cache/ottla`.
-pub(super) struct Cache {
+pub(crate) struct Cache {
     root: PathBuf,
 }
 
 impl Cache {
     /// # Errors
     /// If no directory can be named or made.
-    pub(super) fn open() -> Result<Self, String> {
+    pub(crate) fn open() -> Result<Self, String> {
         let set = |name: &str| {
             env::var_os(name)
                 .filter(|value| !value.is_empty())
@@ -38,7 +38,7 @@ impl Cache {
     }
 
     /// Where cargo builds: as the caller said, else here.
-    pub(super) fn target(&self) -> PathBuf {
+    pub(crate) fn target(&self) -> PathBuf {
         env::var_os("CARGO_TARGET_DIR").map_or_else(|| self.root.join("target"), PathBuf::from)
     }
 
@@ -65,7 +65,7 @@ impl Cache {
     }
 
     /// An empty directory for one section of this run, on a real disk (`/tmp` may be memory). What runs that are over left behind goes.
-    pub(super) fn run_dir(&self, section: &str) -> Result<RunDir, String> {
+    pub(crate) fn run_dir(&self, section: &str) -> Result<RunDir, String> {
         let entries =
             fs::read_dir(&self.root).map_err(|e| format!("{}: {e}", self.root.display()))?;
         for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
@@ -91,8 +91,8 @@ impl Cache {
 }
 
 /// A directory that goes when the run ends, unless someone must look at it.
-pub(super) struct RunDir {
-    pub(super) path: PathBuf,
+pub(crate) struct RunDir {
+    pub(crate) path: PathBuf,
     pub(super) keep: bool,
 }
 

@@ -11,19 +11,19 @@ use super::report::Section;
 const LIMIT: Duration = Duration::from_secs(45 * 60);
 
 /// Cargo in this workspace, building into the cache.
-pub(super) struct Cargo<'a> {
-    pub(super) root: &'a Path,
-    pub(super) target: PathBuf,
+pub(crate) struct Cargo<'a> {
+    pub(crate) root: &'a Path,
+    pub(crate) target: PathBuf,
 }
 
 impl Cargo<'_> {
     /// Where the release build leaves the broker.
-    pub(super) fn binary(&self) -> PathBuf {
+    pub(crate) fn binary(&self) -> PathBuf {
         self.target.join("release/ottla")
     }
 
     /// A command that is one case: it passes or fails as a whole.
-    pub(super) fn whole(&self, section: &Section, arguments: &[&str]) {
+    pub(crate) fn whole(&self, section: &Section, arguments: &[&str]) {
         let outcome = stream(&mut self.command(arguments), LIMIT, |line| {
             section.say(line)
         });

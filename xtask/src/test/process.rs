@@ -11,9 +11,9 @@ const CHUNK_BYTES: usize = 64 * 1024;
 const POLL: Duration = Duration::from_millis(2);
 
 /// What a program left behind.
-pub(super) struct Finished {
-    pub(super) stdout: Vec<u8>,
-    pub(super) stderr: String,
+pub(crate) struct Finished {
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: String,
 }
 
 enum Chunk {
@@ -25,7 +25,7 @@ enum Chunk {
 ///
 /// # Errors
 /// If it cannot start, exits with anything but 0 (with its last words), or takes longer than the limit.
-pub(super) fn capture(
+pub(crate) fn capture(
     command: &mut Command,
     input: Option<Vec<u8>>,
     limit: Duration,

@@ -11,7 +11,7 @@ pub(super) fn in_ci() -> bool {
 }
 
 /// Collects what one section found.
-pub(super) struct Section {
+pub(crate) struct Section {
     name: &'static str,
     started: Instant,
     tally: Mutex<Tally>,
@@ -26,7 +26,7 @@ pub(super) struct Tally {
 }
 
 impl Section {
-    pub(super) fn new(name: &'static str) -> Self {
+    pub(crate) fn new(name: &'static str) -> Self {
         Self {
             name,
             started: Instant::now(),
@@ -34,7 +34,7 @@ impl Section {
         }
     }
 
-    pub(super) fn say(&self, line: &str) {
+    pub(crate) fn say(&self, line: &str) {
         println!("{:>8} | {line}", self.name);
     }
 
@@ -42,14 +42,14 @@ impl Section {
         self.tally().passed += cases;
     }
 
-    pub(super) fn failed(&self, what: impl Into<String>) {
+    pub(crate) fn failed(&self, what: impl Into<String>) {
         let what = what.into();
         self.say(&format!("FAILED: {what}"));
         self.tally().failures.push(what);
     }
 
     /// One case; its error says what differed.
-    pub(super) fn case(&self, name: &str, outcome: Result<(), String>) -> bool {
+    pub(crate) fn case(&self, name: &str, outcome: Result<(), String>) -> bool {
         match outcome {
             Ok(()) => self.passed(1),
             Err(why) => {
@@ -61,7 +61,7 @@ impl Section {
     }
 
     /// Something that cannot run on this machine. In CI that is a failure.
-    pub(super) fn skipped(&self, what: &str, why: &str) {
+    pub(crate) fn skipped(&self, what: &str, why: &str) {
         if in_ci() {
             return self.failed(format!(
                 "{what}: skipped, and nothing may be skipped in CI: {why}"
@@ -71,12 +71,12 @@ impl Section {
         self.tally().skipped.push(format!("{what}: {why}"));
     }
 
-    pub(super) fn is_ok(&self) -> bool {
+    pub(crate) fn is_ok(&self) -> bool {
         self.tally().failures.is_empty()
     }
 
     /// Ends the section.
-    pub(super) fn close(self) -> Closed {
+    pub(crate) fn close(self) -> Closed {
         let took = self.started.elapsed();
         let tally = self.tally().clone();
         self.say(&format!(
@@ -104,7 +104,7 @@ impl Section {
 }
 
 /// A section that has ended.
-pub(super) struct Closed {
+pub(crate) struct Closed {
     name: &'static str,
     took: Duration,
     tally: Tally,
@@ -120,7 +120,7 @@ impl Closed {
 ///
 /// # Errors
 /// If anything failed, or nothing ran.
-pub(super) fn conclude(sections: &[Closed], took: Duration) -> Result<(), String> {
+pub(crate) fn conclude(sections: &[Closed], took: Duration) -> Result<(), String> {
     println!("\nsection     minutes   passed   failed  skipped");
     for section in sections {
         println!(

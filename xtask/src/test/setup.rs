@@ -17,7 +17,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-pub(super) use self::java::Java;
+pub(crate) use self::java::Java;
 pub(super) use self::kcat::Kcat;
 pub(super) use self::kinds::Ready;
 use super::cache::Cache;
@@ -33,16 +33,16 @@ const ASK_LIMIT: Duration = Duration::from_secs(30);
 const DOWNLOAD_TRIES: usize = 3;
 
 /// The tools of the real-client tests, or why they are not there.
-pub(super) struct Tools {
+pub(crate) struct Tools {
     /// Apache Kafka: its tools are the judges, its broker the stand-in.
-    pub(super) kafka: Result<Java, Lack>,
+    pub(crate) kafka: Result<Java, Lack>,
     /// Those that were asked for, in the order of [`CLIENTS`].
     pub(super) clients: Vec<(&'static str, Result<Ready, Lack>)>,
 }
 
 /// Why something is not ready.
 #[derive(Clone, Debug)]
-pub(super) enum Lack {
+pub(crate) enum Lack {
     /// This machine lacks a tool: skipped, except in CI.
     Missing(String),
     /// It could not be made: never skipped.
@@ -57,7 +57,7 @@ impl From<String> for Lack {
 
 impl Lack {
     /// Tells the section about it.
-    pub(super) fn tell(&self, section: &Section, what: &str) {
+    pub(crate) fn tell(&self, section: &Section, what: &str) {
         match self {
             Self::Missing(why) => section.skipped(what, why),
             Self::Broken(why) => section.failed(format!("{what}: {why}")),
@@ -110,7 +110,7 @@ impl Program {
 }
 
 /// Apache Kafka, and every client that is wanted. Downloads mostly wait: all at a time.
-pub(super) fn run(
+pub(crate) fn run(
     section: &Section,
     cache: &Cache,
     root: &Path,

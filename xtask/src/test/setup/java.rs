@@ -14,14 +14,14 @@ use super::{ASK_LIMIT, COMPILE_LIMIT, DOWNLOAD_LIMIT, Lack, Program, files, on_p
 const JAVA_MIN: u32 = 17;
 
 /// A JVM with pinned jars and our compiled classes.
-pub(in crate::test) struct Java {
+pub(crate) struct Java {
     pub(in crate::test) class_path: String,
     logging: PathBuf,
 }
 
 impl Java {
     /// A JVM that will run this main class and log from this level up.
-    pub(in crate::test) fn command(&self, main: &str, heap_mb: u32, level: &str) -> Command {
+    pub(crate) fn command(&self, main: &str, heap_mb: u32, level: &str) -> Command {
         self.program(main, heap_mb, level).command()
     }
 
