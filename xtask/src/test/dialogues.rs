@@ -106,13 +106,13 @@ pub(super) fn run(
                 .filter(|_| plain)
                 .map(|address| (address, None)),
         };
-        let ottla = start(&options.ottla_at, Target::Ottla(binary.to_owned()), "ottla")?;
+        let (ottla, ours) = start(&options.ottla_at, Target::Ottla(binary.to_owned()), "ottla")?;
         let kafka = kafka.as_ref().map(|(address, _)| Partner {
             address,
             prompt: false,
         });
         let ottla = Partner {
-            address: &ottla.0,
+            address: &ottla,
             prompt: true,
         };
         let dialogues: Vec<&Dialogue> = themes.iter().flat_map(|theme| &theme.dialogues).collect();
@@ -126,6 +126,15 @@ pub(super) fn run(
             } else {
                 section.failed(format!("{}: only Apache Kafka is recorded", theme.name));
             }
+        }
+        if let Some(broker) = ours {
+            // It may warn of what it is sent here, and must not break of it.
+            for line in broker.complaints() {
+                if line.contains(" ERROR ") || line.contains("panicked") {
+                    section.failed(format!("Ottla logged: {line}"));
+                }
+            }
+            section.case("Ottla stops", broker.stop());
         }
     }
     Ok(())

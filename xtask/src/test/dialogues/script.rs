@@ -292,3 +292,58 @@ fn blocks(file: &str, text: &str, step_indent: usize) -> Result<Vec<Block>, Stri
 fn read(path: &Path) -> Result<String, String> {
     fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Theme, String> {
+        let folder = std::env::temp_dir();
+        let path = folder.join(format!("ottla-script-{}-{:p}", std::process::id(), text));
+        fs::write(&path, text).unwrap();
+        let mut macros = BTreeMap::new();
+        add_macro(&mut macros, "ask(what; more) = Api v1 A=%what B=[%more]").unwrap();
+        let theme = theme(&path, &macros);
+        fs::remove_file(&path).unwrap();
+        theme
+    }
+
+    #[test]
+    fn steps_are_read_with_the_lines_they_stand_on() {
+        let text = "# about\n\nsettings a=1\nsettings b=2\n\ndialogue one\n  topic t x=y\n  > ask($t; {C=(1)}) v2\n    D=3\n  <\n    E=[\n    ]\n  ottla why\n    F=1\n  b< closed\n";
+        let theme = read(text).unwrap();
+        assert_eq!(theme.settings, ["a=1", "b=2"]);
+        let steps = &theme.dialogues[0].steps;
+        let lines: Vec<(usize, usize)> = steps.iter().map(|step| step.lines).collect();
+        assert_eq!(lines, [(6, 1), (7, 2), (9, 5), (14, 1)]);
+        assert!(
+            matches!(&steps[1].what, What::Send { text, .. } if text == "Api v1 A=$t B=[{C=(1)}]  v2 D=3"),
+        );
+        let What::Receive {
+            recorded, differs, ..
+        } = &steps[2].what
+        else {
+            panic!("an answer");
+        };
+        assert_eq!(recorded, "E=[ ]");
+        let differs = differs.as_ref().unwrap();
+        assert_eq!((&*differs.id, &*differs.answer), ("why", "F=1"));
+        assert!(matches!(&steps[3].what, What::Receive { connection, .. } if connection == "b"));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for text in [
+            "  > ask(1; 2)\n",
+            "dialogue one\n",
+            "dialogue one\n  topic t\n",
+            "dialogue one\n  <\ndialogue one\n  <\n",
+            "dialogue one\n  > ask(1; 2)\n  ottla why A=1\n",
+            "dialogue one\n  > ask(1)\n  <\n",
+            "dialogue one\n  shout\n  <\n",
+            "dialogue one\n  bind x\n  <\n",
+        ] {
+            assert!(read(text).is_err(), "{text}");
+        }
+    }
+}

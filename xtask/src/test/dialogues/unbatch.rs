@@ -268,3 +268,33 @@ impl<'a> Reader<'a> {
         ))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::batch;
+    use super::super::notation;
+    use super::*;
+
+    #[test]
+    fn batches_and_messages_read_back_as_they_were_written() {
+        let words = Words::new(1_000_000_000_000, "u");
+        for text in [
+            "[batch{base=0 epoch=-1 records=[a b]}]",
+            "[batch{base=7 epoch=3 crc=bad pid=-1 pepoch=0 seq=5 records=[{k=k v=null ts=now-5} a]}]",
+            "[batch{base=0 epoch=-1 log_append=true last_delta=4 max_ts=now+5 records=[{k=null v=a attributes=1 headers=[{k=h v=null}]}]}]",
+            "[batch{base=0 epoch=-1 records=[a]} message{magic=1 offset=4 ts=now k=k v=v} message{magic=0 offset=5 crc=bad k=null v=v}]",
+            "[]",
+        ] {
+            let fields = notation::fields(&format!("R={text}")).unwrap();
+            let bytes = batch::encode(&fields[0].1, &words).unwrap();
+            assert_eq!(decode(&bytes, &words).line(), text);
+        }
+        let whole = batch::encode(
+            &notation::fields("R=[batch{records=[a]} batch{records=[b]}]").unwrap()[0].1,
+            &words,
+        )
+        .unwrap();
+        let cut = decode(&whole[..whole.len() - 9], &words).line();
+        assert_eq!(cut, "[batch{base=0 epoch=-1 records=[a]} cut{bytes=60}]");
+    }
+}

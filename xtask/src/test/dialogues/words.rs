@@ -176,3 +176,49 @@ impl Words {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_go_in_and_their_names_come_out() {
+        let mut words = Words::new(1_000_000_000_000, "abcdef");
+        words.bind("t", "t-abcdef".into());
+        words.bind("t_id", "hex:00112233445566778899aabbccddeeff".into());
+        words.bind("pid", "17".into());
+        assert_eq!(
+            words.fill("x${t}y-$t-$u").unwrap(),
+            "xt-abcdefy-t-abcdef-abcdef"
+        );
+        assert!(words.fill("$nobody").is_err());
+        let shown = |text: &str| words.shown_text(text.as_bytes()).line();
+        assert_eq!(shown("t-abcdef"), "$t");
+        assert_eq!(shown("new-abcdef"), "\"new-${u}\"");
+        assert_eq!(
+            words
+                .shown_uuid("hex:00112233445566778899aabbccddeeff")
+                .line(),
+            "$t_id"
+        );
+        assert_eq!(words.shown_uuid("hex:ff").line(), "uuid");
+        assert_eq!(words.shown_pid(17).line(), "$pid");
+        assert_eq!(words.shown_pid(18).line(), "pid");
+        assert_eq!(words.shown_pid(-1).line(), "-1");
+    }
+
+    #[test]
+    fn times_are_shown_relative_to_now_but_for_the_brokers_own() {
+        let words = Words::new(1_000_000_000_000, "u");
+        let shown = |distance: i64| words.shown_time(words.now + distance).line();
+        assert_eq!(shown(0), "now");
+        assert_eq!(shown(-5), "now-5");
+        assert_eq!(shown(499), "now+499");
+        assert_eq!(shown(CLOCK_BEHIND_MS), "time");
+        assert_eq!(shown(3_700_000), "now+3700000");
+        assert_eq!(words.shown_time(-1).line(), "-1");
+        let number = |text: &str| words.number(&Node::word(text));
+        assert_eq!(number("now+5").unwrap(), words.now + 5);
+        assert!(number("5x").is_err());
+    }
+}
