@@ -79,6 +79,7 @@ pub(super) fn run(
         } else {
             "settling"
         },
+        is_ottla: matches!(target, Target::Ottla(_)),
         root,
         work,
     };
@@ -200,6 +201,7 @@ struct Matrix<'a> {
     address: &'a str,
     seed: u64,
     pace: &'static str,
+    is_ottla: bool,
     root: &'a Path,
     work: &'a Path,
 }
@@ -225,9 +227,11 @@ impl Matrix<'_> {
                         let Some((place, name, ready, list)) = next else {
                             return;
                         };
-                        let ran = match ready {
-                            Ok(ready) => Ok(self.one(name, ready, &list)),
-                            Err(lack) => Err(lack.to_string()),
+                        let unfit = list.needs_ottla().filter(|_| !self.is_ottla);
+                        let ran = match (unfit, ready) {
+                            (Some(why), _) => Err(why.to_owned()),
+                            (None, Ok(ready)) => Ok(self.one(name, ready, &list)),
+                            (None, Err(lack)) => Err(lack.to_string()),
                         };
                         let client = Client { name, list, ran };
                         let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);

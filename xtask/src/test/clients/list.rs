@@ -14,6 +14,8 @@ pub(in crate::test) struct List {
     stored: Vec<Row>,
     /// `case=…`, `codec=…` or `acks=…`, each with its reason.
     lacks: Vec<(String, String)>,
+    /// Why it cannot run against Apache Kafka.
+    needs_ottla: Option<String>,
 }
 
 impl List {
@@ -26,7 +28,7 @@ impl List {
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        let mut version = None;
+        let (mut version, mut needs_ottla) = (None, None);
         let (mut rows, mut stored, mut lacks) = (Vec::new(), Vec::new(), Vec::new());
         for line in lines(text) {
             let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
@@ -47,6 +49,11 @@ impl List {
                         .ok_or_else(|| format!("no reason in: {line}"))?;
                     lacks.push((what.to_owned(), why.trim().to_owned()));
                 }
+                "needs" => {
+                    let why = rest.strip_prefix("ottla: ");
+                    let why = why.ok_or_else(|| format!("not understood: {line}"))?;
+                    needs_ottla = Some(why.trim().to_owned());
+                }
                 _ => return Err(format!("not understood: {line}")),
             }
         }
@@ -55,7 +62,13 @@ impl List {
             rows,
             stored,
             lacks,
+            needs_ottla,
         })
+    }
+
+    /// Why the client cannot run against Apache Kafka, if it cannot.
+    pub(in crate::test) fn needs_ottla(&self) -> Option<&str> {
+        self.needs_ottla.as_deref()
     }
 
     /// How many rows the program must print.

@@ -23,6 +23,8 @@ pub(in crate::test) const CLIENTS: &[(&str, Kind)] = &[
     ("java-4.3", Kind::Java),
     ("java-3.9", Kind::Java),
     ("kafka-python", Kind::Python),
+    ("v0-kafka-python", Kind::Python),
+    ("v1-kafka-python", Kind::Python),
     ("aiokafka", Kind::Python),
     ("confluent-kafka", Kind::Python),
     ("kafkajs", Kind::Node),
