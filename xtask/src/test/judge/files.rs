@@ -324,7 +324,9 @@ fn timestamps(entries: &[(i64, i64)], batches: &[Batch]) -> Result<(), String> {
         latest = *timestamp;
     }
     let last = entries.last().map(|(timestamp, _)| *timestamp);
-    let expected = batches.iter().map(|batch| batch.max_timestamp).max();
+    // Records of message format v0 have no time, -1, and no entry.
+    let times = batches.iter().map(|batch| batch.max_timestamp);
+    let expected = times.filter(|timestamp| *timestamp >= 0).max();
     if last == expected {
         Ok(())
     } else {

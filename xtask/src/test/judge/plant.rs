@@ -95,11 +95,14 @@ fn try_run(
 ) -> Result<Vec<Outcome>, String> {
     // The first segment needs an index worth damaging, and batches after the damage.
     let has_index = |partition: &&Partition| {
-        let index = data
-            .join(&partition.name)
-            .join("00000000000000000000.index");
+        let file = |end: &str| {
+            let name = format!("00000000000000000000.{end}");
+            fs::read(data.join(&partition.name).join(name))
+        };
         partition.problems.outcome().is_ok()
-            && fs::read(index).is_ok_and(|bytes| bytes.len() >= 5 * 8 && bytes[32..40] != [0; 8])
+            && file("index").is_ok_and(|bytes| bytes.len() >= 5 * 8 && bytes[32..40] != [0; 8])
+            // Records of message format v0 have no times to index.
+            && file("timeindex").is_ok_and(|bytes| bytes.len() >= 2 * 12)
     };
     let plain = |partition: &&Partition| partition.batches().all(|batch| batch.codec == "none");
     let chosen = partitions
