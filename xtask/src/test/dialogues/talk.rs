@@ -336,6 +336,17 @@ impl Talk<'_> {
     /// The next answer, as it stands in a file behind the `<`.
     fn receive(&mut self, name: &str) -> Result<String, String> {
         let connection = self.connection(name)?;
+        if connection.asked.is_empty() {
+            // What answers raw bytes need not be a frame: all of it, until the broker closes.
+            let said = connection.rest()?;
+            self.connections.remove(name);
+            return Ok(match said.split(|byte| *byte == b'\r').next() {
+                Some(line) if !line.is_empty() => {
+                    format!(" Text={}", Node::Text(line.to_vec()).line())
+                }
+                _ => " closed".into(),
+            });
+        }
         let Some(frame) = connection.frame()? else {
             let _ = connection.stream.shutdown(Shutdown::Both);
             self.connections.remove(name);
@@ -416,6 +427,17 @@ impl Connection {
             .filter(|size| *size <= FRAME_BYTES_MAX);
         let mut frame = vec![0; size.ok_or("an answer of a size that cannot be")?];
         Ok(self.fill(&mut frame)?.then_some(frame))
+    }
+
+    fn rest(&mut self) -> Result<Vec<u8>, String> {
+        let mut said = Vec::new();
+        match self.stream.read_to_end(&mut said) {
+            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                Err("the broker kept silent".into())
+            }
+            // A reset ends it, too.
+            _ => Ok(said),
+        }
     }
 
     fn fill(&mut self, buffer: &mut [u8]) -> Result<bool, String> {
