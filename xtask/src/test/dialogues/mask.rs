@@ -24,9 +24,6 @@ const UNORDERED: &[(&str, &str)] = &[
     ("DeleteTopics", "Responses"),
     ("DescribeConfigs", "Results"),
     ("DescribeConfigs", "Configs"),
-    // Partitions with errors stand last.
-    ("Fetch", "Partitions"),
-    ("Fetch", "Responses"),
     ("ListOffsets", "Topics"),
     ("ListOffsets", "Partitions"),
     ("OffsetForLeaderEpoch", "Topics"),
