@@ -88,6 +88,10 @@ pub(super) fn run(
     for (place, (settings, themes)) in groups.into_iter().enumerate() {
         let home = work.join(place.to_string());
         let plain = settings.is_empty();
+        if !plain && java.is_err() && options.kafka_at.is_some() {
+            section.say(&format!("left out, it needs a Kafka with {settings:?}"));
+            continue;
+        }
         let start = |given: &Option<String>, target: Target<'_>, name: &str| {
             if let Some(address) = given.as_ref().filter(|_| plain) {
                 return Ok((address.clone(), None));

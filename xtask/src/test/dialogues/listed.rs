@@ -25,6 +25,31 @@ struct Listed {
 /// If a dialogue names a difference that is not listed, a listed one occurs nowhere, or the document differs.
 pub(super) fn check(root: &Path, themes: &[Theme]) -> Result<(), String> {
     let list = parse(&read(root, LIST)?)?;
+    each_occurs(&list, themes)?;
+    let table = table(list.values());
+    let document = read(root, DOCUMENT)?;
+    let place = document
+        .find(BEGIN)
+        .zip(document.find(END))
+        .map(|(begin, end)| (begin + BEGIN.len(), end));
+    let (from, to) = place.ok_or_else(|| format!("{DOCUMENT}: no marks for the differences"))?;
+    if document[from..to] == table {
+        return Ok(());
+    }
+    if env::var_os("OTTLA_BLESS").is_none() {
+        return Err(format!(
+            "{DOCUMENT} does not say what {LIST} says; write it with OTTLA_BLESS=1 cargo test -p xtask"
+        ));
+    }
+    fs::write(
+        root.join(DOCUMENT),
+        format!("{}{table}{}", &document[..from], &document[to..]),
+    )
+    .map_err(|e| format!("{DOCUMENT}: {e}"))
+}
+
+/// Whether every difference in the dialogues is listed, and every listed one is there.
+fn each_occurs(list: &BTreeMap<String, Listed>, themes: &[Theme]) -> Result<(), String> {
     let mut used = BTreeSet::new();
     for step in themes
         .iter()
@@ -52,26 +77,7 @@ pub(super) fn check(root: &Path, themes: &[Theme]) -> Result<(), String> {
     if let Some(unused) = list.keys().find(|id| !used.contains(id.as_str())) {
         return Err(format!("{LIST}: {unused} occurs in no dialogue"));
     }
-    let table = table(list.values());
-    let document = read(root, DOCUMENT)?;
-    let place = document
-        .find(BEGIN)
-        .zip(document.find(END))
-        .map(|(begin, end)| (begin + BEGIN.len(), end));
-    let (from, to) = place.ok_or_else(|| format!("{DOCUMENT}: no marks for the differences"))?;
-    if document[from..to] == table {
-        return Ok(());
-    }
-    if env::var_os("OTTLA_BLESS").is_none() {
-        return Err(format!(
-            "{DOCUMENT} does not say what {LIST} says; write it with OTTLA_BLESS=1 cargo test -p xtask"
-        ));
-    }
-    fs::write(
-        root.join(DOCUMENT),
-        format!("{}{table}{}", &document[..from], &document[to..]),
-    )
-    .map_err(|e| format!("{DOCUMENT}: {e}"))
+    Ok(())
 }
 
 fn parse(text: &str) -> Result<BTreeMap<String, Listed>, String> {
@@ -123,6 +129,9 @@ fn read(root: &Path, path: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
+    use super::super::script::{Dialogue, Differs, Step};
     use super::*;
 
     #[test]
@@ -130,6 +139,43 @@ mod tests {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let themes = super::super::script::load(&root.join("tests/dialogues")).unwrap();
         check(root, &themes).unwrap();
+    }
+
+    #[test]
+    fn the_list_and_the_dialogues_cannot_drift_apart() {
+        let list = |ids: &[&str]| {
+            let blocks: Vec<String> = ids
+                .iter()
+                .map(|id| format!("difference {id}\nkafka a\nottla b\nwhy c\n"))
+                .collect();
+            parse(&blocks.join("\n")).unwrap()
+        };
+        let theme = |id: &str, answer: &str| Theme {
+            name: "one".into(),
+            path: PathBuf::new(),
+            settings: Vec::new(),
+            dialogues: vec![Dialogue {
+                name: "one".into(),
+                steps: vec![Step {
+                    at: "here".into(),
+                    lines: (0, 1),
+                    what: What::Receive {
+                        connection: String::new(),
+                        recorded: "A=1".into(),
+                        differs: Some(Differs {
+                            id: id.into(),
+                            answer: answer.into(),
+                        }),
+                    },
+                }],
+            }],
+        };
+        let check = |ids: &[&str], theme: Theme| each_occurs(&list(ids), &[theme]).is_ok();
+        assert!(check(&["a"], theme("a", "A=2")));
+        assert!(check(&["a", "b"], theme("a+b", "A=2")));
+        assert!(!check(&["a", "b"], theme("a", "A=2")), "b occurs nowhere");
+        assert!(!check(&["a"], theme("UNLISTED", "A=2")), "not listed");
+        assert!(!check(&["a"], theme("a", "A=1")), "no difference");
     }
 
     #[test]
