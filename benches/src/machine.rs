@@ -15,8 +15,9 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
-/// Written at once: the page cache takes its pages in pieces of about that size.
-const TOUCH_BYTES: usize = 256 << 10;
+/// Written at once. As with the bursts of a load, page borders fall anywhere, so that the page cache takes
+/// pieces of memory of all sizes: each size comes from a store of its own.
+const TOUCH_BYTES: usize = 250_000;
 
 /// Which cores a server may use. The generator has the last one in either case.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -88,9 +89,9 @@ fn pin(cores: &[usize]) -> Result<(), String> {
 /// behind the pages that the run is about to fill. To be called just before: a free page goes back to
 /// the host after about two seconds.
 ///
-/// Through a file, because the page cache then takes the same pages again. Touching anonymous memory
-/// warms others as soon as memory is fragmented: 1 GB of writes then took 0.6 to 1.9 s of CPU where it
-/// takes 0.2 s after this.
+/// Through a file and in odd pieces, because the load then finds the same pages again. Touching
+/// anonymous memory, or writing aligned pieces, warms others as soon as memory is fragmented: 1 GB of
+/// bursts took 1.2 s of CPU after that and 0.2 s after this.
 ///
 /// # Errors
 /// If there is not that much room.

@@ -26,8 +26,8 @@ const REPETITIONS: usize = 5;
 pub struct Cost {
     /// The step and its size.
     pub name: String,
-    /// Time of one.
-    pub time: Duration,
+    /// Time of one, in nanoseconds.
+    pub ns: f64,
     /// Bytes that one looks at.
     pub bytes: usize,
 }
@@ -46,10 +46,10 @@ pub fn run(time: Duration) -> Result<Vec<Cost>, String> {
         let batch = Batch::new(batch_bytes, value_bytes);
         let bytes = batch.bytes.len();
         let mut step = |name: &str, body: &mut dyn FnMut() -> Result<(), String>| {
-            let time = best(time, body)?;
+            let ns = best(time, body)?;
             costs.push(Cost {
                 name: format!("{name}, {size}"),
-                time,
+                ns,
                 bytes,
             });
             Ok::<(), String>(())
@@ -106,7 +106,7 @@ pub fn run(time: Duration) -> Result<Vec<Cost>, String> {
             }
         })?;
     }
-    let time = best(time, &mut || {
+    let ns = best(time, &mut || {
         let response = ProduceResponse {
             responses: vec![TopicProduceResponse {
                 name: TOPIC,
@@ -121,7 +121,7 @@ pub fn run(time: Duration) -> Result<Vec<Cost>, String> {
     })?;
     costs.push(Cost {
         name: "encode the answer to a Produce".to_owned(),
-        time,
+        ns,
         bytes: 0,
     });
     Ok(costs)
@@ -131,7 +131,7 @@ pub fn run(time: Duration) -> Result<Vec<Cost>, String> {
 #[must_use]
 pub fn text(costs: &[Cost]) -> String {
     let line = |cost: &Cost| {
-        let ns = cost.time.as_secs_f64() * 1e9;
+        let ns = cost.ns;
         let rate = if cost.bytes == 0 {
             String::new()
         } else {
@@ -142,8 +142,8 @@ pub fn text(costs: &[Cost]) -> String {
     costs.iter().map(line).collect()
 }
 
-/// The time of one call in the best of several repetitions.
-fn best(time: Duration, body: &mut dyn FnMut() -> Result<(), String>) -> Result<Duration, String> {
+/// The nanoseconds of one call in the best of several repetitions.
+fn best(time: Duration, body: &mut dyn FnMut() -> Result<(), String>) -> Result<f64, String> {
     // So many calls that reading the clock is nothing beside them.
     let mut calls = 1;
     loop {
@@ -157,7 +157,7 @@ fn best(time: Duration, body: &mut dyn FnMut() -> Result<(), String>) -> Result<
     for _ in 0..REPETITIONS {
         best = best.min(repeat(calls, body)?);
     }
-    Ok(best.div_f64(f64::from(calls)))
+    Ok(best.as_secs_f64() * 1e9 / f64::from(calls))
 }
 
 fn repeat(calls: u32, body: &mut dyn FnMut() -> Result<(), String>) -> Result<Duration, String> {

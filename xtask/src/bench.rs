@@ -1,5 +1,5 @@
-//! `cargo xtask bench [--rounds N] [--seconds S] [--without-kafka] [--profile] [--micro] [ROW...]`: what the broker
-//! costs, beside the limit program and beside Apache Kafka.
+//! `cargo xtask bench [--rounds N] [--repeats N] [--seconds S] [--without-kafka] [--profile] [--micro] [ROW...]`: what
+//! the broker costs, beside the limit program and beside Apache Kafka.
 //!
 //! For every row, or those named, each of them is measured in turn, so many rounds; every run on a directory and a
 //! process of its own. A run that neighbours disturbed is repeated. Prints one table; leaves the results beside the
@@ -22,7 +22,7 @@ use crate::test::report::{Section, conclude};
 use crate::test::setup::{self, Java};
 
 const ROUNDS: u32 = 5;
-/// How often a disturbed run is repeated before it is left as it is.
+/// How often a disturbed run is repeated before it is left as it is, unless told otherwise.
 const REPEATS: u32 = 2;
 /// Load before it counts: the JVM compiles while it warms.
 const WARM_SECONDS: &str = "1";
@@ -60,6 +60,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
 struct Options {
     rows: Vec<String>,
     rounds: u32,
+    repeats: u32,
     seconds: Option<String>,
     is_with_kafka: bool,
     is_profile: bool,
@@ -71,6 +72,7 @@ impl Options {
         let mut options = Self {
             rows: Vec::new(),
             rounds: ROUNDS,
+            repeats: REPEATS,
             seconds: None,
             is_with_kafka: true,
             is_profile: false,
@@ -86,6 +88,9 @@ impl Options {
             match argument.as_str() {
                 "--rounds" => {
                     options.rounds = value()?.parse().map_err(|e| format!("--rounds: {e}"))?
+                }
+                "--repeats" => {
+                    options.repeats = value()?.parse().map_err(|e| format!("--repeats: {e}"))?
                 }
                 "--seconds" => options.seconds = Some(value()?.clone()),
                 "--without-kafka" => options.is_with_kafka = false,
@@ -133,6 +138,7 @@ fn measure(options: &Options, root: &Path, cache: &Cache, section: &Section) -> 
     let bench = Bench {
         program: cargo.target.join("release/ottla-bench"),
         ottla: cargo.binary(),
+        repeats: options.repeats,
         seconds: options.seconds.clone(),
         section,
     };
@@ -218,6 +224,7 @@ impl Subject<'_> {
 struct Bench<'a> {
     program: PathBuf,
     ottla: PathBuf,
+    repeats: u32,
     seconds: Option<String>,
     section: &'a Section,
 }
@@ -278,7 +285,7 @@ impl Bench<'_> {
 
     /// Runs, and runs again if neighbours disturbed it; the table takes the clean ones.
     fn clean(&self, row: &Row, subject: Subject<'_>, round: u32, work: &Path, results: &Path) {
-        for _ in 0..=REPEATS {
+        for _ in 0..=self.repeats {
             let what = format!("{} {} {round}", row.name, subject.name());
             let more = [
                 "--round".into(),

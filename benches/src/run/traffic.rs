@@ -41,8 +41,8 @@ pub(super) fn produce(run: &Run, cores: &CoreList, load: Produce) -> Result<Foun
     let mut lanes = producers(&server, &batch, load, partitions)?;
     let pace = load.per_second.map_or(Pace::Closed, Pace::Open);
     let warmed = warm(run, &mut lanes, pace)?;
-    pre_touch(&run.home, will_dirty(run, &warmed))?;
-    let (measured, mut found) = measure(run, cores, &server, &mut lanes, pace)?;
+    let dirty = will_dirty(run, &warmed);
+    let (measured, mut found) = measure(run, cores, &server, &mut lanes, pace, dirty)?;
     insert_costs(&mut found, &measured);
     if run.subject != Subject::Limit(crate::rows::Limit::Echo) {
         found.read_back = verify(run, &server, &lanes)?;
@@ -95,7 +95,7 @@ pub(super) fn fetch(
         lanes.push(Lane::consumer(server.address(), ring, stored, from)?);
     }
     warm(run, &mut lanes, Pace::Closed)?;
-    let (measured, mut found) = measure(run, cores, &server, &mut lanes, Pace::Closed)?;
+    let (measured, mut found) = measure(run, cores, &server, &mut lanes, Pace::Closed, 0)?;
     insert_costs(&mut found, &measured);
     found.read_back = verify(run, &server, &producers)?;
     Ok(found)
@@ -152,19 +152,22 @@ pub(super) fn insert_latencies(metrics: &mut BTreeMap<Metric, f64>, latencies: &
     }
 }
 
-/// The load that is counted.
+/// The load that is counted, which will take so much memory of the page cache.
 fn measure(
     run: &Run,
     cores: &CoreList,
     server: &Server,
     lanes: &mut [Lane],
     pace: Pace,
+    dirty_bytes: u64,
 ) -> Result<(Measured, Found), String> {
     let recording = run
         .profile
         .as_ref()
         .map(|_| Recording::begin(server.id(), &run.home));
     let recording = recording.transpose()?;
+    // Last: it does not hold for long.
+    pre_touch(&run.home, dirty_bytes)?;
     let window = Window::open(Some(server));
     let extent = Extent {
         duration: run.size.measure,
