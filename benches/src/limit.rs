@@ -41,6 +41,7 @@ pub fn serve(limit: Limit, address: &str, data: &Path) -> Result<(), String> {
         limit,
         store: Store::open(limit, data)?,
         produced: produced_template().map_err(|e| e.to_string())?,
+        pool: Vec::new(),
     };
     let (key, interest) = (epoll::EventData::new_u64(LISTENER), epoll::EventFlags::IN);
     epoll::add(&epoll, &listener, key, interest).map_err(|e| e.to_string())?;
@@ -83,6 +84,8 @@ struct Limited {
     store: Store,
     /// An answer to a Produce, in which three numbers change.
     produced: Vec<u8>,
+    /// Buffers that no connection needs now.
+    pool: Vec<Vec<u8>>,
 }
 
 /// A request that was read and waits for the turn's write.
@@ -114,7 +117,10 @@ impl Limited {
             };
             let store = &mut self.store;
             let limit = self.limit;
-            if connection.read(|frame| take(limit, store, frame)).is_err() {
+            if connection
+                .read(&mut self.pool, |frame| take(limit, store, frame))
+                .is_err()
+            {
                 connections[*at] = None;
             }
         }
@@ -127,7 +133,7 @@ impl Limited {
             let Some(connection) = &mut connections[*at] else {
                 continue;
             };
-            for asked in connection.taken() {
+            for asked in connection.taken(&mut self.pool) {
                 self.answer(connection, asked);
             }
         }

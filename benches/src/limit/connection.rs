@@ -22,7 +22,7 @@ const PARTS_PER_TURN: usize = 2;
 
 pub(super) struct Connection {
     stream: TcpStream,
-    /// Empty until something comes: an idle connection owns no buffer.
+    /// Only while it holds something: an idle connection owns no buffer.
     input: Vec<u8>,
     begin: usize,
     end: usize,
@@ -59,11 +59,16 @@ impl Connection {
         })
     }
 
-    /// Reads once and hands over every whole frame. An error means that the connection is over.
+    /// Reads once, into a buffer of the pool if need be, and hands over every whole frame. An error means
+    /// that the connection is over.
     pub(super) fn read(
         &mut self,
+        pool: &mut Vec<Vec<u8>>,
         mut take: impl FnMut(&mut [u8]) -> Result<(Asked, Option<Range<usize>>), String>,
     ) -> Result<(), String> {
+        if self.input.is_empty() {
+            self.input = pool.pop().unwrap_or_else(|| vec![0; INPUT_BYTES]);
+        }
         loop {
             let room = self.make_room()?;
             match (&self.stream).read(&mut self.input[self.end..self.end + room]) {
@@ -100,13 +105,16 @@ impl Connection {
     }
 
     /// The requests of this turn, whose input is given up.
-    pub(super) fn taken(&mut self) -> Vec<Asked> {
+    pub(super) fn taken(&mut self, pool: &mut Vec<Vec<u8>>) -> Vec<Asked> {
         if !self.asked.is_empty() {
             self.begin = self.handled;
             self.batches.clear();
         }
         if self.begin == self.end {
             (self.begin, self.end) = (0, 0);
+            if !self.input.is_empty() {
+                pool.push(std::mem::take(&mut self.input));
+            }
         }
         std::mem::take(&mut self.asked)
     }
@@ -224,9 +232,6 @@ impl Connection {
 
     /// Bytes that the next read may take, behind what is there.
     fn make_room(&mut self) -> Result<usize, String> {
-        if self.input.is_empty() {
-            self.input.resize(INPUT_BYTES, 0);
-        }
         let have = self.end - self.begin;
         let whole = self.frame_bytes(self.begin)?.map_or(0, |length| length + 4);
         if self.input.len() - self.begin < whole.max(have + 4_096) {

@@ -25,6 +25,8 @@ const STORED_BYTES: u64 = 512 << 20;
 const STORED_IN_FLIGHT: u64 = 32;
 /// What a start after a kill finds: fewer requests than small batches would take.
 const KILLED_BATCH_BYTES: usize = 64 << 10;
+/// What every partition gets before anything is counted: several entries of each index.
+const FIRST_BYTES: usize = 16 << 10;
 /// Frames that are sent in one call, if they are small.
 const BURST_BYTES: usize = 256 << 10;
 /// How long a new topic may take until every partition has its leader.
@@ -40,7 +42,8 @@ pub(super) fn produce(run: &Run, cores: &CoreList, load: Produce) -> Result<Foun
     let batch = Batch::new(load.batch_bytes, load.value_bytes);
     let mut lanes = producers(&server, &batch, load, partitions)?;
     let pace = load.per_second.map_or(Pace::Closed, Pace::Open);
-    let warmed = warm(run, &mut lanes, pace)?;
+    let shares = (partitions * FIRST_BYTES) as u64;
+    let warmed = warm(run, &mut lanes, pace, shares)?;
     let dirty = will_dirty(run, &warmed);
     let (measured, mut found) = measure(run, cores, &server, &mut lanes, pace, dirty)?;
     insert_costs(&mut found, &measured);
@@ -94,7 +97,7 @@ pub(super) fn fetch(
         let from = batches * at / consumers as u64 * batch.records;
         lanes.push(Lane::consumer(server.address(), ring, stored, from)?);
     }
-    warm(run, &mut lanes, Pace::Closed)?;
+    warm(run, &mut lanes, Pace::Closed, 0)?;
     let (measured, mut found) = measure(run, cores, &server, &mut lanes, Pace::Closed, 0)?;
     insert_costs(&mut found, &measured);
     found.read_back = verify(run, &server, &producers)?;
@@ -204,7 +207,19 @@ fn insert_costs(found: &mut Found, measured: &Measured) {
     insert_latencies(&mut found.metrics, &measured.latencies);
 }
 
-fn warm(run: &Run, lanes: &mut [Lane], pace: Pace) -> Result<Measured, String> {
+/// The load that is not counted. Every partition gets its share first: Apache Kafka pays for the first
+/// entries of an index, which come after some kilobytes, milliseconds each.
+fn warm(
+    run: &Run,
+    lanes: &mut [Lane],
+    pace: Pace,
+    partition_bytes: u64,
+) -> Result<Measured, String> {
+    let shares = Extent {
+        duration: NO_LIMIT,
+        bytes_max: partition_bytes,
+    };
+    drive(lanes, pace, shares)?;
     let extent = Extent {
         duration: run.size.warm,
         bytes_max: run.size.bytes_max,
