@@ -132,8 +132,7 @@ impl Actor for Keeper {
         let mut names = Vec::with_capacity(partitions.len());
         for &partition in partitions {
             if let Some(open) = self.registry.remove(topic_id, partition) {
-                open.shard()
-                    .close(StorageFault::closed("the topic was deleted"));
+                open.shard().close(StorageFault::topic_deleted());
             }
             names.push(TopicPartition {
                 topic: topic.clone(),

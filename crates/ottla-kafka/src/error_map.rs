@@ -6,7 +6,7 @@
 
 use ottla_broker::api::{
     AppendRefusal, CatalogError, CatalogRefusal, EpochCheck, FetchRefusal, PartitionRefusal,
-    TopicRefusal,
+    StorageFault, TopicRefusal,
 };
 use ottla_codec::{DowngradeError, Rejection, RejectionKind};
 use ottla_model::names::TopicNameError;
@@ -33,7 +33,7 @@ pub fn rejection(rejection: &Rejection) -> ErrorCode {
 pub fn append(refusal: &AppendRefusal) -> ErrorCode {
     match refusal {
         AppendRefusal::Refused(refusal) => partition(refusal),
-        AppendRefusal::Fault(_) => ErrorCode::KafkaStorageError,
+        AppendRefusal::Fault(fault) => storage(fault),
     }
 }
 
@@ -60,6 +60,16 @@ pub fn fetch(refusal: &FetchRefusal, version: i16) -> ErrorCode {
         // silence although these bytes will never be readable again.
         FetchRefusal::Damaged(_) => ErrorCode::CorruptMessage,
         FetchRefusal::Fault(_) => storage_of_fetch(version),
+    }
+}
+
+/// Of a storage that failed, or that was deleted while its client waited.
+#[must_use]
+pub fn storage(fault: &StorageFault) -> ErrorCode {
+    if fault.is_deletion() {
+        ErrorCode::UnknownTopicOrPartition
+    } else {
+        ErrorCode::KafkaStorageError
     }
 }
 
@@ -147,4 +157,17 @@ pub fn topic(refusal: &TopicRefusal) -> ErrorCode {
 #[must_use]
 pub fn topic_name(_: &TopicNameError) -> ErrorCode {
     ErrorCode::InvalidTopicException
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_that_is_deleted_under_a_waiting_request_is_unknown_and_no_fault() {
+        let deleted = AppendRefusal::Fault(StorageFault::topic_deleted());
+        assert_eq!(append(&deleted), ErrorCode::UnknownTopicOrPartition);
+        let failed = AppendRefusal::Fault(StorageFault::closed("a sync failed"));
+        assert_eq!(append(&failed), ErrorCode::KafkaStorageError);
+    }
 }

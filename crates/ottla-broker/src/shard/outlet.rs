@@ -37,44 +37,61 @@ pub enum Outcome<M: Machine> {
     Fault(StorageFault),
 }
 
-/// The storage failed, and why, for a person.
+/// The storage failed or was taken away, and why, for a person.
 #[derive(Clone)]
-pub struct StorageFault(Arc<str>);
+pub struct StorageFault {
+    why: Arc<str>,
+    deleted: bool,
+}
 
 impl StorageFault {
     /// From the log's own words.
     #[must_use]
     pub fn new(fault: &LogFault) -> StorageFault {
-        StorageFault(Arc::from(fault.to_string()))
+        StorageFault::closed(&fault.to_string())
     }
 
     /// The shard was closed on purpose, for the reason given.
     #[must_use]
     pub fn closed(reason: &str) -> StorageFault {
-        StorageFault(Arc::from(reason))
+        StorageFault {
+            why: Arc::from(reason),
+            deleted: false,
+        }
+    }
+
+    /// The topic was deleted, and its log with it.
+    #[must_use]
+    pub fn topic_deleted() -> StorageFault {
+        StorageFault {
+            deleted: true,
+            ..StorageFault::closed("the topic was deleted")
+        }
+    }
+
+    /// True if nothing failed: the topic was deleted.
+    #[must_use]
+    pub fn is_deletion(&self) -> bool {
+        self.deleted
     }
 
     pub(super) fn rebuilding() -> StorageFault {
-        StorageFault(Arc::from(
-            "the partition is being rebuilt after a storage fault",
-        ))
+        StorageFault::closed("the partition is being rebuilt after a storage fault")
     }
 
     pub(super) fn refusing() -> StorageFault {
-        StorageFault(Arc::from(
-            "the log refuses appends until its disk takes data again",
-        ))
+        StorageFault::closed("the log refuses appends until its disk takes data again")
     }
 }
 
 impl fmt::Display for StorageFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.why)
     }
 }
 
 impl fmt::Debug for StorageFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.why)
     }
 }

@@ -111,7 +111,7 @@ async fn find(
         .broker()
         .find_offset(&call.permit, &partition, query)
         .await;
-    let found = found.map_err(|_| ErrorCode::KafkaStorageError)?;
+    let found = found.map_err(|fault| error_map::storage(&fault))?;
     Ok(found.map_or(NOTHING, |found| {
         let epoch = match found.leader_epoch {
             Some(epoch) if call.version >= LEADER_EPOCH_SINCE => epoch,

@@ -68,7 +68,7 @@ async fn find(
         .broker()
         .segment_starts(&call.permit, &partition, latest_ms, count_max)
         .await
-        .map_err(|_| ErrorCode::KafkaStorageError)?;
+        .map_err(|fault| error_map::storage(&fault))?;
     // An empty segment starts at the end.
     let starts = starts.into_iter().filter(|start| Some(*start) != end);
     Ok(end.into_iter().chain(starts).take(count_max).collect())
@@ -79,6 +79,6 @@ async fn end_of(call: &Call<'_>, partition: &PartitionRef) -> Result<Option<Offs
         .broker()
         .find_offset(&call.permit, partition, OffsetQuery::Latest)
         .await
-        .map_err(|_| ErrorCode::KafkaStorageError)?;
+        .map_err(|fault| error_map::storage(&fault))?;
     Ok(found.map(|found| found.offset))
 }
