@@ -17,7 +17,7 @@ use ottla_wire::list_offsets::{ListOffsetsPartition, ListOffsetsPartitionRespons
 
 use super::partition_of;
 use crate::api::Call;
-use crate::error_map::ErrorCode;
+use crate::error_map::{self, ErrorCode};
 
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
