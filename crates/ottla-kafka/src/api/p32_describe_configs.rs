@@ -198,6 +198,7 @@ fn entry<'a>(
         },
         config_type: config.def.kind.id(),
         documentation: request.include_documentation.then_some(config.def.doc),
+        ..Default::default()
     }
 }
 

@@ -9,29 +9,163 @@ use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader,
 #[derive(Clone, Debug, PartialEq)]
 pub enum AnyRequest<'a> {
     /// Produce.
-    Produce(super::produce::ProduceRequest<'a>),
-    /// Fetch.
-    Fetch(super::fetch::FetchRequest<'a>),
-    /// ListOffsets.
-    ListOffsets(super::list_offsets::ListOffsetsRequest<'a>),
-    /// Metadata.
-    Metadata(super::metadata::MetadataRequest<'a>),
-    /// FindCoordinator.
-    FindCoordinator(super::find_coordinator::FindCoordinatorRequest<'a>),
-    /// ApiVersions.
-    ApiVersions(super::api_versions::ApiVersionsRequest<'a>),
-    /// CreateTopics.
-    CreateTopics(super::create_topics::CreateTopicsRequest<'a>),
-    /// DeleteTopics.
-    DeleteTopics(super::delete_topics::DeleteTopicsRequest<'a>),
-    /// InitProducerId.
-    InitProducerId(super::init_producer_id::InitProducerIdRequest<'a>),
-    /// OffsetForLeaderEpoch.
-    OffsetForLeaderEpoch(super::offset_for_leader_epoch::OffsetForLeaderEpochRequest<'a>),
-    /// DescribeConfigs.
-    DescribeConfigs(super::describe_configs::DescribeConfigsRequest<'a>),
-    /// DescribeCluster.
-    DescribeCluster(super::describe_cluster::DescribeClusterRequest),
+Produce(super::produce::ProduceRequest<'a>),
+/// Fetch.
+Fetch(super::fetch::FetchRequest<'a>),
+/// ListOffsets.
+ListOffsets(super::list_offsets::ListOffsetsRequest<'a>),
+/// Metadata.
+Metadata(super::metadata::MetadataRequest<'a>),
+/// OffsetCommit.
+OffsetCommit(super::offset_commit::OffsetCommitRequest<'a>),
+/// OffsetFetch.
+OffsetFetch(super::offset_fetch::OffsetFetchRequest<'a>),
+/// FindCoordinator.
+FindCoordinator(super::find_coordinator::FindCoordinatorRequest<'a>),
+/// JoinGroup.
+JoinGroup(super::join_group::JoinGroupRequest<'a>),
+/// Heartbeat.
+Heartbeat(super::heartbeat::HeartbeatRequest<'a>),
+/// LeaveGroup.
+LeaveGroup(super::leave_group::LeaveGroupRequest<'a>),
+/// SyncGroup.
+SyncGroup(super::sync_group::SyncGroupRequest<'a>),
+/// DescribeGroups.
+DescribeGroups(super::describe_groups::DescribeGroupsRequest<'a>),
+/// ListGroups.
+ListGroups(super::list_groups::ListGroupsRequest<'a>),
+/// SaslHandshake.
+SaslHandshake(super::sasl_handshake::SaslHandshakeRequest<'a>),
+/// ApiVersions.
+ApiVersions(super::api_versions::ApiVersionsRequest<'a>),
+/// CreateTopics.
+CreateTopics(super::create_topics::CreateTopicsRequest<'a>),
+/// DeleteTopics.
+DeleteTopics(super::delete_topics::DeleteTopicsRequest<'a>),
+/// DeleteRecords.
+DeleteRecords(super::delete_records::DeleteRecordsRequest<'a>),
+/// InitProducerId.
+InitProducerId(super::init_producer_id::InitProducerIdRequest<'a>),
+/// OffsetForLeaderEpoch.
+OffsetForLeaderEpoch(super::offset_for_leader_epoch::OffsetForLeaderEpochRequest<'a>),
+/// AddPartitionsToTxn.
+AddPartitionsToTxn(super::add_partitions_to_txn::AddPartitionsToTxnRequest<'a>),
+/// AddOffsetsToTxn.
+AddOffsetsToTxn(super::add_offsets_to_txn::AddOffsetsToTxnRequest<'a>),
+/// EndTxn.
+EndTxn(super::end_txn::EndTxnRequest<'a>),
+/// WriteTxnMarkers.
+WriteTxnMarkers(super::write_txn_markers::WriteTxnMarkersRequest<'a>),
+/// TxnOffsetCommit.
+TxnOffsetCommit(super::txn_offset_commit::TxnOffsetCommitRequest<'a>),
+/// DescribeAcls.
+DescribeAcls(super::describe_acls::DescribeAclsRequest<'a>),
+/// CreateAcls.
+CreateAcls(super::create_acls::CreateAclsRequest<'a>),
+/// DeleteAcls.
+DeleteAcls(super::delete_acls::DeleteAclsRequest<'a>),
+/// DescribeConfigs.
+DescribeConfigs(super::describe_configs::DescribeConfigsRequest<'a>),
+/// AlterConfigs.
+AlterConfigs(super::alter_configs::AlterConfigsRequest<'a>),
+/// AlterReplicaLogDirs.
+AlterReplicaLogDirs(super::alter_replica_log_dirs::AlterReplicaLogDirsRequest<'a>),
+/// DescribeLogDirs.
+DescribeLogDirs(super::describe_log_dirs::DescribeLogDirsRequest<'a>),
+/// SaslAuthenticate.
+SaslAuthenticate(super::sasl_authenticate::SaslAuthenticateRequest<'a>),
+/// CreatePartitions.
+CreatePartitions(super::create_partitions::CreatePartitionsRequest<'a>),
+/// CreateDelegationToken.
+CreateDelegationToken(super::create_delegation_token::CreateDelegationTokenRequest<'a>),
+/// RenewDelegationToken.
+RenewDelegationToken(super::renew_delegation_token::RenewDelegationTokenRequest<'a>),
+/// ExpireDelegationToken.
+ExpireDelegationToken(super::expire_delegation_token::ExpireDelegationTokenRequest<'a>),
+/// DescribeDelegationToken.
+DescribeDelegationToken(super::describe_delegation_token::DescribeDelegationTokenRequest<'a>),
+/// DeleteGroups.
+DeleteGroups(super::delete_groups::DeleteGroupsRequest<'a>),
+/// ElectLeaders.
+ElectLeaders(super::elect_leaders::ElectLeadersRequest<'a>),
+/// IncrementalAlterConfigs.
+IncrementalAlterConfigs(super::incremental_alter_configs::IncrementalAlterConfigsRequest<'a>),
+/// AlterPartitionReassignments.
+AlterPartitionReassignments(super::alter_partition_reassignments::AlterPartitionReassignmentsRequest<'a>),
+/// ListPartitionReassignments.
+ListPartitionReassignments(super::list_partition_reassignments::ListPartitionReassignmentsRequest<'a>),
+/// OffsetDelete.
+OffsetDelete(super::offset_delete::OffsetDeleteRequest<'a>),
+/// DescribeClientQuotas.
+DescribeClientQuotas(super::describe_client_quotas::DescribeClientQuotasRequest<'a>),
+/// AlterClientQuotas.
+AlterClientQuotas(super::alter_client_quotas::AlterClientQuotasRequest<'a>),
+/// DescribeUserScramCredentials.
+DescribeUserScramCredentials(super::describe_user_scram_credentials::DescribeUserScramCredentialsRequest<'a>),
+/// AlterUserScramCredentials.
+AlterUserScramCredentials(super::alter_user_scram_credentials::AlterUserScramCredentialsRequest<'a>),
+/// DescribeQuorum.
+DescribeQuorum(super::describe_quorum::DescribeQuorumRequest<'a>),
+/// UpdateFeatures.
+UpdateFeatures(super::update_features::UpdateFeaturesRequest<'a>),
+/// DescribeCluster.
+DescribeCluster(super::describe_cluster::DescribeClusterRequest),
+/// DescribeProducers.
+DescribeProducers(super::describe_producers::DescribeProducersRequest<'a>),
+/// UnregisterBroker.
+UnregisterBroker(super::unregister_broker::UnregisterBrokerRequest),
+/// DescribeTransactions.
+DescribeTransactions(super::describe_transactions::DescribeTransactionsRequest<'a>),
+/// ListTransactions.
+ListTransactions(super::list_transactions::ListTransactionsRequest<'a>),
+/// ConsumerGroupHeartbeat.
+ConsumerGroupHeartbeat(super::consumer_group_heartbeat::ConsumerGroupHeartbeatRequest<'a>),
+/// ConsumerGroupDescribe.
+ConsumerGroupDescribe(super::consumer_group_describe::ConsumerGroupDescribeRequest<'a>),
+/// GetTelemetrySubscriptions.
+GetTelemetrySubscriptions(super::get_telemetry_subscriptions::GetTelemetrySubscriptionsRequest),
+/// PushTelemetry.
+PushTelemetry(super::push_telemetry::PushTelemetryRequest<'a>),
+/// ListConfigResources.
+ListConfigResources(super::list_config_resources::ListConfigResourcesRequest),
+/// DescribeTopicPartitions.
+DescribeTopicPartitions(super::describe_topic_partitions::DescribeTopicPartitionsRequest<'a>),
+/// ShareGroupHeartbeat.
+ShareGroupHeartbeat(super::share_group_heartbeat::ShareGroupHeartbeatRequest<'a>),
+/// ShareGroupDescribe.
+ShareGroupDescribe(super::share_group_describe::ShareGroupDescribeRequest<'a>),
+/// ShareFetch.
+ShareFetch(super::share_fetch::ShareFetchRequest<'a>),
+/// ShareAcknowledge.
+ShareAcknowledge(super::share_acknowledge::ShareAcknowledgeRequest<'a>),
+/// AddRaftVoter.
+AddRaftVoter(super::add_raft_voter::AddRaftVoterRequest<'a>),
+/// RemoveRaftVoter.
+RemoveRaftVoter(super::remove_raft_voter::RemoveRaftVoterRequest<'a>),
+/// InitializeShareGroupState.
+InitializeShareGroupState(super::initialize_share_group_state::InitializeShareGroupStateRequest<'a>),
+/// ReadShareGroupState.
+ReadShareGroupState(super::read_share_group_state::ReadShareGroupStateRequest<'a>),
+/// WriteShareGroupState.
+WriteShareGroupState(super::write_share_group_state::WriteShareGroupStateRequest<'a>),
+/// DeleteShareGroupState.
+DeleteShareGroupState(super::delete_share_group_state::DeleteShareGroupStateRequest<'a>),
+/// ReadShareGroupStateSummary.
+ReadShareGroupStateSummary(super::read_share_group_state_summary::ReadShareGroupStateSummaryRequest<'a>),
+/// StreamsGroupHeartbeat.
+StreamsGroupHeartbeat(super::streams_group_heartbeat::StreamsGroupHeartbeatRequest<'a>),
+/// StreamsGroupDescribe.
+StreamsGroupDescribe(super::streams_group_describe::StreamsGroupDescribeRequest<'a>),
+/// DescribeShareGroupOffsets.
+DescribeShareGroupOffsets(super::describe_share_group_offsets::DescribeShareGroupOffsetsRequest<'a>),
+/// AlterShareGroupOffsets.
+AlterShareGroupOffsets(super::alter_share_group_offsets::AlterShareGroupOffsetsRequest<'a>),
+/// DeleteShareGroupOffsets.
+DeleteShareGroupOffsets(super::delete_share_group_offsets::DeleteShareGroupOffsetsRequest<'a>),
+/// StreamsGroupTopologyDescriptionUpdate.
+StreamsGroupTopologyDescriptionUpdate(super::streams_group_topology_description_update::StreamsGroupTopologyDescriptionUpdateRequest<'a>),
+/// UnregisterController.
+UnregisterController(super::unregister_controller::UnregisterControllerRequest),
 }
 
 impl<'a> AnyRequest<'a> {
@@ -43,14 +177,83 @@ impl<'a> AnyRequest<'a> {
             Self::Fetch(_) => ApiKey::Fetch,
             Self::ListOffsets(_) => ApiKey::ListOffsets,
             Self::Metadata(_) => ApiKey::Metadata,
+            Self::OffsetCommit(_) => ApiKey::OffsetCommit,
+            Self::OffsetFetch(_) => ApiKey::OffsetFetch,
             Self::FindCoordinator(_) => ApiKey::FindCoordinator,
+            Self::JoinGroup(_) => ApiKey::JoinGroup,
+            Self::Heartbeat(_) => ApiKey::Heartbeat,
+            Self::LeaveGroup(_) => ApiKey::LeaveGroup,
+            Self::SyncGroup(_) => ApiKey::SyncGroup,
+            Self::DescribeGroups(_) => ApiKey::DescribeGroups,
+            Self::ListGroups(_) => ApiKey::ListGroups,
+            Self::SaslHandshake(_) => ApiKey::SaslHandshake,
             Self::ApiVersions(_) => ApiKey::ApiVersions,
             Self::CreateTopics(_) => ApiKey::CreateTopics,
             Self::DeleteTopics(_) => ApiKey::DeleteTopics,
+            Self::DeleteRecords(_) => ApiKey::DeleteRecords,
             Self::InitProducerId(_) => ApiKey::InitProducerId,
             Self::OffsetForLeaderEpoch(_) => ApiKey::OffsetForLeaderEpoch,
+            Self::AddPartitionsToTxn(_) => ApiKey::AddPartitionsToTxn,
+            Self::AddOffsetsToTxn(_) => ApiKey::AddOffsetsToTxn,
+            Self::EndTxn(_) => ApiKey::EndTxn,
+            Self::WriteTxnMarkers(_) => ApiKey::WriteTxnMarkers,
+            Self::TxnOffsetCommit(_) => ApiKey::TxnOffsetCommit,
+            Self::DescribeAcls(_) => ApiKey::DescribeAcls,
+            Self::CreateAcls(_) => ApiKey::CreateAcls,
+            Self::DeleteAcls(_) => ApiKey::DeleteAcls,
             Self::DescribeConfigs(_) => ApiKey::DescribeConfigs,
+            Self::AlterConfigs(_) => ApiKey::AlterConfigs,
+            Self::AlterReplicaLogDirs(_) => ApiKey::AlterReplicaLogDirs,
+            Self::DescribeLogDirs(_) => ApiKey::DescribeLogDirs,
+            Self::SaslAuthenticate(_) => ApiKey::SaslAuthenticate,
+            Self::CreatePartitions(_) => ApiKey::CreatePartitions,
+            Self::CreateDelegationToken(_) => ApiKey::CreateDelegationToken,
+            Self::RenewDelegationToken(_) => ApiKey::RenewDelegationToken,
+            Self::ExpireDelegationToken(_) => ApiKey::ExpireDelegationToken,
+            Self::DescribeDelegationToken(_) => ApiKey::DescribeDelegationToken,
+            Self::DeleteGroups(_) => ApiKey::DeleteGroups,
+            Self::ElectLeaders(_) => ApiKey::ElectLeaders,
+            Self::IncrementalAlterConfigs(_) => ApiKey::IncrementalAlterConfigs,
+            Self::AlterPartitionReassignments(_) => ApiKey::AlterPartitionReassignments,
+            Self::ListPartitionReassignments(_) => ApiKey::ListPartitionReassignments,
+            Self::OffsetDelete(_) => ApiKey::OffsetDelete,
+            Self::DescribeClientQuotas(_) => ApiKey::DescribeClientQuotas,
+            Self::AlterClientQuotas(_) => ApiKey::AlterClientQuotas,
+            Self::DescribeUserScramCredentials(_) => ApiKey::DescribeUserScramCredentials,
+            Self::AlterUserScramCredentials(_) => ApiKey::AlterUserScramCredentials,
+            Self::DescribeQuorum(_) => ApiKey::DescribeQuorum,
+            Self::UpdateFeatures(_) => ApiKey::UpdateFeatures,
             Self::DescribeCluster(_) => ApiKey::DescribeCluster,
+            Self::DescribeProducers(_) => ApiKey::DescribeProducers,
+            Self::UnregisterBroker(_) => ApiKey::UnregisterBroker,
+            Self::DescribeTransactions(_) => ApiKey::DescribeTransactions,
+            Self::ListTransactions(_) => ApiKey::ListTransactions,
+            Self::ConsumerGroupHeartbeat(_) => ApiKey::ConsumerGroupHeartbeat,
+            Self::ConsumerGroupDescribe(_) => ApiKey::ConsumerGroupDescribe,
+            Self::GetTelemetrySubscriptions(_) => ApiKey::GetTelemetrySubscriptions,
+            Self::PushTelemetry(_) => ApiKey::PushTelemetry,
+            Self::ListConfigResources(_) => ApiKey::ListConfigResources,
+            Self::DescribeTopicPartitions(_) => ApiKey::DescribeTopicPartitions,
+            Self::ShareGroupHeartbeat(_) => ApiKey::ShareGroupHeartbeat,
+            Self::ShareGroupDescribe(_) => ApiKey::ShareGroupDescribe,
+            Self::ShareFetch(_) => ApiKey::ShareFetch,
+            Self::ShareAcknowledge(_) => ApiKey::ShareAcknowledge,
+            Self::AddRaftVoter(_) => ApiKey::AddRaftVoter,
+            Self::RemoveRaftVoter(_) => ApiKey::RemoveRaftVoter,
+            Self::InitializeShareGroupState(_) => ApiKey::InitializeShareGroupState,
+            Self::ReadShareGroupState(_) => ApiKey::ReadShareGroupState,
+            Self::WriteShareGroupState(_) => ApiKey::WriteShareGroupState,
+            Self::DeleteShareGroupState(_) => ApiKey::DeleteShareGroupState,
+            Self::ReadShareGroupStateSummary(_) => ApiKey::ReadShareGroupStateSummary,
+            Self::StreamsGroupHeartbeat(_) => ApiKey::StreamsGroupHeartbeat,
+            Self::StreamsGroupDescribe(_) => ApiKey::StreamsGroupDescribe,
+            Self::DescribeShareGroupOffsets(_) => ApiKey::DescribeShareGroupOffsets,
+            Self::AlterShareGroupOffsets(_) => ApiKey::AlterShareGroupOffsets,
+            Self::DeleteShareGroupOffsets(_) => ApiKey::DeleteShareGroupOffsets,
+            Self::StreamsGroupTopologyDescriptionUpdate(_) => {
+                ApiKey::StreamsGroupTopologyDescriptionUpdate
+            }
+            Self::UnregisterController(_) => ApiKey::UnregisterController,
         }
     }
 
@@ -60,40 +263,87 @@ impl<'a> AnyRequest<'a> {
     /// As the request's own `decode`; [`DecodeErrorKind::UnknownKey`] if this build does not know the messages of `key`.
     pub fn decode(key: ApiKey, r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
         Ok(match key {
-            ApiKey::Produce => Self::Produce(super::produce::ProduceRequest::decode(r, version)?),
-            ApiKey::Fetch => Self::Fetch(super::fetch::FetchRequest::decode(r, version)?),
-            ApiKey::ListOffsets => {
-                Self::ListOffsets(super::list_offsets::ListOffsetsRequest::decode(r, version)?)
-            }
-            ApiKey::Metadata => {
-                Self::Metadata(super::metadata::MetadataRequest::decode(r, version)?)
-            }
-            ApiKey::FindCoordinator => Self::FindCoordinator(
-                super::find_coordinator::FindCoordinatorRequest::decode(r, version)?,
-            ),
-            ApiKey::ApiVersions => {
-                Self::ApiVersions(super::api_versions::ApiVersionsRequest::decode(r, version)?)
-            }
-            ApiKey::CreateTopics => Self::CreateTopics(
-                super::create_topics::CreateTopicsRequest::decode(r, version)?,
-            ),
-            ApiKey::DeleteTopics => Self::DeleteTopics(
-                super::delete_topics::DeleteTopicsRequest::decode(r, version)?,
-            ),
-            ApiKey::InitProducerId => Self::InitProducerId(
-                super::init_producer_id::InitProducerIdRequest::decode(r, version)?,
-            ),
-            ApiKey::OffsetForLeaderEpoch => Self::OffsetForLeaderEpoch(
-                super::offset_for_leader_epoch::OffsetForLeaderEpochRequest::decode(r, version)?,
-            ),
-            ApiKey::DescribeConfigs => Self::DescribeConfigs(
-                super::describe_configs::DescribeConfigsRequest::decode(r, version)?,
-            ),
-            ApiKey::DescribeCluster => Self::DescribeCluster(
-                super::describe_cluster::DescribeClusterRequest::decode(r, version)?,
-            ),
-            _ => return Err(r.error(DecodeErrorKind::UnknownKey(i32::from(i16::from(key))))),
-        })
+ApiKey::Produce => Self::Produce(super::produce::ProduceRequest::decode(r, version)?),
+ApiKey::Fetch => Self::Fetch(super::fetch::FetchRequest::decode(r, version)?),
+ApiKey::ListOffsets => Self::ListOffsets(super::list_offsets::ListOffsetsRequest::decode(r, version)?),
+ApiKey::Metadata => Self::Metadata(super::metadata::MetadataRequest::decode(r, version)?),
+ApiKey::OffsetCommit => Self::OffsetCommit(super::offset_commit::OffsetCommitRequest::decode(r, version)?),
+ApiKey::OffsetFetch => Self::OffsetFetch(super::offset_fetch::OffsetFetchRequest::decode(r, version)?),
+ApiKey::FindCoordinator => Self::FindCoordinator(super::find_coordinator::FindCoordinatorRequest::decode(r, version)?),
+ApiKey::JoinGroup => Self::JoinGroup(super::join_group::JoinGroupRequest::decode(r, version)?),
+ApiKey::Heartbeat => Self::Heartbeat(super::heartbeat::HeartbeatRequest::decode(r, version)?),
+ApiKey::LeaveGroup => Self::LeaveGroup(super::leave_group::LeaveGroupRequest::decode(r, version)?),
+ApiKey::SyncGroup => Self::SyncGroup(super::sync_group::SyncGroupRequest::decode(r, version)?),
+ApiKey::DescribeGroups => Self::DescribeGroups(super::describe_groups::DescribeGroupsRequest::decode(r, version)?),
+ApiKey::ListGroups => Self::ListGroups(super::list_groups::ListGroupsRequest::decode(r, version)?),
+ApiKey::SaslHandshake => Self::SaslHandshake(super::sasl_handshake::SaslHandshakeRequest::decode(r, version)?),
+ApiKey::ApiVersions => Self::ApiVersions(super::api_versions::ApiVersionsRequest::decode(r, version)?),
+ApiKey::CreateTopics => Self::CreateTopics(super::create_topics::CreateTopicsRequest::decode(r, version)?),
+ApiKey::DeleteTopics => Self::DeleteTopics(super::delete_topics::DeleteTopicsRequest::decode(r, version)?),
+ApiKey::DeleteRecords => Self::DeleteRecords(super::delete_records::DeleteRecordsRequest::decode(r, version)?),
+ApiKey::InitProducerId => Self::InitProducerId(super::init_producer_id::InitProducerIdRequest::decode(r, version)?),
+ApiKey::OffsetForLeaderEpoch => Self::OffsetForLeaderEpoch(super::offset_for_leader_epoch::OffsetForLeaderEpochRequest::decode(r, version)?),
+ApiKey::AddPartitionsToTxn => Self::AddPartitionsToTxn(super::add_partitions_to_txn::AddPartitionsToTxnRequest::decode(r, version)?),
+ApiKey::AddOffsetsToTxn => Self::AddOffsetsToTxn(super::add_offsets_to_txn::AddOffsetsToTxnRequest::decode(r, version)?),
+ApiKey::EndTxn => Self::EndTxn(super::end_txn::EndTxnRequest::decode(r, version)?),
+ApiKey::WriteTxnMarkers => Self::WriteTxnMarkers(super::write_txn_markers::WriteTxnMarkersRequest::decode(r, version)?),
+ApiKey::TxnOffsetCommit => Self::TxnOffsetCommit(super::txn_offset_commit::TxnOffsetCommitRequest::decode(r, version)?),
+ApiKey::DescribeAcls => Self::DescribeAcls(super::describe_acls::DescribeAclsRequest::decode(r, version)?),
+ApiKey::CreateAcls => Self::CreateAcls(super::create_acls::CreateAclsRequest::decode(r, version)?),
+ApiKey::DeleteAcls => Self::DeleteAcls(super::delete_acls::DeleteAclsRequest::decode(r, version)?),
+ApiKey::DescribeConfigs => Self::DescribeConfigs(super::describe_configs::DescribeConfigsRequest::decode(r, version)?),
+ApiKey::AlterConfigs => Self::AlterConfigs(super::alter_configs::AlterConfigsRequest::decode(r, version)?),
+ApiKey::AlterReplicaLogDirs => Self::AlterReplicaLogDirs(super::alter_replica_log_dirs::AlterReplicaLogDirsRequest::decode(r, version)?),
+ApiKey::DescribeLogDirs => Self::DescribeLogDirs(super::describe_log_dirs::DescribeLogDirsRequest::decode(r, version)?),
+ApiKey::SaslAuthenticate => Self::SaslAuthenticate(super::sasl_authenticate::SaslAuthenticateRequest::decode(r, version)?),
+ApiKey::CreatePartitions => Self::CreatePartitions(super::create_partitions::CreatePartitionsRequest::decode(r, version)?),
+ApiKey::CreateDelegationToken => Self::CreateDelegationToken(super::create_delegation_token::CreateDelegationTokenRequest::decode(r, version)?),
+ApiKey::RenewDelegationToken => Self::RenewDelegationToken(super::renew_delegation_token::RenewDelegationTokenRequest::decode(r, version)?),
+ApiKey::ExpireDelegationToken => Self::ExpireDelegationToken(super::expire_delegation_token::ExpireDelegationTokenRequest::decode(r, version)?),
+ApiKey::DescribeDelegationToken => Self::DescribeDelegationToken(super::describe_delegation_token::DescribeDelegationTokenRequest::decode(r, version)?),
+ApiKey::DeleteGroups => Self::DeleteGroups(super::delete_groups::DeleteGroupsRequest::decode(r, version)?),
+ApiKey::ElectLeaders => Self::ElectLeaders(super::elect_leaders::ElectLeadersRequest::decode(r, version)?),
+ApiKey::IncrementalAlterConfigs => Self::IncrementalAlterConfigs(super::incremental_alter_configs::IncrementalAlterConfigsRequest::decode(r, version)?),
+ApiKey::AlterPartitionReassignments => Self::AlterPartitionReassignments(super::alter_partition_reassignments::AlterPartitionReassignmentsRequest::decode(r, version)?),
+ApiKey::ListPartitionReassignments => Self::ListPartitionReassignments(super::list_partition_reassignments::ListPartitionReassignmentsRequest::decode(r, version)?),
+ApiKey::OffsetDelete => Self::OffsetDelete(super::offset_delete::OffsetDeleteRequest::decode(r, version)?),
+ApiKey::DescribeClientQuotas => Self::DescribeClientQuotas(super::describe_client_quotas::DescribeClientQuotasRequest::decode(r, version)?),
+ApiKey::AlterClientQuotas => Self::AlterClientQuotas(super::alter_client_quotas::AlterClientQuotasRequest::decode(r, version)?),
+ApiKey::DescribeUserScramCredentials => Self::DescribeUserScramCredentials(super::describe_user_scram_credentials::DescribeUserScramCredentialsRequest::decode(r, version)?),
+ApiKey::AlterUserScramCredentials => Self::AlterUserScramCredentials(super::alter_user_scram_credentials::AlterUserScramCredentialsRequest::decode(r, version)?),
+ApiKey::DescribeQuorum => Self::DescribeQuorum(super::describe_quorum::DescribeQuorumRequest::decode(r, version)?),
+ApiKey::UpdateFeatures => Self::UpdateFeatures(super::update_features::UpdateFeaturesRequest::decode(r, version)?),
+ApiKey::DescribeCluster => Self::DescribeCluster(super::describe_cluster::DescribeClusterRequest::decode(r, version)?),
+ApiKey::DescribeProducers => Self::DescribeProducers(super::describe_producers::DescribeProducersRequest::decode(r, version)?),
+ApiKey::UnregisterBroker => Self::UnregisterBroker(super::unregister_broker::UnregisterBrokerRequest::decode(r, version)?),
+ApiKey::DescribeTransactions => Self::DescribeTransactions(super::describe_transactions::DescribeTransactionsRequest::decode(r, version)?),
+ApiKey::ListTransactions => Self::ListTransactions(super::list_transactions::ListTransactionsRequest::decode(r, version)?),
+ApiKey::ConsumerGroupHeartbeat => Self::ConsumerGroupHeartbeat(super::consumer_group_heartbeat::ConsumerGroupHeartbeatRequest::decode(r, version)?),
+ApiKey::ConsumerGroupDescribe => Self::ConsumerGroupDescribe(super::consumer_group_describe::ConsumerGroupDescribeRequest::decode(r, version)?),
+ApiKey::GetTelemetrySubscriptions => Self::GetTelemetrySubscriptions(super::get_telemetry_subscriptions::GetTelemetrySubscriptionsRequest::decode(r, version)?),
+ApiKey::PushTelemetry => Self::PushTelemetry(super::push_telemetry::PushTelemetryRequest::decode(r, version)?),
+ApiKey::ListConfigResources => Self::ListConfigResources(super::list_config_resources::ListConfigResourcesRequest::decode(r, version)?),
+ApiKey::DescribeTopicPartitions => Self::DescribeTopicPartitions(super::describe_topic_partitions::DescribeTopicPartitionsRequest::decode(r, version)?),
+ApiKey::ShareGroupHeartbeat => Self::ShareGroupHeartbeat(super::share_group_heartbeat::ShareGroupHeartbeatRequest::decode(r, version)?),
+ApiKey::ShareGroupDescribe => Self::ShareGroupDescribe(super::share_group_describe::ShareGroupDescribeRequest::decode(r, version)?),
+ApiKey::ShareFetch => Self::ShareFetch(super::share_fetch::ShareFetchRequest::decode(r, version)?),
+ApiKey::ShareAcknowledge => Self::ShareAcknowledge(super::share_acknowledge::ShareAcknowledgeRequest::decode(r, version)?),
+ApiKey::AddRaftVoter => Self::AddRaftVoter(super::add_raft_voter::AddRaftVoterRequest::decode(r, version)?),
+ApiKey::RemoveRaftVoter => Self::RemoveRaftVoter(super::remove_raft_voter::RemoveRaftVoterRequest::decode(r, version)?),
+ApiKey::InitializeShareGroupState => Self::InitializeShareGroupState(super::initialize_share_group_state::InitializeShareGroupStateRequest::decode(r, version)?),
+ApiKey::ReadShareGroupState => Self::ReadShareGroupState(super::read_share_group_state::ReadShareGroupStateRequest::decode(r, version)?),
+ApiKey::WriteShareGroupState => Self::WriteShareGroupState(super::write_share_group_state::WriteShareGroupStateRequest::decode(r, version)?),
+ApiKey::DeleteShareGroupState => Self::DeleteShareGroupState(super::delete_share_group_state::DeleteShareGroupStateRequest::decode(r, version)?),
+ApiKey::ReadShareGroupStateSummary => Self::ReadShareGroupStateSummary(super::read_share_group_state_summary::ReadShareGroupStateSummaryRequest::decode(r, version)?),
+ApiKey::StreamsGroupHeartbeat => Self::StreamsGroupHeartbeat(super::streams_group_heartbeat::StreamsGroupHeartbeatRequest::decode(r, version)?),
+ApiKey::StreamsGroupDescribe => Self::StreamsGroupDescribe(super::streams_group_describe::StreamsGroupDescribeRequest::decode(r, version)?),
+ApiKey::DescribeShareGroupOffsets => Self::DescribeShareGroupOffsets(super::describe_share_group_offsets::DescribeShareGroupOffsetsRequest::decode(r, version)?),
+ApiKey::AlterShareGroupOffsets => Self::AlterShareGroupOffsets(super::alter_share_group_offsets::AlterShareGroupOffsetsRequest::decode(r, version)?),
+ApiKey::DeleteShareGroupOffsets => Self::DeleteShareGroupOffsets(super::delete_share_group_offsets::DeleteShareGroupOffsetsRequest::decode(r, version)?),
+ApiKey::StreamsGroupTopologyDescriptionUpdate => Self::StreamsGroupTopologyDescriptionUpdate(super::streams_group_topology_description_update::StreamsGroupTopologyDescriptionUpdateRequest::decode(r, version)?),
+ApiKey::UnregisterController => Self::UnregisterController(super::unregister_controller::UnregisterControllerRequest::decode(r, version)?),
+_ => return Err(r.error(DecodeErrorKind::UnknownKey(i32::from(i16::from(key))))),
+})
     }
 
     /// Writes a request.
@@ -106,14 +356,81 @@ impl<'a> AnyRequest<'a> {
             Self::Fetch(body) => body.encode(w, version),
             Self::ListOffsets(body) => body.encode(w, version),
             Self::Metadata(body) => body.encode(w, version),
+            Self::OffsetCommit(body) => body.encode(w, version),
+            Self::OffsetFetch(body) => body.encode(w, version),
             Self::FindCoordinator(body) => body.encode(w, version),
+            Self::JoinGroup(body) => body.encode(w, version),
+            Self::Heartbeat(body) => body.encode(w, version),
+            Self::LeaveGroup(body) => body.encode(w, version),
+            Self::SyncGroup(body) => body.encode(w, version),
+            Self::DescribeGroups(body) => body.encode(w, version),
+            Self::ListGroups(body) => body.encode(w, version),
+            Self::SaslHandshake(body) => body.encode(w, version),
             Self::ApiVersions(body) => body.encode(w, version),
             Self::CreateTopics(body) => body.encode(w, version),
             Self::DeleteTopics(body) => body.encode(w, version),
+            Self::DeleteRecords(body) => body.encode(w, version),
             Self::InitProducerId(body) => body.encode(w, version),
             Self::OffsetForLeaderEpoch(body) => body.encode(w, version),
+            Self::AddPartitionsToTxn(body) => body.encode(w, version),
+            Self::AddOffsetsToTxn(body) => body.encode(w, version),
+            Self::EndTxn(body) => body.encode(w, version),
+            Self::WriteTxnMarkers(body) => body.encode(w, version),
+            Self::TxnOffsetCommit(body) => body.encode(w, version),
+            Self::DescribeAcls(body) => body.encode(w, version),
+            Self::CreateAcls(body) => body.encode(w, version),
+            Self::DeleteAcls(body) => body.encode(w, version),
             Self::DescribeConfigs(body) => body.encode(w, version),
+            Self::AlterConfigs(body) => body.encode(w, version),
+            Self::AlterReplicaLogDirs(body) => body.encode(w, version),
+            Self::DescribeLogDirs(body) => body.encode(w, version),
+            Self::SaslAuthenticate(body) => body.encode(w, version),
+            Self::CreatePartitions(body) => body.encode(w, version),
+            Self::CreateDelegationToken(body) => body.encode(w, version),
+            Self::RenewDelegationToken(body) => body.encode(w, version),
+            Self::ExpireDelegationToken(body) => body.encode(w, version),
+            Self::DescribeDelegationToken(body) => body.encode(w, version),
+            Self::DeleteGroups(body) => body.encode(w, version),
+            Self::ElectLeaders(body) => body.encode(w, version),
+            Self::IncrementalAlterConfigs(body) => body.encode(w, version),
+            Self::AlterPartitionReassignments(body) => body.encode(w, version),
+            Self::ListPartitionReassignments(body) => body.encode(w, version),
+            Self::OffsetDelete(body) => body.encode(w, version),
+            Self::DescribeClientQuotas(body) => body.encode(w, version),
+            Self::AlterClientQuotas(body) => body.encode(w, version),
+            Self::DescribeUserScramCredentials(body) => body.encode(w, version),
+            Self::AlterUserScramCredentials(body) => body.encode(w, version),
+            Self::DescribeQuorum(body) => body.encode(w, version),
+            Self::UpdateFeatures(body) => body.encode(w, version),
             Self::DescribeCluster(body) => body.encode(w, version),
+            Self::DescribeProducers(body) => body.encode(w, version),
+            Self::UnregisterBroker(body) => body.encode(w, version),
+            Self::DescribeTransactions(body) => body.encode(w, version),
+            Self::ListTransactions(body) => body.encode(w, version),
+            Self::ConsumerGroupHeartbeat(body) => body.encode(w, version),
+            Self::ConsumerGroupDescribe(body) => body.encode(w, version),
+            Self::GetTelemetrySubscriptions(body) => body.encode(w, version),
+            Self::PushTelemetry(body) => body.encode(w, version),
+            Self::ListConfigResources(body) => body.encode(w, version),
+            Self::DescribeTopicPartitions(body) => body.encode(w, version),
+            Self::ShareGroupHeartbeat(body) => body.encode(w, version),
+            Self::ShareGroupDescribe(body) => body.encode(w, version),
+            Self::ShareFetch(body) => body.encode(w, version),
+            Self::ShareAcknowledge(body) => body.encode(w, version),
+            Self::AddRaftVoter(body) => body.encode(w, version),
+            Self::RemoveRaftVoter(body) => body.encode(w, version),
+            Self::InitializeShareGroupState(body) => body.encode(w, version),
+            Self::ReadShareGroupState(body) => body.encode(w, version),
+            Self::WriteShareGroupState(body) => body.encode(w, version),
+            Self::DeleteShareGroupState(body) => body.encode(w, version),
+            Self::ReadShareGroupStateSummary(body) => body.encode(w, version),
+            Self::StreamsGroupHeartbeat(body) => body.encode(w, version),
+            Self::StreamsGroupDescribe(body) => body.encode(w, version),
+            Self::DescribeShareGroupOffsets(body) => body.encode(w, version),
+            Self::AlterShareGroupOffsets(body) => body.encode(w, version),
+            Self::DeleteShareGroupOffsets(body) => body.encode(w, version),
+            Self::StreamsGroupTopologyDescriptionUpdate(body) => body.encode(w, version),
+            Self::UnregisterController(body) => body.encode(w, version),
         }
     }
 }
@@ -122,29 +439,163 @@ impl<'a> AnyRequest<'a> {
 #[derive(Clone, Debug, PartialEq)]
 pub enum AnyResponse<'a> {
     /// Produce.
-    Produce(super::produce::ProduceResponse<'a>),
-    /// Fetch.
-    Fetch(super::fetch::FetchResponse<'a>),
-    /// ListOffsets.
-    ListOffsets(super::list_offsets::ListOffsetsResponse<'a>),
-    /// Metadata.
-    Metadata(super::metadata::MetadataResponse<'a>),
-    /// FindCoordinator.
-    FindCoordinator(super::find_coordinator::FindCoordinatorResponse<'a>),
-    /// ApiVersions.
-    ApiVersions(super::api_versions::ApiVersionsResponse<'a>),
-    /// CreateTopics.
-    CreateTopics(super::create_topics::CreateTopicsResponse<'a>),
-    /// DeleteTopics.
-    DeleteTopics(super::delete_topics::DeleteTopicsResponse<'a>),
-    /// InitProducerId.
-    InitProducerId(super::init_producer_id::InitProducerIdResponse),
-    /// OffsetForLeaderEpoch.
-    OffsetForLeaderEpoch(super::offset_for_leader_epoch::OffsetForLeaderEpochResponse<'a>),
-    /// DescribeConfigs.
-    DescribeConfigs(super::describe_configs::DescribeConfigsResponse<'a>),
-    /// DescribeCluster.
-    DescribeCluster(super::describe_cluster::DescribeClusterResponse<'a>),
+Produce(super::produce::ProduceResponse<'a>),
+/// Fetch.
+Fetch(super::fetch::FetchResponse<'a>),
+/// ListOffsets.
+ListOffsets(super::list_offsets::ListOffsetsResponse<'a>),
+/// Metadata.
+Metadata(super::metadata::MetadataResponse<'a>),
+/// OffsetCommit.
+OffsetCommit(super::offset_commit::OffsetCommitResponse<'a>),
+/// OffsetFetch.
+OffsetFetch(super::offset_fetch::OffsetFetchResponse<'a>),
+/// FindCoordinator.
+FindCoordinator(super::find_coordinator::FindCoordinatorResponse<'a>),
+/// JoinGroup.
+JoinGroup(super::join_group::JoinGroupResponse<'a>),
+/// Heartbeat.
+Heartbeat(super::heartbeat::HeartbeatResponse),
+/// LeaveGroup.
+LeaveGroup(super::leave_group::LeaveGroupResponse<'a>),
+/// SyncGroup.
+SyncGroup(super::sync_group::SyncGroupResponse<'a>),
+/// DescribeGroups.
+DescribeGroups(super::describe_groups::DescribeGroupsResponse<'a>),
+/// ListGroups.
+ListGroups(super::list_groups::ListGroupsResponse<'a>),
+/// SaslHandshake.
+SaslHandshake(super::sasl_handshake::SaslHandshakeResponse<'a>),
+/// ApiVersions.
+ApiVersions(super::api_versions::ApiVersionsResponse<'a>),
+/// CreateTopics.
+CreateTopics(super::create_topics::CreateTopicsResponse<'a>),
+/// DeleteTopics.
+DeleteTopics(super::delete_topics::DeleteTopicsResponse<'a>),
+/// DeleteRecords.
+DeleteRecords(super::delete_records::DeleteRecordsResponse<'a>),
+/// InitProducerId.
+InitProducerId(super::init_producer_id::InitProducerIdResponse),
+/// OffsetForLeaderEpoch.
+OffsetForLeaderEpoch(super::offset_for_leader_epoch::OffsetForLeaderEpochResponse<'a>),
+/// AddPartitionsToTxn.
+AddPartitionsToTxn(super::add_partitions_to_txn::AddPartitionsToTxnResponse<'a>),
+/// AddOffsetsToTxn.
+AddOffsetsToTxn(super::add_offsets_to_txn::AddOffsetsToTxnResponse),
+/// EndTxn.
+EndTxn(super::end_txn::EndTxnResponse),
+/// WriteTxnMarkers.
+WriteTxnMarkers(super::write_txn_markers::WriteTxnMarkersResponse<'a>),
+/// TxnOffsetCommit.
+TxnOffsetCommit(super::txn_offset_commit::TxnOffsetCommitResponse<'a>),
+/// DescribeAcls.
+DescribeAcls(super::describe_acls::DescribeAclsResponse<'a>),
+/// CreateAcls.
+CreateAcls(super::create_acls::CreateAclsResponse<'a>),
+/// DeleteAcls.
+DeleteAcls(super::delete_acls::DeleteAclsResponse<'a>),
+/// DescribeConfigs.
+DescribeConfigs(super::describe_configs::DescribeConfigsResponse<'a>),
+/// AlterConfigs.
+AlterConfigs(super::alter_configs::AlterConfigsResponse<'a>),
+/// AlterReplicaLogDirs.
+AlterReplicaLogDirs(super::alter_replica_log_dirs::AlterReplicaLogDirsResponse<'a>),
+/// DescribeLogDirs.
+DescribeLogDirs(super::describe_log_dirs::DescribeLogDirsResponse<'a>),
+/// SaslAuthenticate.
+SaslAuthenticate(super::sasl_authenticate::SaslAuthenticateResponse<'a>),
+/// CreatePartitions.
+CreatePartitions(super::create_partitions::CreatePartitionsResponse<'a>),
+/// CreateDelegationToken.
+CreateDelegationToken(super::create_delegation_token::CreateDelegationTokenResponse<'a>),
+/// RenewDelegationToken.
+RenewDelegationToken(super::renew_delegation_token::RenewDelegationTokenResponse),
+/// ExpireDelegationToken.
+ExpireDelegationToken(super::expire_delegation_token::ExpireDelegationTokenResponse),
+/// DescribeDelegationToken.
+DescribeDelegationToken(super::describe_delegation_token::DescribeDelegationTokenResponse<'a>),
+/// DeleteGroups.
+DeleteGroups(super::delete_groups::DeleteGroupsResponse<'a>),
+/// ElectLeaders.
+ElectLeaders(super::elect_leaders::ElectLeadersResponse<'a>),
+/// IncrementalAlterConfigs.
+IncrementalAlterConfigs(super::incremental_alter_configs::IncrementalAlterConfigsResponse<'a>),
+/// AlterPartitionReassignments.
+AlterPartitionReassignments(super::alter_partition_reassignments::AlterPartitionReassignmentsResponse<'a>),
+/// ListPartitionReassignments.
+ListPartitionReassignments(super::list_partition_reassignments::ListPartitionReassignmentsResponse<'a>),
+/// OffsetDelete.
+OffsetDelete(super::offset_delete::OffsetDeleteResponse<'a>),
+/// DescribeClientQuotas.
+DescribeClientQuotas(super::describe_client_quotas::DescribeClientQuotasResponse<'a>),
+/// AlterClientQuotas.
+AlterClientQuotas(super::alter_client_quotas::AlterClientQuotasResponse<'a>),
+/// DescribeUserScramCredentials.
+DescribeUserScramCredentials(super::describe_user_scram_credentials::DescribeUserScramCredentialsResponse<'a>),
+/// AlterUserScramCredentials.
+AlterUserScramCredentials(super::alter_user_scram_credentials::AlterUserScramCredentialsResponse<'a>),
+/// DescribeQuorum.
+DescribeQuorum(super::describe_quorum::DescribeQuorumResponse<'a>),
+/// UpdateFeatures.
+UpdateFeatures(super::update_features::UpdateFeaturesResponse<'a>),
+/// DescribeCluster.
+DescribeCluster(super::describe_cluster::DescribeClusterResponse<'a>),
+/// DescribeProducers.
+DescribeProducers(super::describe_producers::DescribeProducersResponse<'a>),
+/// UnregisterBroker.
+UnregisterBroker(super::unregister_broker::UnregisterBrokerResponse<'a>),
+/// DescribeTransactions.
+DescribeTransactions(super::describe_transactions::DescribeTransactionsResponse<'a>),
+/// ListTransactions.
+ListTransactions(super::list_transactions::ListTransactionsResponse<'a>),
+/// ConsumerGroupHeartbeat.
+ConsumerGroupHeartbeat(super::consumer_group_heartbeat::ConsumerGroupHeartbeatResponse<'a>),
+/// ConsumerGroupDescribe.
+ConsumerGroupDescribe(super::consumer_group_describe::ConsumerGroupDescribeResponse<'a>),
+/// GetTelemetrySubscriptions.
+GetTelemetrySubscriptions(super::get_telemetry_subscriptions::GetTelemetrySubscriptionsResponse<'a>),
+/// PushTelemetry.
+PushTelemetry(super::push_telemetry::PushTelemetryResponse),
+/// ListConfigResources.
+ListConfigResources(super::list_config_resources::ListConfigResourcesResponse<'a>),
+/// DescribeTopicPartitions.
+DescribeTopicPartitions(super::describe_topic_partitions::DescribeTopicPartitionsResponse<'a>),
+/// ShareGroupHeartbeat.
+ShareGroupHeartbeat(super::share_group_heartbeat::ShareGroupHeartbeatResponse<'a>),
+/// ShareGroupDescribe.
+ShareGroupDescribe(super::share_group_describe::ShareGroupDescribeResponse<'a>),
+/// ShareFetch.
+ShareFetch(super::share_fetch::ShareFetchResponse<'a>),
+/// ShareAcknowledge.
+ShareAcknowledge(super::share_acknowledge::ShareAcknowledgeResponse<'a>),
+/// AddRaftVoter.
+AddRaftVoter(super::add_raft_voter::AddRaftVoterResponse<'a>),
+/// RemoveRaftVoter.
+RemoveRaftVoter(super::remove_raft_voter::RemoveRaftVoterResponse<'a>),
+/// InitializeShareGroupState.
+InitializeShareGroupState(super::initialize_share_group_state::InitializeShareGroupStateResponse<'a>),
+/// ReadShareGroupState.
+ReadShareGroupState(super::read_share_group_state::ReadShareGroupStateResponse<'a>),
+/// WriteShareGroupState.
+WriteShareGroupState(super::write_share_group_state::WriteShareGroupStateResponse<'a>),
+/// DeleteShareGroupState.
+DeleteShareGroupState(super::delete_share_group_state::DeleteShareGroupStateResponse<'a>),
+/// ReadShareGroupStateSummary.
+ReadShareGroupStateSummary(super::read_share_group_state_summary::ReadShareGroupStateSummaryResponse<'a>),
+/// StreamsGroupHeartbeat.
+StreamsGroupHeartbeat(super::streams_group_heartbeat::StreamsGroupHeartbeatResponse<'a>),
+/// StreamsGroupDescribe.
+StreamsGroupDescribe(super::streams_group_describe::StreamsGroupDescribeResponse<'a>),
+/// DescribeShareGroupOffsets.
+DescribeShareGroupOffsets(super::describe_share_group_offsets::DescribeShareGroupOffsetsResponse<'a>),
+/// AlterShareGroupOffsets.
+AlterShareGroupOffsets(super::alter_share_group_offsets::AlterShareGroupOffsetsResponse<'a>),
+/// DeleteShareGroupOffsets.
+DeleteShareGroupOffsets(super::delete_share_group_offsets::DeleteShareGroupOffsetsResponse<'a>),
+/// StreamsGroupTopologyDescriptionUpdate.
+StreamsGroupTopologyDescriptionUpdate(super::streams_group_topology_description_update::StreamsGroupTopologyDescriptionUpdateResponse<'a>),
+/// UnregisterController.
+UnregisterController(super::unregister_controller::UnregisterControllerResponse<'a>),
 }
 
 impl<'a> AnyResponse<'a> {
@@ -156,14 +607,83 @@ impl<'a> AnyResponse<'a> {
             Self::Fetch(_) => ApiKey::Fetch,
             Self::ListOffsets(_) => ApiKey::ListOffsets,
             Self::Metadata(_) => ApiKey::Metadata,
+            Self::OffsetCommit(_) => ApiKey::OffsetCommit,
+            Self::OffsetFetch(_) => ApiKey::OffsetFetch,
             Self::FindCoordinator(_) => ApiKey::FindCoordinator,
+            Self::JoinGroup(_) => ApiKey::JoinGroup,
+            Self::Heartbeat(_) => ApiKey::Heartbeat,
+            Self::LeaveGroup(_) => ApiKey::LeaveGroup,
+            Self::SyncGroup(_) => ApiKey::SyncGroup,
+            Self::DescribeGroups(_) => ApiKey::DescribeGroups,
+            Self::ListGroups(_) => ApiKey::ListGroups,
+            Self::SaslHandshake(_) => ApiKey::SaslHandshake,
             Self::ApiVersions(_) => ApiKey::ApiVersions,
             Self::CreateTopics(_) => ApiKey::CreateTopics,
             Self::DeleteTopics(_) => ApiKey::DeleteTopics,
+            Self::DeleteRecords(_) => ApiKey::DeleteRecords,
             Self::InitProducerId(_) => ApiKey::InitProducerId,
             Self::OffsetForLeaderEpoch(_) => ApiKey::OffsetForLeaderEpoch,
+            Self::AddPartitionsToTxn(_) => ApiKey::AddPartitionsToTxn,
+            Self::AddOffsetsToTxn(_) => ApiKey::AddOffsetsToTxn,
+            Self::EndTxn(_) => ApiKey::EndTxn,
+            Self::WriteTxnMarkers(_) => ApiKey::WriteTxnMarkers,
+            Self::TxnOffsetCommit(_) => ApiKey::TxnOffsetCommit,
+            Self::DescribeAcls(_) => ApiKey::DescribeAcls,
+            Self::CreateAcls(_) => ApiKey::CreateAcls,
+            Self::DeleteAcls(_) => ApiKey::DeleteAcls,
             Self::DescribeConfigs(_) => ApiKey::DescribeConfigs,
+            Self::AlterConfigs(_) => ApiKey::AlterConfigs,
+            Self::AlterReplicaLogDirs(_) => ApiKey::AlterReplicaLogDirs,
+            Self::DescribeLogDirs(_) => ApiKey::DescribeLogDirs,
+            Self::SaslAuthenticate(_) => ApiKey::SaslAuthenticate,
+            Self::CreatePartitions(_) => ApiKey::CreatePartitions,
+            Self::CreateDelegationToken(_) => ApiKey::CreateDelegationToken,
+            Self::RenewDelegationToken(_) => ApiKey::RenewDelegationToken,
+            Self::ExpireDelegationToken(_) => ApiKey::ExpireDelegationToken,
+            Self::DescribeDelegationToken(_) => ApiKey::DescribeDelegationToken,
+            Self::DeleteGroups(_) => ApiKey::DeleteGroups,
+            Self::ElectLeaders(_) => ApiKey::ElectLeaders,
+            Self::IncrementalAlterConfigs(_) => ApiKey::IncrementalAlterConfigs,
+            Self::AlterPartitionReassignments(_) => ApiKey::AlterPartitionReassignments,
+            Self::ListPartitionReassignments(_) => ApiKey::ListPartitionReassignments,
+            Self::OffsetDelete(_) => ApiKey::OffsetDelete,
+            Self::DescribeClientQuotas(_) => ApiKey::DescribeClientQuotas,
+            Self::AlterClientQuotas(_) => ApiKey::AlterClientQuotas,
+            Self::DescribeUserScramCredentials(_) => ApiKey::DescribeUserScramCredentials,
+            Self::AlterUserScramCredentials(_) => ApiKey::AlterUserScramCredentials,
+            Self::DescribeQuorum(_) => ApiKey::DescribeQuorum,
+            Self::UpdateFeatures(_) => ApiKey::UpdateFeatures,
             Self::DescribeCluster(_) => ApiKey::DescribeCluster,
+            Self::DescribeProducers(_) => ApiKey::DescribeProducers,
+            Self::UnregisterBroker(_) => ApiKey::UnregisterBroker,
+            Self::DescribeTransactions(_) => ApiKey::DescribeTransactions,
+            Self::ListTransactions(_) => ApiKey::ListTransactions,
+            Self::ConsumerGroupHeartbeat(_) => ApiKey::ConsumerGroupHeartbeat,
+            Self::ConsumerGroupDescribe(_) => ApiKey::ConsumerGroupDescribe,
+            Self::GetTelemetrySubscriptions(_) => ApiKey::GetTelemetrySubscriptions,
+            Self::PushTelemetry(_) => ApiKey::PushTelemetry,
+            Self::ListConfigResources(_) => ApiKey::ListConfigResources,
+            Self::DescribeTopicPartitions(_) => ApiKey::DescribeTopicPartitions,
+            Self::ShareGroupHeartbeat(_) => ApiKey::ShareGroupHeartbeat,
+            Self::ShareGroupDescribe(_) => ApiKey::ShareGroupDescribe,
+            Self::ShareFetch(_) => ApiKey::ShareFetch,
+            Self::ShareAcknowledge(_) => ApiKey::ShareAcknowledge,
+            Self::AddRaftVoter(_) => ApiKey::AddRaftVoter,
+            Self::RemoveRaftVoter(_) => ApiKey::RemoveRaftVoter,
+            Self::InitializeShareGroupState(_) => ApiKey::InitializeShareGroupState,
+            Self::ReadShareGroupState(_) => ApiKey::ReadShareGroupState,
+            Self::WriteShareGroupState(_) => ApiKey::WriteShareGroupState,
+            Self::DeleteShareGroupState(_) => ApiKey::DeleteShareGroupState,
+            Self::ReadShareGroupStateSummary(_) => ApiKey::ReadShareGroupStateSummary,
+            Self::StreamsGroupHeartbeat(_) => ApiKey::StreamsGroupHeartbeat,
+            Self::StreamsGroupDescribe(_) => ApiKey::StreamsGroupDescribe,
+            Self::DescribeShareGroupOffsets(_) => ApiKey::DescribeShareGroupOffsets,
+            Self::AlterShareGroupOffsets(_) => ApiKey::AlterShareGroupOffsets,
+            Self::DeleteShareGroupOffsets(_) => ApiKey::DeleteShareGroupOffsets,
+            Self::StreamsGroupTopologyDescriptionUpdate(_) => {
+                ApiKey::StreamsGroupTopologyDescriptionUpdate
+            }
+            Self::UnregisterController(_) => ApiKey::UnregisterController,
         }
     }
 
@@ -173,40 +693,87 @@ impl<'a> AnyResponse<'a> {
     /// As the response's own `decode`; [`DecodeErrorKind::UnknownKey`] if this build does not know the messages of `key`.
     pub fn decode(key: ApiKey, r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
         Ok(match key {
-            ApiKey::Produce => Self::Produce(super::produce::ProduceResponse::decode(r, version)?),
-            ApiKey::Fetch => Self::Fetch(super::fetch::FetchResponse::decode(r, version)?),
-            ApiKey::ListOffsets => Self::ListOffsets(
-                super::list_offsets::ListOffsetsResponse::decode(r, version)?,
-            ),
-            ApiKey::Metadata => {
-                Self::Metadata(super::metadata::MetadataResponse::decode(r, version)?)
-            }
-            ApiKey::FindCoordinator => Self::FindCoordinator(
-                super::find_coordinator::FindCoordinatorResponse::decode(r, version)?,
-            ),
-            ApiKey::ApiVersions => Self::ApiVersions(
-                super::api_versions::ApiVersionsResponse::decode(r, version)?,
-            ),
-            ApiKey::CreateTopics => Self::CreateTopics(
-                super::create_topics::CreateTopicsResponse::decode(r, version)?,
-            ),
-            ApiKey::DeleteTopics => Self::DeleteTopics(
-                super::delete_topics::DeleteTopicsResponse::decode(r, version)?,
-            ),
-            ApiKey::InitProducerId => Self::InitProducerId(
-                super::init_producer_id::InitProducerIdResponse::decode(r, version)?,
-            ),
-            ApiKey::OffsetForLeaderEpoch => Self::OffsetForLeaderEpoch(
-                super::offset_for_leader_epoch::OffsetForLeaderEpochResponse::decode(r, version)?,
-            ),
-            ApiKey::DescribeConfigs => Self::DescribeConfigs(
-                super::describe_configs::DescribeConfigsResponse::decode(r, version)?,
-            ),
-            ApiKey::DescribeCluster => Self::DescribeCluster(
-                super::describe_cluster::DescribeClusterResponse::decode(r, version)?,
-            ),
-            _ => return Err(r.error(DecodeErrorKind::UnknownKey(i32::from(i16::from(key))))),
-        })
+ApiKey::Produce => Self::Produce(super::produce::ProduceResponse::decode(r, version)?),
+ApiKey::Fetch => Self::Fetch(super::fetch::FetchResponse::decode(r, version)?),
+ApiKey::ListOffsets => Self::ListOffsets(super::list_offsets::ListOffsetsResponse::decode(r, version)?),
+ApiKey::Metadata => Self::Metadata(super::metadata::MetadataResponse::decode(r, version)?),
+ApiKey::OffsetCommit => Self::OffsetCommit(super::offset_commit::OffsetCommitResponse::decode(r, version)?),
+ApiKey::OffsetFetch => Self::OffsetFetch(super::offset_fetch::OffsetFetchResponse::decode(r, version)?),
+ApiKey::FindCoordinator => Self::FindCoordinator(super::find_coordinator::FindCoordinatorResponse::decode(r, version)?),
+ApiKey::JoinGroup => Self::JoinGroup(super::join_group::JoinGroupResponse::decode(r, version)?),
+ApiKey::Heartbeat => Self::Heartbeat(super::heartbeat::HeartbeatResponse::decode(r, version)?),
+ApiKey::LeaveGroup => Self::LeaveGroup(super::leave_group::LeaveGroupResponse::decode(r, version)?),
+ApiKey::SyncGroup => Self::SyncGroup(super::sync_group::SyncGroupResponse::decode(r, version)?),
+ApiKey::DescribeGroups => Self::DescribeGroups(super::describe_groups::DescribeGroupsResponse::decode(r, version)?),
+ApiKey::ListGroups => Self::ListGroups(super::list_groups::ListGroupsResponse::decode(r, version)?),
+ApiKey::SaslHandshake => Self::SaslHandshake(super::sasl_handshake::SaslHandshakeResponse::decode(r, version)?),
+ApiKey::ApiVersions => Self::ApiVersions(super::api_versions::ApiVersionsResponse::decode(r, version)?),
+ApiKey::CreateTopics => Self::CreateTopics(super::create_topics::CreateTopicsResponse::decode(r, version)?),
+ApiKey::DeleteTopics => Self::DeleteTopics(super::delete_topics::DeleteTopicsResponse::decode(r, version)?),
+ApiKey::DeleteRecords => Self::DeleteRecords(super::delete_records::DeleteRecordsResponse::decode(r, version)?),
+ApiKey::InitProducerId => Self::InitProducerId(super::init_producer_id::InitProducerIdResponse::decode(r, version)?),
+ApiKey::OffsetForLeaderEpoch => Self::OffsetForLeaderEpoch(super::offset_for_leader_epoch::OffsetForLeaderEpochResponse::decode(r, version)?),
+ApiKey::AddPartitionsToTxn => Self::AddPartitionsToTxn(super::add_partitions_to_txn::AddPartitionsToTxnResponse::decode(r, version)?),
+ApiKey::AddOffsetsToTxn => Self::AddOffsetsToTxn(super::add_offsets_to_txn::AddOffsetsToTxnResponse::decode(r, version)?),
+ApiKey::EndTxn => Self::EndTxn(super::end_txn::EndTxnResponse::decode(r, version)?),
+ApiKey::WriteTxnMarkers => Self::WriteTxnMarkers(super::write_txn_markers::WriteTxnMarkersResponse::decode(r, version)?),
+ApiKey::TxnOffsetCommit => Self::TxnOffsetCommit(super::txn_offset_commit::TxnOffsetCommitResponse::decode(r, version)?),
+ApiKey::DescribeAcls => Self::DescribeAcls(super::describe_acls::DescribeAclsResponse::decode(r, version)?),
+ApiKey::CreateAcls => Self::CreateAcls(super::create_acls::CreateAclsResponse::decode(r, version)?),
+ApiKey::DeleteAcls => Self::DeleteAcls(super::delete_acls::DeleteAclsResponse::decode(r, version)?),
+ApiKey::DescribeConfigs => Self::DescribeConfigs(super::describe_configs::DescribeConfigsResponse::decode(r, version)?),
+ApiKey::AlterConfigs => Self::AlterConfigs(super::alter_configs::AlterConfigsResponse::decode(r, version)?),
+ApiKey::AlterReplicaLogDirs => Self::AlterReplicaLogDirs(super::alter_replica_log_dirs::AlterReplicaLogDirsResponse::decode(r, version)?),
+ApiKey::DescribeLogDirs => Self::DescribeLogDirs(super::describe_log_dirs::DescribeLogDirsResponse::decode(r, version)?),
+ApiKey::SaslAuthenticate => Self::SaslAuthenticate(super::sasl_authenticate::SaslAuthenticateResponse::decode(r, version)?),
+ApiKey::CreatePartitions => Self::CreatePartitions(super::create_partitions::CreatePartitionsResponse::decode(r, version)?),
+ApiKey::CreateDelegationToken => Self::CreateDelegationToken(super::create_delegation_token::CreateDelegationTokenResponse::decode(r, version)?),
+ApiKey::RenewDelegationToken => Self::RenewDelegationToken(super::renew_delegation_token::RenewDelegationTokenResponse::decode(r, version)?),
+ApiKey::ExpireDelegationToken => Self::ExpireDelegationToken(super::expire_delegation_token::ExpireDelegationTokenResponse::decode(r, version)?),
+ApiKey::DescribeDelegationToken => Self::DescribeDelegationToken(super::describe_delegation_token::DescribeDelegationTokenResponse::decode(r, version)?),
+ApiKey::DeleteGroups => Self::DeleteGroups(super::delete_groups::DeleteGroupsResponse::decode(r, version)?),
+ApiKey::ElectLeaders => Self::ElectLeaders(super::elect_leaders::ElectLeadersResponse::decode(r, version)?),
+ApiKey::IncrementalAlterConfigs => Self::IncrementalAlterConfigs(super::incremental_alter_configs::IncrementalAlterConfigsResponse::decode(r, version)?),
+ApiKey::AlterPartitionReassignments => Self::AlterPartitionReassignments(super::alter_partition_reassignments::AlterPartitionReassignmentsResponse::decode(r, version)?),
+ApiKey::ListPartitionReassignments => Self::ListPartitionReassignments(super::list_partition_reassignments::ListPartitionReassignmentsResponse::decode(r, version)?),
+ApiKey::OffsetDelete => Self::OffsetDelete(super::offset_delete::OffsetDeleteResponse::decode(r, version)?),
+ApiKey::DescribeClientQuotas => Self::DescribeClientQuotas(super::describe_client_quotas::DescribeClientQuotasResponse::decode(r, version)?),
+ApiKey::AlterClientQuotas => Self::AlterClientQuotas(super::alter_client_quotas::AlterClientQuotasResponse::decode(r, version)?),
+ApiKey::DescribeUserScramCredentials => Self::DescribeUserScramCredentials(super::describe_user_scram_credentials::DescribeUserScramCredentialsResponse::decode(r, version)?),
+ApiKey::AlterUserScramCredentials => Self::AlterUserScramCredentials(super::alter_user_scram_credentials::AlterUserScramCredentialsResponse::decode(r, version)?),
+ApiKey::DescribeQuorum => Self::DescribeQuorum(super::describe_quorum::DescribeQuorumResponse::decode(r, version)?),
+ApiKey::UpdateFeatures => Self::UpdateFeatures(super::update_features::UpdateFeaturesResponse::decode(r, version)?),
+ApiKey::DescribeCluster => Self::DescribeCluster(super::describe_cluster::DescribeClusterResponse::decode(r, version)?),
+ApiKey::DescribeProducers => Self::DescribeProducers(super::describe_producers::DescribeProducersResponse::decode(r, version)?),
+ApiKey::UnregisterBroker => Self::UnregisterBroker(super::unregister_broker::UnregisterBrokerResponse::decode(r, version)?),
+ApiKey::DescribeTransactions => Self::DescribeTransactions(super::describe_transactions::DescribeTransactionsResponse::decode(r, version)?),
+ApiKey::ListTransactions => Self::ListTransactions(super::list_transactions::ListTransactionsResponse::decode(r, version)?),
+ApiKey::ConsumerGroupHeartbeat => Self::ConsumerGroupHeartbeat(super::consumer_group_heartbeat::ConsumerGroupHeartbeatResponse::decode(r, version)?),
+ApiKey::ConsumerGroupDescribe => Self::ConsumerGroupDescribe(super::consumer_group_describe::ConsumerGroupDescribeResponse::decode(r, version)?),
+ApiKey::GetTelemetrySubscriptions => Self::GetTelemetrySubscriptions(super::get_telemetry_subscriptions::GetTelemetrySubscriptionsResponse::decode(r, version)?),
+ApiKey::PushTelemetry => Self::PushTelemetry(super::push_telemetry::PushTelemetryResponse::decode(r, version)?),
+ApiKey::ListConfigResources => Self::ListConfigResources(super::list_config_resources::ListConfigResourcesResponse::decode(r, version)?),
+ApiKey::DescribeTopicPartitions => Self::DescribeTopicPartitions(super::describe_topic_partitions::DescribeTopicPartitionsResponse::decode(r, version)?),
+ApiKey::ShareGroupHeartbeat => Self::ShareGroupHeartbeat(super::share_group_heartbeat::ShareGroupHeartbeatResponse::decode(r, version)?),
+ApiKey::ShareGroupDescribe => Self::ShareGroupDescribe(super::share_group_describe::ShareGroupDescribeResponse::decode(r, version)?),
+ApiKey::ShareFetch => Self::ShareFetch(super::share_fetch::ShareFetchResponse::decode(r, version)?),
+ApiKey::ShareAcknowledge => Self::ShareAcknowledge(super::share_acknowledge::ShareAcknowledgeResponse::decode(r, version)?),
+ApiKey::AddRaftVoter => Self::AddRaftVoter(super::add_raft_voter::AddRaftVoterResponse::decode(r, version)?),
+ApiKey::RemoveRaftVoter => Self::RemoveRaftVoter(super::remove_raft_voter::RemoveRaftVoterResponse::decode(r, version)?),
+ApiKey::InitializeShareGroupState => Self::InitializeShareGroupState(super::initialize_share_group_state::InitializeShareGroupStateResponse::decode(r, version)?),
+ApiKey::ReadShareGroupState => Self::ReadShareGroupState(super::read_share_group_state::ReadShareGroupStateResponse::decode(r, version)?),
+ApiKey::WriteShareGroupState => Self::WriteShareGroupState(super::write_share_group_state::WriteShareGroupStateResponse::decode(r, version)?),
+ApiKey::DeleteShareGroupState => Self::DeleteShareGroupState(super::delete_share_group_state::DeleteShareGroupStateResponse::decode(r, version)?),
+ApiKey::ReadShareGroupStateSummary => Self::ReadShareGroupStateSummary(super::read_share_group_state_summary::ReadShareGroupStateSummaryResponse::decode(r, version)?),
+ApiKey::StreamsGroupHeartbeat => Self::StreamsGroupHeartbeat(super::streams_group_heartbeat::StreamsGroupHeartbeatResponse::decode(r, version)?),
+ApiKey::StreamsGroupDescribe => Self::StreamsGroupDescribe(super::streams_group_describe::StreamsGroupDescribeResponse::decode(r, version)?),
+ApiKey::DescribeShareGroupOffsets => Self::DescribeShareGroupOffsets(super::describe_share_group_offsets::DescribeShareGroupOffsetsResponse::decode(r, version)?),
+ApiKey::AlterShareGroupOffsets => Self::AlterShareGroupOffsets(super::alter_share_group_offsets::AlterShareGroupOffsetsResponse::decode(r, version)?),
+ApiKey::DeleteShareGroupOffsets => Self::DeleteShareGroupOffsets(super::delete_share_group_offsets::DeleteShareGroupOffsetsResponse::decode(r, version)?),
+ApiKey::StreamsGroupTopologyDescriptionUpdate => Self::StreamsGroupTopologyDescriptionUpdate(super::streams_group_topology_description_update::StreamsGroupTopologyDescriptionUpdateResponse::decode(r, version)?),
+ApiKey::UnregisterController => Self::UnregisterController(super::unregister_controller::UnregisterControllerResponse::decode(r, version)?),
+_ => return Err(r.error(DecodeErrorKind::UnknownKey(i32::from(i16::from(key))))),
+})
     }
 
     /// Writes a response.
@@ -219,14 +786,81 @@ impl<'a> AnyResponse<'a> {
             Self::Fetch(body) => body.encode(w, version),
             Self::ListOffsets(body) => body.encode(w, version),
             Self::Metadata(body) => body.encode(w, version),
+            Self::OffsetCommit(body) => body.encode(w, version),
+            Self::OffsetFetch(body) => body.encode(w, version),
             Self::FindCoordinator(body) => body.encode(w, version),
+            Self::JoinGroup(body) => body.encode(w, version),
+            Self::Heartbeat(body) => body.encode(w, version),
+            Self::LeaveGroup(body) => body.encode(w, version),
+            Self::SyncGroup(body) => body.encode(w, version),
+            Self::DescribeGroups(body) => body.encode(w, version),
+            Self::ListGroups(body) => body.encode(w, version),
+            Self::SaslHandshake(body) => body.encode(w, version),
             Self::ApiVersions(body) => body.encode(w, version),
             Self::CreateTopics(body) => body.encode(w, version),
             Self::DeleteTopics(body) => body.encode(w, version),
+            Self::DeleteRecords(body) => body.encode(w, version),
             Self::InitProducerId(body) => body.encode(w, version),
             Self::OffsetForLeaderEpoch(body) => body.encode(w, version),
+            Self::AddPartitionsToTxn(body) => body.encode(w, version),
+            Self::AddOffsetsToTxn(body) => body.encode(w, version),
+            Self::EndTxn(body) => body.encode(w, version),
+            Self::WriteTxnMarkers(body) => body.encode(w, version),
+            Self::TxnOffsetCommit(body) => body.encode(w, version),
+            Self::DescribeAcls(body) => body.encode(w, version),
+            Self::CreateAcls(body) => body.encode(w, version),
+            Self::DeleteAcls(body) => body.encode(w, version),
             Self::DescribeConfigs(body) => body.encode(w, version),
+            Self::AlterConfigs(body) => body.encode(w, version),
+            Self::AlterReplicaLogDirs(body) => body.encode(w, version),
+            Self::DescribeLogDirs(body) => body.encode(w, version),
+            Self::SaslAuthenticate(body) => body.encode(w, version),
+            Self::CreatePartitions(body) => body.encode(w, version),
+            Self::CreateDelegationToken(body) => body.encode(w, version),
+            Self::RenewDelegationToken(body) => body.encode(w, version),
+            Self::ExpireDelegationToken(body) => body.encode(w, version),
+            Self::DescribeDelegationToken(body) => body.encode(w, version),
+            Self::DeleteGroups(body) => body.encode(w, version),
+            Self::ElectLeaders(body) => body.encode(w, version),
+            Self::IncrementalAlterConfigs(body) => body.encode(w, version),
+            Self::AlterPartitionReassignments(body) => body.encode(w, version),
+            Self::ListPartitionReassignments(body) => body.encode(w, version),
+            Self::OffsetDelete(body) => body.encode(w, version),
+            Self::DescribeClientQuotas(body) => body.encode(w, version),
+            Self::AlterClientQuotas(body) => body.encode(w, version),
+            Self::DescribeUserScramCredentials(body) => body.encode(w, version),
+            Self::AlterUserScramCredentials(body) => body.encode(w, version),
+            Self::DescribeQuorum(body) => body.encode(w, version),
+            Self::UpdateFeatures(body) => body.encode(w, version),
             Self::DescribeCluster(body) => body.encode(w, version),
+            Self::DescribeProducers(body) => body.encode(w, version),
+            Self::UnregisterBroker(body) => body.encode(w, version),
+            Self::DescribeTransactions(body) => body.encode(w, version),
+            Self::ListTransactions(body) => body.encode(w, version),
+            Self::ConsumerGroupHeartbeat(body) => body.encode(w, version),
+            Self::ConsumerGroupDescribe(body) => body.encode(w, version),
+            Self::GetTelemetrySubscriptions(body) => body.encode(w, version),
+            Self::PushTelemetry(body) => body.encode(w, version),
+            Self::ListConfigResources(body) => body.encode(w, version),
+            Self::DescribeTopicPartitions(body) => body.encode(w, version),
+            Self::ShareGroupHeartbeat(body) => body.encode(w, version),
+            Self::ShareGroupDescribe(body) => body.encode(w, version),
+            Self::ShareFetch(body) => body.encode(w, version),
+            Self::ShareAcknowledge(body) => body.encode(w, version),
+            Self::AddRaftVoter(body) => body.encode(w, version),
+            Self::RemoveRaftVoter(body) => body.encode(w, version),
+            Self::InitializeShareGroupState(body) => body.encode(w, version),
+            Self::ReadShareGroupState(body) => body.encode(w, version),
+            Self::WriteShareGroupState(body) => body.encode(w, version),
+            Self::DeleteShareGroupState(body) => body.encode(w, version),
+            Self::ReadShareGroupStateSummary(body) => body.encode(w, version),
+            Self::StreamsGroupHeartbeat(body) => body.encode(w, version),
+            Self::StreamsGroupDescribe(body) => body.encode(w, version),
+            Self::DescribeShareGroupOffsets(body) => body.encode(w, version),
+            Self::AlterShareGroupOffsets(body) => body.encode(w, version),
+            Self::DeleteShareGroupOffsets(body) => body.encode(w, version),
+            Self::StreamsGroupTopologyDescriptionUpdate(body) => body.encode(w, version),
+            Self::UnregisterController(body) => body.encode(w, version),
         }
     }
 }

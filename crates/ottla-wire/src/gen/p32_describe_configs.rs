@@ -10,7 +10,7 @@ use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader,
 
 /// The request of DescribeConfigs (key 32).
 ///
-/// Versions 1-4, flexible 4+.
+/// Versions 0-4, flexible 4+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DescribeConfigsRequest<'a> {
     /// `[]DescribeConfigsResource`, versions 0+.
@@ -23,7 +23,7 @@ pub struct DescribeConfigsRequest<'a> {
 
 impl<'a> DescribeConfigsRequest<'a> {
     /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 1..=4;
+    pub const VERSIONS: RangeInclusive<i16> = 0..=4;
 
     /// Reads this version.
     ///
@@ -42,7 +42,7 @@ impl<'a> DescribeConfigsRequest<'a> {
             },
             |r| DescribeConfigsResource::decode(r, version),
         )?;
-        let include_synonyms = r.bool()?;
+        let include_synonyms = if version >= 1 { r.bool()? } else { false };
         let include_documentation = if version >= 3 { r.bool()? } else { false };
         if flexible {
             r.skip_tagged_fields()?;
@@ -67,7 +67,14 @@ impl<'a> DescribeConfigsRequest<'a> {
         }
         let flexible = version >= 4;
         w.array(&self.resources, flexible, |w, v| v.encode(w, version))?;
-        w.bool(self.include_synonyms);
+        if version >= 1 {
+            w.bool(self.include_synonyms);
+        } else if cfg!(debug_assertions) && self.include_synonyms {
+            return Err(EncodeError::NotInVersion(
+                "DescribeConfigsRequest.include_synonyms",
+                version,
+            ));
+        }
         if version >= 3 {
             w.bool(self.include_documentation);
         } else if cfg!(debug_assertions) && self.include_documentation {
@@ -85,7 +92,7 @@ impl<'a> DescribeConfigsRequest<'a> {
 
 /// An element of [`DescribeConfigsRequest::resources`].
 ///
-/// Versions 1-4, flexible 4+.
+/// Versions 0-4, flexible 4+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DescribeConfigsResource<'a> {
     /// 2 topic, 4 broker, 8 broker logger, 16 client metrics, 32 group.
@@ -151,7 +158,7 @@ impl<'a> DescribeConfigsResource<'a> {
 
 /// The response of DescribeConfigs (key 32).
 ///
-/// Versions 1-4, flexible 4+.
+/// Versions 0-4, flexible 4+.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DescribeConfigsResponse<'a> {
     /// `int32`, versions 0+.
@@ -162,7 +169,7 @@ pub struct DescribeConfigsResponse<'a> {
 
 impl<'a> DescribeConfigsResponse<'a> {
     /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 1..=4;
+    pub const VERSIONS: RangeInclusive<i16> = 0..=4;
 
     /// Reads this version.
     ///
@@ -214,7 +221,7 @@ impl<'a> DescribeConfigsResponse<'a> {
 
 /// An element of [`DescribeConfigsResponse::results`].
 ///
-/// Versions 1-4, flexible 4+.
+/// Versions 0-4, flexible 4+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DescribeConfigsResult<'a> {
     /// `int16`, versions 0+.
@@ -257,7 +264,8 @@ impl<'a> DescribeConfigsResult<'a> {
         let configs = r.array(
             flexible,
             match version {
-                ..=2 => 11,
+                ..=0 => 7,
+                1..=2 => 11,
                 3 => 14,
                 _ => 9,
             },
@@ -295,7 +303,7 @@ impl<'a> DescribeConfigsResult<'a> {
 
 /// An element of [`DescribeConfigsResult::configs`].
 ///
-/// Versions 1-4, flexible 4+.
+/// Versions 0-4, flexible 4+.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DescribeConfigsResourceResult<'a> {
     /// `string`, versions 0+.
@@ -304,6 +312,10 @@ pub struct DescribeConfigsResourceResult<'a> {
     pub value: Option<&'a str>,
     /// `bool`, versions 0+.
     pub read_only: bool,
+    /// Version 0 says no more about the source.
+    ///
+    /// `bool`, versions 0.
+    pub is_default: bool,
     /// 1 topic, 2 broker, 3 brokers' default, 4 static, 5 default, 6 logger, 7 client metrics, 8 group.
     ///
     /// `int8`, versions 1+, default -1.
@@ -326,6 +338,7 @@ impl Default for DescribeConfigsResourceResult<'_> {
             name: "",
             value: Some(""),
             read_only: false,
+            is_default: false,
             config_source: -1,
             is_sensitive: false,
             synonyms: Vec::new(),
@@ -345,16 +358,21 @@ impl<'a> DescribeConfigsResourceResult<'a> {
         let name = r.str(flexible)?;
         let value = r.nullable_str(flexible)?;
         let read_only = r.bool()?;
-        let config_source = r.i8()?;
+        let is_default = if version <= 0 { r.bool()? } else { false };
+        let config_source = if version >= 1 { r.i8()? } else { -1 };
         let is_sensitive = r.bool()?;
-        let synonyms = r.array(
-            flexible,
-            match version {
-                ..=3 => 5,
-                _ => 4,
-            },
-            |r| DescribeConfigsSynonym::decode(r, version),
-        )?;
+        let synonyms = if version >= 1 {
+            r.array(
+                flexible,
+                match version {
+                    ..=3 => 5,
+                    _ => 4,
+                },
+                |r| DescribeConfigsSynonym::decode(r, version),
+            )?
+        } else {
+            Vec::new()
+        };
         let config_type = if version >= 3 { r.i8()? } else { 0 };
         let documentation = if version >= 3 {
             r.nullable_str(flexible)?
@@ -368,6 +386,7 @@ impl<'a> DescribeConfigsResourceResult<'a> {
             name,
             value,
             read_only,
+            is_default,
             config_source,
             is_sensitive,
             synonyms,
@@ -385,9 +404,21 @@ impl<'a> DescribeConfigsResourceResult<'a> {
         w.str(self.name, flexible)?;
         w.nullable_str(self.value, flexible)?;
         w.bool(self.read_only);
-        w.i8(self.config_source);
+        if version <= 0 {
+            w.bool(self.is_default);
+        } else if cfg!(debug_assertions) && self.is_default {
+            return Err(EncodeError::NotInVersion(
+                "DescribeConfigsResourceResult.is_default",
+                version,
+            ));
+        }
+        if version >= 1 {
+            w.i8(self.config_source);
+        }
         w.bool(self.is_sensitive);
-        w.array(&self.synonyms, flexible, |w, v| v.encode(w, version))?;
+        if version >= 1 {
+            w.array(&self.synonyms, flexible, |w, v| v.encode(w, version))?;
+        }
         if version >= 3 {
             w.i8(self.config_type);
         }

@@ -11,27 +11,20 @@ use super::super::model::{Module, Role, Struct};
 use super::random::{Random, value};
 use super::{super::load, rounds, wire};
 
-/// Reads and writes with their code. `None` if it does not know the version.
+/// Reads and writes with their code. `None` if it does not know the version: what it says of a key is wider
+/// than what its messages accept, so only trying tells.
 fn through_them(role: Role, name: &str, version: i16, bytes: &[u8]) -> Option<Vec<u8>> {
     let mut input = Bytes::copy_from_slice(bytes);
     let mut output = BytesMut::new();
     match role {
         Role::Request(key) => {
-            let key = theirs::ApiKey::try_from(key).unwrap();
-            let known = key.valid_versions();
-            if !(known.min..=known.max).contains(&version) {
-                return None;
-            }
-            let body = RequestKind::decode(key, &mut input, version).expect(name);
+            let key = theirs::ApiKey::try_from(key).ok()?;
+            let body = known(RequestKind::decode(key, &mut input, version), name)?;
             body.encode(&mut output, version).expect(name);
         }
         Role::Response(key) => {
-            let key = theirs::ApiKey::try_from(key).unwrap();
-            let known = key.valid_versions();
-            if !(known.min..=known.max).contains(&version) {
-                return None;
-            }
-            let body = ResponseKind::decode(key, &mut input, version).expect(name);
+            let key = theirs::ApiKey::try_from(key).ok()?;
+            let body = known(ResponseKind::decode(key, &mut input, version), name)?;
             body.encode(&mut output, version).expect(name);
         }
         role => panic!("{role:?} is no message"),
@@ -44,6 +37,14 @@ fn through_them(role: Role, name: &str, version: i16, bytes: &[u8]) -> Option<Ve
     Some(output.to_vec())
 }
 
+fn known<T, E: std::fmt::Debug>(read: Result<T, E>, name: &str) -> Option<T> {
+    match read {
+        Ok(body) => Some(body),
+        Err(error) if format!("{error:?}").contains("specified version not supported") => None,
+        Err(error) => panic!("{name}: {error:?}"),
+    }
+}
+
 #[test]
 fn another_implementation_reads_every_message_alike() {
     let mut unknown = BTreeSet::new();
@@ -53,30 +54,54 @@ fn another_implementation_reads_every_message_alike() {
             None => drop(unknown.insert(format!("{} v{version}", s.name))),
         }
     });
-    // Newer than Kafka 4.1: these rest on the schema alone. Older than 4.0: on it and on old clients.
-    let expected = [
-        "ApiVersionsRequest v5",
-        "ApiVersionsResponse v5",
-        "FetchRequest v0",
-        "FetchRequest v1",
-        "FetchRequest v2",
-        "FetchRequest v3",
-        "FetchResponse v0",
-        "FetchResponse v1",
-        "FetchResponse v2",
-        "FetchResponse v3",
-        "ListOffsetsRequest v0",
-        "ListOffsetsRequest v11",
-        "ListOffsetsResponse v0",
-        "ListOffsetsResponse v11",
-        "ProduceRequest v0",
-        "ProduceRequest v1",
-        "ProduceRequest v2",
-        "ProduceResponse v0",
-        "ProduceResponse v1",
-        "ProduceResponse v2",
+    // Newer than Kafka 4.1, or unstable there: these rest on the schema alone. Older than 4.0: on it and on
+    // old clients.
+    let expected: [(&str, &[i16]); 34] = [
+        ("Produce", &[0, 1, 2]),
+        ("Fetch", &[0, 1, 2, 3]),
+        ("ListOffsets", &[0, 11]),
+        ("OffsetCommit", &[0, 1]),
+        ("OffsetCommitRequest", &[10]),
+        ("OffsetFetch", &[0]),
+        ("OffsetFetchRequest", &[10]),
+        ("ApiVersions", &[5]),
+        ("CreateTopics", &[0, 1]),
+        ("DeleteTopics", &[0]),
+        ("OffsetForLeaderEpoch", &[0, 1]),
+        ("WriteTxnMarkers", &[0, 2]),
+        ("TxnOffsetCommit", &[6]),
+        ("DescribeAcls", &[0]),
+        ("CreateAcls", &[0]),
+        ("DeleteAcls", &[0]),
+        ("DescribeConfigs", &[0]),
+        ("AlterReplicaLogDirs", &[0]),
+        ("DescribeLogDirs", &[0, 5]),
+        ("CreateDelegationToken", &[0]),
+        ("RenewDelegationToken", &[0]),
+        ("ExpireDelegationToken", &[0]),
+        ("DescribeDelegationToken", &[0]),
+        ("DeleteGroups", &[3]),
+        ("ShareFetch", &[2]),
+        ("ShareAcknowledge", &[2]),
+        ("AddRaftVoter", &[1]),
+        ("WriteShareGroupState", &[1]),
+        ("ReadShareGroupStateSummary", &[1]),
+        ("StreamsGroupHeartbeat", &[0, 1]),
+        ("StreamsGroupDescribe", &[0, 1]),
+        ("DescribeShareGroupOffsets", &[1]),
+        ("StreamsGroupTopologyDescriptionUpdate", &[0]),
+        ("UnregisterController", &[0]),
     ];
-    assert_eq!(unknown, expected.map(String::from).into());
+    let expected = expected.iter().flat_map(|&(name, versions)| {
+        let which: &[&str] = match name.ends_with("Request") {
+            true => &[""],
+            false => &["Request", "Response"],
+        };
+        versions
+            .iter()
+            .flat_map(move |v| which.iter().map(move |which| format!("{name}{which} v{v}")))
+    });
+    assert_eq!(unknown, expected.collect());
 }
 
 fn same<T: Message + Decodable + Encodable>(rng: &mut Random, module: &Module, s: &Struct) {
