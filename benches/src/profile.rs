@@ -82,7 +82,7 @@ impl Recording {
         fs::write(&stacks, &folded).map_err(|e| format!("{}: {e}", stacks.display()))?;
         let mut options = flamegraph::Options::default();
         options.title = format!("ottla: {title}");
-        options.count_name = "samples".to_owned();
+        options.count_name = "ns of CPU".to_owned();
         let file = File::create(drawing).map_err(|e| format!("{}: {e}", drawing.display()))?;
         flamegraph::from_reader(&mut options, &folded[..], file)
             .map_err(|e| format!("drawing: {e}"))
