@@ -110,12 +110,6 @@ pub(crate) fn keys_and_versions(address: &str) -> Result<String, String> {
         }
     }
     for &(key, least, most) in &spoken {
-        // Kafka advertises Produce from 0 for old librdkafka, and takes it from 3 (KAFKA-18659).
-        let least = if key == ApiKey::Produce as i16 {
-            3
-        } else {
-            least
-        };
         // A version of ApiVersions that nobody knows has an answer, see below.
         if key != API_VERSIONS {
             for version in [i16::MIN, -1, most + 1, i16::MAX]
