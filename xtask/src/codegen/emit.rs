@@ -392,6 +392,14 @@ fn local(field: &Field) -> String {
     }
 }
 
+/// The method of readers and writers for a field that is a struct or null.
+fn nullable_struct(field: &Field) -> &'static str {
+    match field.tag {
+        Some(_) => "nullable_tagged_struct",
+        None => "nullable_struct",
+    }
+}
+
 /// True if the code says this word.
 fn says(code: &str, word: &str) -> bool {
     code.split(|c: char| !(c.is_alphanumeric() || c == '_'))

@@ -310,6 +310,22 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Reads a struct that may be null and is a tagged field: a varint of 0 says that it is null
+    /// (`MessageDataGenerator.java`; among the other fields it is a byte).
+    ///
+    /// # Errors
+    /// Those of `read`.
+    pub fn nullable_tagged_struct<T>(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Result<T, DecodeError>,
+    ) -> Result<Option<T>, DecodeError> {
+        if self.unsigned_varint()? == 0 {
+            Ok(None)
+        } else {
+            read(self).map(Some)
+        }
+    }
+
     /// Reads the tagged fields at the end of a flexible struct. `known` gets each tag with a reader that
     /// ends where the field ends; it answers true if it read the value, false to have it skipped.
     ///

@@ -296,6 +296,21 @@ fn nullable_structs() {
 }
 
 #[test]
+fn a_tagged_struct_says_by_a_varint_that_it_is_null() {
+    for (value, bytes) in [(None, &[0][..]), (Some(5), &[1, 0, 0, 0, 5])] {
+        let mut w = Vec::new();
+        w.nullable_tagged_struct(value.as_ref(), |w, v| {
+            w.i32(*v);
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(w, bytes);
+        let read = Reader::new(bytes).nullable_tagged_struct(|r| r.i32());
+        assert_eq!(read, Ok(value));
+    }
+}
+
+#[test]
 fn slices_are_found_again_in_the_input() {
     let input = *b"\x04abcdef";
     let mut r = Reader::new(&input);

@@ -219,6 +219,19 @@ pub trait Writer {
         }
     }
 
+    /// Writes a struct or null as the value of a tagged field.
+    ///
+    /// # Errors
+    /// Those of `write`.
+    fn nullable_tagged_struct<T>(
+        &mut self,
+        value: Option<&T>,
+        write: impl FnOnce(&mut Self, &T) -> Result<(), EncodeError>,
+    ) -> Result<(), EncodeError> {
+        self.unsigned_varint(u32::from(value.is_some()));
+        value.map_or(Ok(()), |value| write(self, value))
+    }
+
     /// Writes one tagged field: its tag, the size of what `write` writes, and that. The caller wrote the
     /// number of tagged fields before, and goes by ascending tags.
     ///

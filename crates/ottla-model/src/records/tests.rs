@@ -1,5 +1,6 @@
 //! Metadata records in bytes written out by hand.
 
+use super::consumer_group::ConsumerGroupMemberMetadataValue;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -130,4 +131,32 @@ fn the_snapshot_of_producers_has_its_crc_behind_the_version() {
         log::ProducerSnapshot::decode_versioned(&mut Reader::new(&bytes)),
         Ok((snapshot, 1))
     );
+}
+
+#[test]
+fn a_member_that_is_not_classic_says_so_in_bytes() {
+    // Kafka's default of this field is an empty struct, not null: a reader that finds no tag 0 would take
+    // the member for one that speaks the classic protocol.
+    let member = ConsumerGroupMemberMetadataValue {
+        instance_id: None,
+        rack_id: None,
+        client_id: "c".into(),
+        client_host: "h".into(),
+        subscribed_topic_regex: None,
+        rebalance_timeout_ms: 5,
+        server_assignor: None,
+        classic_member_metadata: None,
+        ..Default::default()
+    };
+    let mut w = Vec::new();
+    member.encode_versioned(&mut w, 0).unwrap();
+    let bytes = [
+        &[0, 0][..],                     // version
+        &[0, 0, 2, b'c', 2, b'h', 1, 0], // ids, client, no topics, no regex
+        &[0, 0, 0, 5, 0],                // timeout, no assignor
+        &[1, 0, 1, 0],                   // one tagged field: tag 0, one byte, null
+    ];
+    assert_eq!(w, bytes.concat());
+    let read = ConsumerGroupMemberMetadataValue::decode_versioned(&mut Reader::new(&w));
+    assert_eq!(read, Ok((member, 0)));
 }

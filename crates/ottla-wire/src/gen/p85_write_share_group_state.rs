@@ -189,7 +189,7 @@ pub struct StateBatch {
     pub first_offset: i64,
     /// `int64`, versions 0+.
     pub last_offset: i64,
-    /// 0 available, 2 acknowledged, 4 archived.
+    /// 0 available, 2 acknowledged, 3 archiving, 4 archived.
     ///
     /// `int8`, versions 0+.
     pub delivery_state: i8,

@@ -1,7 +1,7 @@
 //! The body of a decoder.
 
 use super::super::model::{Field, Role, Type, Versions};
-use super::{Scope, Target, When, condition, local, says, snake};
+use super::{Scope, Target, When, condition, local, nullable_struct, says, snake};
 
 pub(super) fn body(scope: Scope<'_>) -> String {
     let s = scope.s;
@@ -76,7 +76,7 @@ fn value(scope: Scope<'_>, field: &Field) -> String {
     let here = field.versions.and(scope.s.versions);
     let flexible = scope.flexible_of(field);
     let plain = format!("{}?", read(scope, &field.ty, here, flexible));
-    let nullable = || read_nullable(scope, &field.ty, here, flexible);
+    let nullable = || read_nullable(scope, field, here, flexible);
     match condition(field.nullable, here) {
         When::Never if scope.optional(field) => format!("Some({plain})"),
         When::Never => plain,
@@ -104,9 +104,9 @@ fn read(scope: Scope<'_>, ty: &Type, here: Versions, flexible: &str) -> String {
     }
 }
 
-fn read_nullable(scope: Scope<'_>, ty: &Type, here: Versions, flexible: &str) -> String {
+fn read_nullable(scope: Scope<'_>, field: &Field, here: Versions, flexible: &str) -> String {
     let cow = scope.target == Target::Records;
-    match ty {
+    match &field.ty {
         Type::Str if cow => format!("r.nullable_str({flexible})?.map(Cow::Borrowed)"),
         Type::Str => format!("r.nullable_str({flexible})?"),
         Type::Bytes if cow => format!("r.nullable_bytes({flexible})?.map(Cow::Borrowed)"),
@@ -114,7 +114,10 @@ fn read_nullable(scope: Scope<'_>, ty: &Type, here: Versions, flexible: &str) ->
             format!("r.nullable_bytes({flexible})?.map(Records::Borrowed)")
         }
         Type::Array(inner) => format!("{}?", array(scope, "nullable_array", inner, here, flexible)),
-        Type::Struct(name) => format!("r.nullable_struct(|r| {name}::decode(r, version))?"),
+        Type::Struct(name) => {
+            let method = nullable_struct(field);
+            format!("r.{method}(|r| {name}::decode(r, version))?")
+        }
         _ => format!("r.nullable_bytes({flexible})?"),
     }
 }

@@ -1,7 +1,7 @@
 //! The body of an encoder.
 
 use super::super::model::{Field, Role, Type};
-use super::{Scope, Target, When, condition, says, snake};
+use super::{Scope, Target, When, condition, nullable_struct, says, snake};
 
 pub(super) fn body(scope: Scope<'_>) -> String {
     let s = scope.s;
@@ -111,7 +111,8 @@ fn value(scope: Scope<'_>, field: &Field) -> String {
         match &field.ty {
             Type::Array(inner) => array(scope, "nullable_array", &value, inner, flexible),
             Type::Struct(_) => {
-                format!("w.nullable_struct({value}, |w, v| v.encode(w, version))?;\n")
+                let method = nullable_struct(field);
+                format!("w.{method}({value}, |w, v| v.encode(w, version))?;\n")
             }
             Type::Str => format!("w.nullable_str({value}, {flexible})?;\n"),
             Type::Records if scope.in_response() => {

@@ -129,6 +129,7 @@ fn random_field(
     out: &mut Value,
 ) {
     let nullable = field.nullable.contains(version);
+    let start = out.bytes.len();
     typed(
         rng,
         module,
@@ -137,6 +138,10 @@ fn random_field(
         (flexible && !field.classic, nullable),
         out,
     );
+    // A varint of 0, not the byte -1 of other fields, says that a tagged struct is null.
+    if field.tag.is_some() && matches!(field.ty, Type::Struct(_)) && out.bytes[start..] == [0xff] {
+        out.bytes[start] = 0;
+    }
 }
 
 fn typed(
@@ -204,7 +209,7 @@ fn typed(
 fn default(module: &Module, field: &Field, version: i16) -> Vec<u8> {
     let mut bytes = Vec::new();
     match (&field.default, &field.ty) {
-        (Default::Null, Type::Struct(_)) => bytes.push(0xff),
+        (Default::Null, Type::Struct(_)) if field.tag.is_none() => bytes.push(0xff),
         (Default::Null, _) => bytes.push(0),
         (Default::True, _) => bytes.push(1),
         (Default::Number(n), Type::Number(name)) => {
@@ -217,6 +222,7 @@ fn default(module: &Module, field: &Field, version: i16) -> Vec<u8> {
         (_, Type::Str | Type::Bytes | Type::Records | Type::Array(_)) => bytes.push(1),
         (_, Type::Struct(name)) => {
             let s = module.find(name).unwrap();
+            bytes.extend(field.nullable.contains(version).then_some(1));
             for field in s
                 .fields
                 .iter()

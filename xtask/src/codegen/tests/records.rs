@@ -3,7 +3,10 @@
 use std::error::Error;
 
 use ottla_model::primitives::Reader;
-use ottla_model::records::{MetadataRecord, log, raft};
+use ottla_model::records::{
+    MetadataRecord, consumer_group, consumer_offsets, log, raft, share_group, share_group_state,
+    streams_group, transaction_state,
+};
 use ottla_wire::headers;
 
 use super::super::model::{Role, Struct, VersionPlace};
@@ -48,7 +51,57 @@ fn through_us(s: &Struct, version: i16, input: &[u8]) -> Result<Vec<u8>, Box<dyn
         raft::SnapshotHeaderRecord,
         raft::SnapshotFooterRecord,
         raft::KRaftVersionRecord,
-        raft::VotersRecord
+        raft::VotersRecord,
+        consumer_offsets::LegacyOffsetCommitKey,
+        consumer_offsets::LegacyOffsetCommitValue,
+        consumer_offsets::OffsetCommitKey,
+        consumer_offsets::OffsetCommitValue,
+        consumer_offsets::GroupMetadataKey,
+        consumer_offsets::GroupMetadataValue,
+        consumer_group::ConsumerGroupMetadataKey,
+        consumer_group::ConsumerGroupMetadataValue,
+        consumer_group::ConsumerGroupPartitionMetadataKey,
+        consumer_group::ConsumerGroupPartitionMetadataValue,
+        consumer_group::ConsumerGroupMemberMetadataKey,
+        consumer_group::ConsumerGroupMemberMetadataValue,
+        consumer_group::ConsumerGroupTargetAssignmentMetadataKey,
+        consumer_group::ConsumerGroupTargetAssignmentMetadataValue,
+        consumer_group::ConsumerGroupTargetAssignmentMemberKey,
+        consumer_group::ConsumerGroupTargetAssignmentMemberValue,
+        consumer_group::ConsumerGroupCurrentMemberAssignmentKey,
+        consumer_group::ConsumerGroupCurrentMemberAssignmentValue,
+        consumer_group::ConsumerGroupRegularExpressionKey,
+        consumer_group::ConsumerGroupRegularExpressionValue,
+        share_group::ShareGroupMemberMetadataKey,
+        share_group::ShareGroupMemberMetadataValue,
+        share_group::ShareGroupMetadataKey,
+        share_group::ShareGroupMetadataValue,
+        share_group::ShareGroupTargetAssignmentMetadataKey,
+        share_group::ShareGroupTargetAssignmentMetadataValue,
+        share_group::ShareGroupTargetAssignmentMemberKey,
+        share_group::ShareGroupTargetAssignmentMemberValue,
+        share_group::ShareGroupCurrentMemberAssignmentKey,
+        share_group::ShareGroupCurrentMemberAssignmentValue,
+        share_group::ShareGroupStatePartitionMetadataKey,
+        share_group::ShareGroupStatePartitionMetadataValue,
+        streams_group::StreamsGroupMetadataKey,
+        streams_group::StreamsGroupMetadataValue,
+        streams_group::StreamsGroupMemberMetadataKey,
+        streams_group::StreamsGroupMemberMetadataValue,
+        streams_group::StreamsGroupTargetAssignmentMetadataKey,
+        streams_group::StreamsGroupTargetAssignmentMetadataValue,
+        streams_group::StreamsGroupTargetAssignmentMemberKey,
+        streams_group::StreamsGroupTargetAssignmentMemberValue,
+        streams_group::StreamsGroupCurrentMemberAssignmentKey,
+        streams_group::StreamsGroupCurrentMemberAssignmentValue,
+        streams_group::StreamsGroupTopologyKey,
+        streams_group::StreamsGroupTopologyValue,
+        transaction_state::TransactionLogKey,
+        transaction_state::TransactionLogValue,
+        share_group_state::ShareSnapshotKey,
+        share_group_state::ShareSnapshotValue,
+        share_group_state::ShareUpdateKey,
+        share_group_state::ShareUpdateValue
     )
 }
 
@@ -83,8 +136,9 @@ fn every_record_is_written_as_it_was_read_and_every_prefix_refused() {
             seen += 1;
         }
     }
-    // 2 headers, 14 metadata records, 3 values of the log, 5 control records.
-    assert_eq!(seen, 24);
+    // 2 headers, 14 metadata records, 3 values of the log, 5 control records, 50 keys and values of
+    // coordinators.
+    assert_eq!(seen, 74);
 }
 
 #[test]

@@ -2,9 +2,15 @@
 //!
 //! The stored records.
 
+pub mod consumer_group;
+pub mod consumer_offsets;
 pub mod log;
 pub mod metadata;
 mod metadata_record;
 pub mod raft;
+pub mod share_group;
+pub mod share_group_state;
+pub mod streams_group;
+pub mod transaction_state;
 
 pub use metadata_record::MetadataRecord;
