@@ -294,6 +294,25 @@ impl CatalogRecord {
             MetadataRecord::AbortTransaction(_) => {
                 return Err("the metadata log holds an aborted transaction".to_string());
             }
+            // To ignore them would open what access rules close, or lose users, quotas and nodes.
+            MetadataRecord::FenceBroker(_)
+            | MetadataRecord::UnfenceBroker(_)
+            | MetadataRecord::DelegationToken(_)
+            | MetadataRecord::UserScramCredential(_)
+            | MetadataRecord::ClientQuota(_)
+            | MetadataRecord::AccessControlEntry(_)
+            | MetadataRecord::RemoveAccessControlEntry(_)
+            | MetadataRecord::ZkMigrationState(_)
+            | MetadataRecord::RemoveUserScramCredential(_)
+            | MetadataRecord::RemoveDelegationToken(_)
+            | MetadataRecord::RegisterController(_)
+            | MetadataRecord::ClearElr(_)
+            | MetadataRecord::UnregisterController(_) => {
+                let key = record.key();
+                return Err(format!(
+                    "a metadata record of key {key}, which has no meaning here yet"
+                ));
+            }
             other => CatalogRecord::Other(other.into_owned()),
         })
     }

@@ -33,7 +33,8 @@ fn through_us(s: &Struct, version: i16, input: &[u8]) -> Result<Vec<u8>, Box<dyn
         assert_eq!(read, version);
         assert!(record.versions().contains(&version));
         let owned = record.clone().into_owned();
-        assert_eq!(owned, record);
+        // As text: a quota may be NaN, which equals nothing.
+        assert_eq!(format!("{owned:?}"), format!("{record:?}"));
         let mut w = Vec::new();
         owned.encode_framed(&mut w, version)?;
         return Ok(w);
@@ -136,9 +137,9 @@ fn every_record_is_written_as_it_was_read_and_every_prefix_refused() {
             seen += 1;
         }
     }
-    // 2 headers, 14 metadata records, 3 values of the log, 5 control records, 50 keys and values of
+    // 2 headers, 27 metadata records, 3 values of the log, 5 control records, 50 keys and values of
     // coordinators.
-    assert_eq!(seen, 74);
+    assert_eq!(seen, 87);
 }
 
 #[test]

@@ -957,6 +957,106 @@ impl PartitionChangeRecord {
     }
 }
 
+/// A record of the metadata log (key 7).
+///
+/// Versions 0, flexible 0+.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct FenceBrokerRecord {
+    /// `int32`, versions 0+.
+    pub id: i32,
+    /// `int64`, versions 0+.
+    pub epoch: i64,
+}
+
+impl FenceBrokerRecord {
+    /// The versions that this build reads and writes.
+    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+
+    /// The key of this record in its frame.
+    pub const KEY: i16 = 7;
+
+    /// Reads this version.
+    ///
+    /// # Errors
+    /// What the reader refuses, and versions that do not exist.
+    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+        if !Self::VERSIONS.contains(&version) {
+            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+        }
+        let id = r.i32()?;
+        let epoch = r.i64()?;
+        r.skip_tagged_fields()?;
+        Ok(Self { id, epoch })
+    }
+
+    /// Writes this version.
+    ///
+    /// # Errors
+    /// Null, or a length, that this version cannot express, and versions that do not exist.
+    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
+        if !Self::VERSIONS.contains(&version) {
+            return Err(EncodeError::UnsupportedVersion(
+                "FenceBrokerRecord",
+                version,
+            ));
+        }
+        w.i32(self.id);
+        w.i64(self.epoch);
+        w.unsigned_varint(0);
+        Ok(())
+    }
+}
+
+/// A record of the metadata log (key 8).
+///
+/// Versions 0, flexible 0+.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct UnfenceBrokerRecord {
+    /// `int32`, versions 0+.
+    pub id: i32,
+    /// `int64`, versions 0+.
+    pub epoch: i64,
+}
+
+impl UnfenceBrokerRecord {
+    /// The versions that this build reads and writes.
+    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+
+    /// The key of this record in its frame.
+    pub const KEY: i16 = 8;
+
+    /// Reads this version.
+    ///
+    /// # Errors
+    /// What the reader refuses, and versions that do not exist.
+    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+        if !Self::VERSIONS.contains(&version) {
+            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+        }
+        let id = r.i32()?;
+        let epoch = r.i64()?;
+        r.skip_tagged_fields()?;
+        Ok(Self { id, epoch })
+    }
+
+    /// Writes this version.
+    ///
+    /// # Errors
+    /// Null, or a length, that this version cannot express, and versions that do not exist.
+    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
+        if !Self::VERSIONS.contains(&version) {
+            return Err(EncodeError::UnsupportedVersion(
+                "UnfenceBrokerRecord",
+                version,
+            ));
+        }
+        w.i32(self.id);
+        w.i64(self.epoch);
+        w.unsigned_varint(0);
+        Ok(())
+    }
+}
+
 /// A record of the metadata log (key 9).
 ///
 /// Versions 0, flexible 0+.
@@ -1000,6 +1100,192 @@ impl RemoveTopicRecord {
         w.uuid(self.topic_id);
         w.unsigned_varint(0);
         Ok(())
+    }
+}
+
+/// A record of the metadata log (key 10).
+///
+/// Versions 0, flexible 0+.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct DelegationTokenRecord<'a> {
+    /// `string`, versions 0+.
+    pub owner: Cow<'a, str>,
+    /// `string`, versions 0+.
+    pub requester: Cow<'a, str>,
+    /// `[]string`, versions 0+.
+    pub renewers: Vec<Cow<'a, str>>,
+    /// In ms since the epoch.
+    ///
+    /// `int64`, versions 0+.
+    pub issue_timestamp: i64,
+    /// `int64`, versions 0+.
+    pub max_timestamp: i64,
+    /// `int64`, versions 0+.
+    pub expiration_timestamp: i64,
+    /// `string`, versions 0+.
+    pub token_id: Cow<'a, str>,
+}
+
+impl<'a> DelegationTokenRecord<'a> {
+    /// The versions that this build reads and writes.
+    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+
+    /// The key of this record in its frame.
+    pub const KEY: i16 = 10;
+
+    /// Reads this version.
+    ///
+    /// # Errors
+    /// What the reader refuses, and versions that do not exist.
+    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
+        if !Self::VERSIONS.contains(&version) {
+            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+        }
+        let owner = r.str(true).map(Cow::Borrowed)?;
+        let requester = r.str(true).map(Cow::Borrowed)?;
+        let renewers = r.array(true, 1, |r| r.str(true).map(Cow::Borrowed))?;
+        let issue_timestamp = r.i64()?;
+        let max_timestamp = r.i64()?;
+        let expiration_timestamp = r.i64()?;
+        let token_id = r.str(true).map(Cow::Borrowed)?;
+        r.skip_tagged_fields()?;
+        Ok(Self {
+            owner,
+            requester,
+            renewers,
+            issue_timestamp,
+            max_timestamp,
+            expiration_timestamp,
+            token_id,
+        })
+    }
+
+    /// Writes this version.
+    ///
+    /// # Errors
+    /// Null, or a length, that this version cannot express, and versions that do not exist.
+    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
+        if !Self::VERSIONS.contains(&version) {
+            return Err(EncodeError::UnsupportedVersion(
+                "DelegationTokenRecord",
+                version,
+            ));
+        }
+        w.str(&self.owner, true)?;
+        w.str(&self.requester, true)?;
+        w.array(&self.renewers, true, |w, v| w.str(v, true))?;
+        w.i64(self.issue_timestamp);
+        w.i64(self.max_timestamp);
+        w.i64(self.expiration_timestamp);
+        w.str(&self.token_id, true)?;
+        w.unsigned_varint(0);
+        Ok(())
+    }
+
+    /// The same record, owning its text.
+    #[must_use]
+    pub fn into_owned(self) -> DelegationTokenRecord<'static> {
+        DelegationTokenRecord {
+            owner: Cow::Owned(self.owner.into_owned()),
+            requester: Cow::Owned(self.requester.into_owned()),
+            renewers: self
+                .renewers
+                .into_iter()
+                .map(|v| Cow::Owned(v.into_owned()))
+                .collect(),
+            issue_timestamp: self.issue_timestamp,
+            max_timestamp: self.max_timestamp,
+            expiration_timestamp: self.expiration_timestamp,
+            token_id: Cow::Owned(self.token_id.into_owned()),
+        }
+    }
+}
+
+/// A record of the metadata log (key 11).
+///
+/// Versions 0, flexible 0+.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct UserScramCredentialRecord<'a> {
+    /// `string`, versions 0+.
+    pub name: Cow<'a, str>,
+    /// 1: SCRAM-SHA-256, 2: SCRAM-SHA-512.
+    ///
+    /// `int8`, versions 0+.
+    pub mechanism: i8,
+    /// `bytes`, versions 0+.
+    pub salt: Cow<'a, [u8]>,
+    /// `bytes`, versions 0+.
+    pub stored_key: Cow<'a, [u8]>,
+    /// `bytes`, versions 0+.
+    pub server_key: Cow<'a, [u8]>,
+    /// `int32`, versions 0+.
+    pub iterations: i32,
+}
+
+impl<'a> UserScramCredentialRecord<'a> {
+    /// The versions that this build reads and writes.
+    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+
+    /// The key of this record in its frame.
+    pub const KEY: i16 = 11;
+
+    /// Reads this version.
+    ///
+    /// # Errors
+    /// What the reader refuses, and versions that do not exist.
+    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
+        if !Self::VERSIONS.contains(&version) {
+            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+        }
+        let name = r.str(true).map(Cow::Borrowed)?;
+        let mechanism = r.i8()?;
+        let salt = r.bytes(true).map(Cow::Borrowed)?;
+        let stored_key = r.bytes(true).map(Cow::Borrowed)?;
+        let server_key = r.bytes(true).map(Cow::Borrowed)?;
+        let iterations = r.i32()?;
+        r.skip_tagged_fields()?;
+        Ok(Self {
+            name,
+            mechanism,
+            salt,
+            stored_key,
+            server_key,
+            iterations,
+        })
+    }
+
+    /// Writes this version.
+    ///
+    /// # Errors
+    /// Null, or a length, that this version cannot express, and versions that do not exist.
+    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
+        if !Self::VERSIONS.contains(&version) {
+            return Err(EncodeError::UnsupportedVersion(
+                "UserScramCredentialRecord",
+                version,
+            ));
+        }
+        w.str(&self.name, true)?;
+        w.i8(self.mechanism);
+        w.bytes(&self.salt, true)?;
+        w.bytes(&self.stored_key, true)?;
+        w.bytes(&self.server_key, true)?;
+        w.i32(self.iterations);
+        w.unsigned_varint(0);
+        Ok(())
+    }
+
+    /// The same record, owning its text.
+    #[must_use]
+    pub fn into_owned(self) -> UserScramCredentialRecord<'static> {
+        UserScramCredentialRecord {
+            name: Cow::Owned(self.name.into_owned()),
+            mechanism: self.mechanism,
+            salt: Cow::Owned(self.salt.into_owned()),
+            stored_key: Cow::Owned(self.stored_key.into_owned()),
+            server_key: Cow::Owned(self.server_key.into_owned()),
+            iterations: self.iterations,
+        }
     }
 }
 
@@ -1061,6 +1347,140 @@ impl<'a> FeatureLevelRecord<'a> {
         FeatureLevelRecord {
             name: Cow::Owned(self.name.into_owned()),
             feature_level: self.feature_level,
+        }
+    }
+}
+
+/// A record of the metadata log (key 14).
+///
+/// Versions 0, flexible 0+.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct ClientQuotaRecord<'a> {
+    /// `[]EntityData`, versions 0+.
+    pub entity: Vec<EntityData<'a>>,
+    /// `string`, versions 0+.
+    pub key: Cow<'a, str>,
+    /// `float64`, versions 0+.
+    pub value: f64,
+    /// `bool`, versions 0+.
+    pub remove: bool,
+}
+
+impl<'a> ClientQuotaRecord<'a> {
+    /// The versions that this build reads and writes.
+    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+
+    /// The key of this record in its frame.
+    pub const KEY: i16 = 14;
+
+    /// Reads this version.
+    ///
+    /// # Errors
+    /// What the reader refuses, and versions that do not exist.
+    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
+        if !Self::VERSIONS.contains(&version) {
+            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+        }
+        let entity = r.array(true, 3, |r| EntityData::decode(r, version))?;
+        let key = r.str(true).map(Cow::Borrowed)?;
+        let value = r.f64()?;
+        let remove = r.bool()?;
+        r.skip_tagged_fields()?;
+        Ok(Self {
+            entity,
+            key,
+            value,
+            remove,
+        })
+    }
+
+    /// Writes this version.
+    ///
+    /// # Errors
+    /// Null, or a length, that this version cannot express, and versions that do not exist.
+    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
+        if !Self::VERSIONS.contains(&version) {
+            return Err(EncodeError::UnsupportedVersion(
+                "ClientQuotaRecord",
+                version,
+            ));
+        }
+        w.array(&self.entity, true, |w, v| v.encode(w, version))?;
+        w.str(&self.key, true)?;
+        w.f64(self.value);
+        w.bool(self.remove);
+        w.unsigned_varint(0);
+        Ok(())
+    }
+
+    /// The same record, owning its text.
+    #[must_use]
+    pub fn into_owned(self) -> ClientQuotaRecord<'static> {
+        ClientQuotaRecord {
+            entity: self.entity.into_iter().map(|v| v.into_owned()).collect(),
+            key: Cow::Owned(self.key.into_owned()),
+            value: self.value,
+            remove: self.remove,
+        }
+    }
+}
+
+/// An element of [`ClientQuotaRecord::entity`].
+///
+/// Versions 0, flexible 0+.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EntityData<'a> {
+    /// user, client-id or ip.
+    ///
+    /// `string`, versions 0+.
+    pub entity_type: Cow<'a, str>,
+    /// Null: the default.
+    ///
+    /// `string`, versions 0+, null in 0+.
+    pub entity_name: Option<Cow<'a, str>>,
+}
+
+impl Default for EntityData<'_> {
+    fn default() -> Self {
+        Self {
+            entity_type: Cow::Borrowed(""),
+            entity_name: Some(Cow::Borrowed("")),
+        }
+    }
+}
+
+impl<'a> EntityData<'a> {
+    /// Reads this version.
+    ///
+    /// # Errors
+    /// What the reader refuses, and versions that do not exist.
+    pub fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, DecodeError> {
+        let entity_type = r.str(true).map(Cow::Borrowed)?;
+        let entity_name = r.nullable_str(true)?.map(Cow::Borrowed);
+        r.skip_tagged_fields()?;
+        Ok(Self {
+            entity_type,
+            entity_name,
+        })
+    }
+
+    /// Writes this version.
+    ///
+    /// # Errors
+    /// Null, or a length, that this version cannot express, and versions that do not exist.
+    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
+        w.str(&self.entity_type, true)?;
+        w.nullable_str(self.entity_name.as_deref(), true)?;
+        w.unsigned_varint(0);
+        Ok(())
+    }
+
+    /// The same record, owning its text.
+    #[must_use]
+    pub fn into_owned(self) -> EntityData<'static> {
+        EntityData {
+            entity_type: Cow::Owned(self.entity_type.into_owned()),
+            entity_name: self.entity_name.map(|v| Cow::Owned(v.into_owned())),
         }
     }
 }
@@ -1275,6 +1695,156 @@ impl BrokerRegistrationChangeRecord {
     }
 }
 
+/// A record of the metadata log (key 18).
+///
+/// Versions 0, flexible 0+.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct AccessControlEntryRecord<'a> {
+    /// `uuid`, versions 0+.
+    pub id: Uuid,
+    /// 1 any, 2 topic, 3 group, 4 cluster, 5 transactional id, 6 delegation token, 7 user.
+    ///
+    /// `int8`, versions 0+.
+    pub resource_type: i8,
+    /// `string`, versions 0+.
+    pub resource_name: Cow<'a, str>,
+    /// 3 literal, 4 prefixed.
+    ///
+    /// `int8`, versions 0+.
+    pub pattern_type: i8,
+    /// `string`, versions 0+.
+    pub principal: Cow<'a, str>,
+    /// `string`, versions 0+.
+    pub host: Cow<'a, str>,
+    /// `int8`, versions 0+.
+    pub operation: i8,
+    /// 2 deny, 3 allow.
+    ///
+    /// `int8`, versions 0+.
+    pub permission_type: i8,
+}
+
+impl<'a> AccessControlEntryRecord<'a> {
+    /// The versions that this build reads and writes.
+    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+
+    /// The key of this record in its frame.
+    pub const KEY: i16 = 18;
+
+    /// Reads this version.
+    ///
+    /// # Errors
+    /// What the reader refuses, and versions that do not exist.
+    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
+        if !Self::VERSIONS.contains(&version) {
+            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+        }
+        let id = r.uuid()?;
+        let resource_type = r.i8()?;
+        let resource_name = r.str(true).map(Cow::Borrowed)?;
+        let pattern_type = r.i8()?;
+        let principal = r.str(true).map(Cow::Borrowed)?;
+        let host = r.str(true).map(Cow::Borrowed)?;
+        let operation = r.i8()?;
+        let permission_type = r.i8()?;
+        r.skip_tagged_fields()?;
+        Ok(Self {
+            id,
+            resource_type,
+            resource_name,
+            pattern_type,
+            principal,
+            host,
+            operation,
+            permission_type,
+        })
+    }
+
+    /// Writes this version.
+    ///
+    /// # Errors
+    /// Null, or a length, that this version cannot express, and versions that do not exist.
+    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
+        if !Self::VERSIONS.contains(&version) {
+            return Err(EncodeError::UnsupportedVersion(
+                "AccessControlEntryRecord",
+                version,
+            ));
+        }
+        w.uuid(self.id);
+        w.i8(self.resource_type);
+        w.str(&self.resource_name, true)?;
+        w.i8(self.pattern_type);
+        w.str(&self.principal, true)?;
+        w.str(&self.host, true)?;
+        w.i8(self.operation);
+        w.i8(self.permission_type);
+        w.unsigned_varint(0);
+        Ok(())
+    }
+
+    /// The same record, owning its text.
+    #[must_use]
+    pub fn into_owned(self) -> AccessControlEntryRecord<'static> {
+        AccessControlEntryRecord {
+            id: self.id,
+            resource_type: self.resource_type,
+            resource_name: Cow::Owned(self.resource_name.into_owned()),
+            pattern_type: self.pattern_type,
+            principal: Cow::Owned(self.principal.into_owned()),
+            host: Cow::Owned(self.host.into_owned()),
+            operation: self.operation,
+            permission_type: self.permission_type,
+        }
+    }
+}
+
+/// A record of the metadata log (key 19).
+///
+/// Versions 0, flexible 0+.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct RemoveAccessControlEntryRecord {
+    /// `uuid`, versions 0+.
+    pub id: Uuid,
+}
+
+impl RemoveAccessControlEntryRecord {
+    /// The versions that this build reads and writes.
+    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+
+    /// The key of this record in its frame.
+    pub const KEY: i16 = 19;
+
+    /// Reads this version.
+    ///
+    /// # Errors
+    /// What the reader refuses, and versions that do not exist.
+    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+        if !Self::VERSIONS.contains(&version) {
+            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+        }
+        let id = r.uuid()?;
+        r.skip_tagged_fields()?;
+        Ok(Self { id })
+    }
+
+    /// Writes this version.
+    ///
+    /// # Errors
+    /// Null, or a length, that this version cannot express, and versions that do not exist.
+    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
+        if !Self::VERSIONS.contains(&version) {
+            return Err(EncodeError::UnsupportedVersion(
+                "RemoveAccessControlEntryRecord",
+                version,
+            ));
+        }
+        w.uuid(self.id);
+        w.unsigned_varint(0);
+        Ok(())
+    }
+}
+
 /// A record of the metadata log (key 20).
 ///
 /// Versions 0, flexible 0+.
@@ -1310,6 +1880,115 @@ impl NoOpRecord {
         }
         w.unsigned_varint(0);
         Ok(())
+    }
+}
+
+/// A record of the metadata log (key 21).
+///
+/// Versions 0, flexible 0+.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct ZkMigrationStateRecord {
+    /// 0 none, 1 under way, 2 prepared, 3 done.
+    ///
+    /// `int8`, versions 0+.
+    pub zk_migration_state: i8,
+}
+
+impl ZkMigrationStateRecord {
+    /// The versions that this build reads and writes.
+    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+
+    /// The key of this record in its frame.
+    pub const KEY: i16 = 21;
+
+    /// Reads this version.
+    ///
+    /// # Errors
+    /// What the reader refuses, and versions that do not exist.
+    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+        if !Self::VERSIONS.contains(&version) {
+            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+        }
+        let zk_migration_state = r.i8()?;
+        r.skip_tagged_fields()?;
+        Ok(Self { zk_migration_state })
+    }
+
+    /// Writes this version.
+    ///
+    /// # Errors
+    /// Null, or a length, that this version cannot express, and versions that do not exist.
+    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
+        if !Self::VERSIONS.contains(&version) {
+            return Err(EncodeError::UnsupportedVersion(
+                "ZkMigrationStateRecord",
+                version,
+            ));
+        }
+        w.i8(self.zk_migration_state);
+        w.unsigned_varint(0);
+        Ok(())
+    }
+}
+
+/// A record of the metadata log (key 22).
+///
+/// Versions 0, flexible 0+.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct RemoveUserScramCredentialRecord<'a> {
+    /// `string`, versions 0+.
+    pub name: Cow<'a, str>,
+    /// 1: SCRAM-SHA-256, 2: SCRAM-SHA-512.
+    ///
+    /// `int8`, versions 0+.
+    pub mechanism: i8,
+}
+
+impl<'a> RemoveUserScramCredentialRecord<'a> {
+    /// The versions that this build reads and writes.
+    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+
+    /// The key of this record in its frame.
+    pub const KEY: i16 = 22;
+
+    /// Reads this version.
+    ///
+    /// # Errors
+    /// What the reader refuses, and versions that do not exist.
+    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
+        if !Self::VERSIONS.contains(&version) {
+            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+        }
+        let name = r.str(true).map(Cow::Borrowed)?;
+        let mechanism = r.i8()?;
+        r.skip_tagged_fields()?;
+        Ok(Self { name, mechanism })
+    }
+
+    /// Writes this version.
+    ///
+    /// # Errors
+    /// Null, or a length, that this version cannot express, and versions that do not exist.
+    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
+        if !Self::VERSIONS.contains(&version) {
+            return Err(EncodeError::UnsupportedVersion(
+                "RemoveUserScramCredentialRecord",
+                version,
+            ));
+        }
+        w.str(&self.name, true)?;
+        w.i8(self.mechanism);
+        w.unsigned_varint(0);
+        Ok(())
+    }
+
+    /// The same record, owning its text.
+    #[must_use]
+    pub fn into_owned(self) -> RemoveUserScramCredentialRecord<'static> {
+        RemoveUserScramCredentialRecord {
+            name: Cow::Owned(self.name.into_owned()),
+            mechanism: self.mechanism,
+        }
     }
 }
 
@@ -1483,5 +2162,352 @@ impl<'a> AbortTransactionRecord<'a> {
         AbortTransactionRecord {
             reason: self.reason.map(|v| Cow::Owned(v.into_owned())),
         }
+    }
+}
+
+/// A record of the metadata log (key 26).
+///
+/// Versions 0, flexible 0+.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct RemoveDelegationTokenRecord<'a> {
+    /// `string`, versions 0+.
+    pub token_id: Cow<'a, str>,
+}
+
+impl<'a> RemoveDelegationTokenRecord<'a> {
+    /// The versions that this build reads and writes.
+    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+
+    /// The key of this record in its frame.
+    pub const KEY: i16 = 26;
+
+    /// Reads this version.
+    ///
+    /// # Errors
+    /// What the reader refuses, and versions that do not exist.
+    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
+        if !Self::VERSIONS.contains(&version) {
+            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+        }
+        let token_id = r.str(true).map(Cow::Borrowed)?;
+        r.skip_tagged_fields()?;
+        Ok(Self { token_id })
+    }
+
+    /// Writes this version.
+    ///
+    /// # Errors
+    /// Null, or a length, that this version cannot express, and versions that do not exist.
+    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
+        if !Self::VERSIONS.contains(&version) {
+            return Err(EncodeError::UnsupportedVersion(
+                "RemoveDelegationTokenRecord",
+                version,
+            ));
+        }
+        w.str(&self.token_id, true)?;
+        w.unsigned_varint(0);
+        Ok(())
+    }
+
+    /// The same record, owning its text.
+    #[must_use]
+    pub fn into_owned(self) -> RemoveDelegationTokenRecord<'static> {
+        RemoveDelegationTokenRecord {
+            token_id: Cow::Owned(self.token_id.into_owned()),
+        }
+    }
+}
+
+/// A record of the metadata log (key 27).
+///
+/// Versions 0, flexible 0+.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct RegisterControllerRecord<'a> {
+    /// `int32`, versions 0+.
+    pub controller_id: i32,
+    /// `uuid`, versions 0+.
+    pub incarnation_id: Uuid,
+    /// `bool`, versions 0+.
+    pub zk_migration_ready: bool,
+    /// `[]ControllerEndpoint`, versions 0+.
+    pub end_points: Vec<ControllerEndpoint<'a>>,
+    /// `[]ControllerFeature`, versions 0+.
+    pub features: Vec<ControllerFeature<'a>>,
+}
+
+impl<'a> RegisterControllerRecord<'a> {
+    /// The versions that this build reads and writes.
+    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+
+    /// The key of this record in its frame.
+    pub const KEY: i16 = 27;
+
+    /// Reads this version.
+    ///
+    /// # Errors
+    /// What the reader refuses, and versions that do not exist.
+    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
+        if !Self::VERSIONS.contains(&version) {
+            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+        }
+        let controller_id = r.i32()?;
+        let incarnation_id = r.uuid()?;
+        let zk_migration_ready = r.bool()?;
+        let end_points = r.array(true, 7, |r| ControllerEndpoint::decode(r, version))?;
+        let features = r.array(true, 6, |r| ControllerFeature::decode(r, version))?;
+        r.skip_tagged_fields()?;
+        Ok(Self {
+            controller_id,
+            incarnation_id,
+            zk_migration_ready,
+            end_points,
+            features,
+        })
+    }
+
+    /// Writes this version.
+    ///
+    /// # Errors
+    /// Null, or a length, that this version cannot express, and versions that do not exist.
+    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
+        if !Self::VERSIONS.contains(&version) {
+            return Err(EncodeError::UnsupportedVersion(
+                "RegisterControllerRecord",
+                version,
+            ));
+        }
+        w.i32(self.controller_id);
+        w.uuid(self.incarnation_id);
+        w.bool(self.zk_migration_ready);
+        w.array(&self.end_points, true, |w, v| v.encode(w, version))?;
+        w.array(&self.features, true, |w, v| v.encode(w, version))?;
+        w.unsigned_varint(0);
+        Ok(())
+    }
+
+    /// The same record, owning its text.
+    #[must_use]
+    pub fn into_owned(self) -> RegisterControllerRecord<'static> {
+        RegisterControllerRecord {
+            controller_id: self.controller_id,
+            incarnation_id: self.incarnation_id,
+            zk_migration_ready: self.zk_migration_ready,
+            end_points: self
+                .end_points
+                .into_iter()
+                .map(|v| v.into_owned())
+                .collect(),
+            features: self.features.into_iter().map(|v| v.into_owned()).collect(),
+        }
+    }
+}
+
+/// An element of [`RegisterControllerRecord::end_points`].
+///
+/// Versions 0, flexible 0+.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct ControllerEndpoint<'a> {
+    /// `string`, versions 0+.
+    pub name: Cow<'a, str>,
+    /// `string`, versions 0+.
+    pub host: Cow<'a, str>,
+    /// `uint16`, versions 0+.
+    pub port: u16,
+    /// `int16`, versions 0+.
+    pub security_protocol: i16,
+}
+
+impl<'a> ControllerEndpoint<'a> {
+    /// Reads this version.
+    ///
+    /// # Errors
+    /// What the reader refuses, and versions that do not exist.
+    pub fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, DecodeError> {
+        let name = r.str(true).map(Cow::Borrowed)?;
+        let host = r.str(true).map(Cow::Borrowed)?;
+        let port = r.u16()?;
+        let security_protocol = r.i16()?;
+        r.skip_tagged_fields()?;
+        Ok(Self {
+            name,
+            host,
+            port,
+            security_protocol,
+        })
+    }
+
+    /// Writes this version.
+    ///
+    /// # Errors
+    /// Null, or a length, that this version cannot express, and versions that do not exist.
+    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
+        w.str(&self.name, true)?;
+        w.str(&self.host, true)?;
+        w.u16(self.port);
+        w.i16(self.security_protocol);
+        w.unsigned_varint(0);
+        Ok(())
+    }
+
+    /// The same record, owning its text.
+    #[must_use]
+    pub fn into_owned(self) -> ControllerEndpoint<'static> {
+        ControllerEndpoint {
+            name: Cow::Owned(self.name.into_owned()),
+            host: Cow::Owned(self.host.into_owned()),
+            port: self.port,
+            security_protocol: self.security_protocol,
+        }
+    }
+}
+
+/// An element of [`RegisterControllerRecord::features`].
+///
+/// Versions 0, flexible 0+.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct ControllerFeature<'a> {
+    /// `string`, versions 0+.
+    pub name: Cow<'a, str>,
+    /// `int16`, versions 0+.
+    pub min_supported_version: i16,
+    /// `int16`, versions 0+.
+    pub max_supported_version: i16,
+}
+
+impl<'a> ControllerFeature<'a> {
+    /// Reads this version.
+    ///
+    /// # Errors
+    /// What the reader refuses, and versions that do not exist.
+    pub fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, DecodeError> {
+        let name = r.str(true).map(Cow::Borrowed)?;
+        let min_supported_version = r.i16()?;
+        let max_supported_version = r.i16()?;
+        r.skip_tagged_fields()?;
+        Ok(Self {
+            name,
+            min_supported_version,
+            max_supported_version,
+        })
+    }
+
+    /// Writes this version.
+    ///
+    /// # Errors
+    /// Null, or a length, that this version cannot express, and versions that do not exist.
+    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
+        w.str(&self.name, true)?;
+        w.i16(self.min_supported_version);
+        w.i16(self.max_supported_version);
+        w.unsigned_varint(0);
+        Ok(())
+    }
+
+    /// The same record, owning its text.
+    #[must_use]
+    pub fn into_owned(self) -> ControllerFeature<'static> {
+        ControllerFeature {
+            name: Cow::Owned(self.name.into_owned()),
+            min_supported_version: self.min_supported_version,
+            max_supported_version: self.max_supported_version,
+        }
+    }
+}
+
+/// A record of the metadata log (key 28).
+///
+/// Versions 0, flexible 0+.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct ClearElrRecord<'a> {
+    /// `string`, versions 0+.
+    pub topic_name: Cow<'a, str>,
+}
+
+impl<'a> ClearElrRecord<'a> {
+    /// The versions that this build reads and writes.
+    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+
+    /// The key of this record in its frame.
+    pub const KEY: i16 = 28;
+
+    /// Reads this version.
+    ///
+    /// # Errors
+    /// What the reader refuses, and versions that do not exist.
+    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
+        if !Self::VERSIONS.contains(&version) {
+            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+        }
+        let topic_name = r.str(true).map(Cow::Borrowed)?;
+        r.skip_tagged_fields()?;
+        Ok(Self { topic_name })
+    }
+
+    /// Writes this version.
+    ///
+    /// # Errors
+    /// Null, or a length, that this version cannot express, and versions that do not exist.
+    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
+        if !Self::VERSIONS.contains(&version) {
+            return Err(EncodeError::UnsupportedVersion("ClearElrRecord", version));
+        }
+        w.str(&self.topic_name, true)?;
+        w.unsigned_varint(0);
+        Ok(())
+    }
+
+    /// The same record, owning its text.
+    #[must_use]
+    pub fn into_owned(self) -> ClearElrRecord<'static> {
+        ClearElrRecord {
+            topic_name: Cow::Owned(self.topic_name.into_owned()),
+        }
+    }
+}
+
+/// A record of the metadata log (key 29).
+///
+/// Versions 0, flexible 0+.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct UnregisterControllerRecord {
+    /// `int32`, versions 0+.
+    pub controller_id: i32,
+}
+
+impl UnregisterControllerRecord {
+    /// The versions that this build reads and writes.
+    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+
+    /// The key of this record in its frame.
+    pub const KEY: i16 = 29;
+
+    /// Reads this version.
+    ///
+    /// # Errors
+    /// What the reader refuses, and versions that do not exist.
+    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+        if !Self::VERSIONS.contains(&version) {
+            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+        }
+        let controller_id = r.i32()?;
+        r.skip_tagged_fields()?;
+        Ok(Self { controller_id })
+    }
+
+    /// Writes this version.
+    ///
+    /// # Errors
+    /// Null, or a length, that this version cannot express, and versions that do not exist.
+    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
+        if !Self::VERSIONS.contains(&version) {
+            return Err(EncodeError::UnsupportedVersion(
+                "UnregisterControllerRecord",
+                version,
+            ));
+        }
+        w.i32(self.controller_id);
+        w.unsigned_varint(0);
+        Ok(())
     }
 }

@@ -21,22 +21,48 @@ pub enum MetadataRecord<'a> {
     Config(super::metadata::ConfigRecord<'a>),
     /// See [`super::metadata::PartitionChangeRecord`].
     PartitionChange(super::metadata::PartitionChangeRecord),
+    /// See [`super::metadata::FenceBrokerRecord`].
+    FenceBroker(super::metadata::FenceBrokerRecord),
+    /// See [`super::metadata::UnfenceBrokerRecord`].
+    UnfenceBroker(super::metadata::UnfenceBrokerRecord),
     /// See [`super::metadata::RemoveTopicRecord`].
     RemoveTopic(super::metadata::RemoveTopicRecord),
+    /// See [`super::metadata::DelegationTokenRecord`].
+    DelegationToken(super::metadata::DelegationTokenRecord<'a>),
+    /// See [`super::metadata::UserScramCredentialRecord`].
+    UserScramCredential(super::metadata::UserScramCredentialRecord<'a>),
     /// See [`super::metadata::FeatureLevelRecord`].
     FeatureLevel(super::metadata::FeatureLevelRecord<'a>),
+    /// See [`super::metadata::ClientQuotaRecord`].
+    ClientQuota(super::metadata::ClientQuotaRecord<'a>),
     /// See [`super::metadata::ProducerIdsRecord`].
     ProducerIds(super::metadata::ProducerIdsRecord),
     /// See [`super::metadata::BrokerRegistrationChangeRecord`].
     BrokerRegistrationChange(super::metadata::BrokerRegistrationChangeRecord),
+    /// See [`super::metadata::AccessControlEntryRecord`].
+    AccessControlEntry(super::metadata::AccessControlEntryRecord<'a>),
+    /// See [`super::metadata::RemoveAccessControlEntryRecord`].
+    RemoveAccessControlEntry(super::metadata::RemoveAccessControlEntryRecord),
     /// See [`super::metadata::NoOpRecord`].
     NoOp(super::metadata::NoOpRecord),
+    /// See [`super::metadata::ZkMigrationStateRecord`].
+    ZkMigrationState(super::metadata::ZkMigrationStateRecord),
+    /// See [`super::metadata::RemoveUserScramCredentialRecord`].
+    RemoveUserScramCredential(super::metadata::RemoveUserScramCredentialRecord<'a>),
     /// See [`super::metadata::BeginTransactionRecord`].
     BeginTransaction(super::metadata::BeginTransactionRecord<'a>),
     /// See [`super::metadata::EndTransactionRecord`].
     EndTransaction(super::metadata::EndTransactionRecord),
     /// See [`super::metadata::AbortTransactionRecord`].
     AbortTransaction(super::metadata::AbortTransactionRecord<'a>),
+    /// See [`super::metadata::RemoveDelegationTokenRecord`].
+    RemoveDelegationToken(super::metadata::RemoveDelegationTokenRecord<'a>),
+    /// See [`super::metadata::RegisterControllerRecord`].
+    RegisterController(super::metadata::RegisterControllerRecord<'a>),
+    /// See [`super::metadata::ClearElrRecord`].
+    ClearElr(super::metadata::ClearElrRecord<'a>),
+    /// See [`super::metadata::UnregisterControllerRecord`].
+    UnregisterController(super::metadata::UnregisterControllerRecord),
 }
 
 impl<'a> MetadataRecord<'a> {
@@ -50,16 +76,33 @@ impl<'a> MetadataRecord<'a> {
             Self::Partition(_) => super::metadata::PartitionRecord::KEY,
             Self::Config(_) => super::metadata::ConfigRecord::KEY,
             Self::PartitionChange(_) => super::metadata::PartitionChangeRecord::KEY,
+            Self::FenceBroker(_) => super::metadata::FenceBrokerRecord::KEY,
+            Self::UnfenceBroker(_) => super::metadata::UnfenceBrokerRecord::KEY,
             Self::RemoveTopic(_) => super::metadata::RemoveTopicRecord::KEY,
+            Self::DelegationToken(_) => super::metadata::DelegationTokenRecord::KEY,
+            Self::UserScramCredential(_) => super::metadata::UserScramCredentialRecord::KEY,
             Self::FeatureLevel(_) => super::metadata::FeatureLevelRecord::KEY,
+            Self::ClientQuota(_) => super::metadata::ClientQuotaRecord::KEY,
             Self::ProducerIds(_) => super::metadata::ProducerIdsRecord::KEY,
             Self::BrokerRegistrationChange(_) => {
                 super::metadata::BrokerRegistrationChangeRecord::KEY
             }
+            Self::AccessControlEntry(_) => super::metadata::AccessControlEntryRecord::KEY,
+            Self::RemoveAccessControlEntry(_) => {
+                super::metadata::RemoveAccessControlEntryRecord::KEY
+            }
             Self::NoOp(_) => super::metadata::NoOpRecord::KEY,
+            Self::ZkMigrationState(_) => super::metadata::ZkMigrationStateRecord::KEY,
+            Self::RemoveUserScramCredential(_) => {
+                super::metadata::RemoveUserScramCredentialRecord::KEY
+            }
             Self::BeginTransaction(_) => super::metadata::BeginTransactionRecord::KEY,
             Self::EndTransaction(_) => super::metadata::EndTransactionRecord::KEY,
             Self::AbortTransaction(_) => super::metadata::AbortTransactionRecord::KEY,
+            Self::RemoveDelegationToken(_) => super::metadata::RemoveDelegationTokenRecord::KEY,
+            Self::RegisterController(_) => super::metadata::RegisterControllerRecord::KEY,
+            Self::ClearElr(_) => super::metadata::ClearElrRecord::KEY,
+            Self::UnregisterController(_) => super::metadata::UnregisterControllerRecord::KEY,
         }
     }
 
@@ -73,16 +116,35 @@ impl<'a> MetadataRecord<'a> {
             Self::Partition(_) => super::metadata::PartitionRecord::VERSIONS,
             Self::Config(_) => super::metadata::ConfigRecord::VERSIONS,
             Self::PartitionChange(_) => super::metadata::PartitionChangeRecord::VERSIONS,
+            Self::FenceBroker(_) => super::metadata::FenceBrokerRecord::VERSIONS,
+            Self::UnfenceBroker(_) => super::metadata::UnfenceBrokerRecord::VERSIONS,
             Self::RemoveTopic(_) => super::metadata::RemoveTopicRecord::VERSIONS,
+            Self::DelegationToken(_) => super::metadata::DelegationTokenRecord::VERSIONS,
+            Self::UserScramCredential(_) => super::metadata::UserScramCredentialRecord::VERSIONS,
             Self::FeatureLevel(_) => super::metadata::FeatureLevelRecord::VERSIONS,
+            Self::ClientQuota(_) => super::metadata::ClientQuotaRecord::VERSIONS,
             Self::ProducerIds(_) => super::metadata::ProducerIdsRecord::VERSIONS,
             Self::BrokerRegistrationChange(_) => {
                 super::metadata::BrokerRegistrationChangeRecord::VERSIONS
             }
+            Self::AccessControlEntry(_) => super::metadata::AccessControlEntryRecord::VERSIONS,
+            Self::RemoveAccessControlEntry(_) => {
+                super::metadata::RemoveAccessControlEntryRecord::VERSIONS
+            }
             Self::NoOp(_) => super::metadata::NoOpRecord::VERSIONS,
+            Self::ZkMigrationState(_) => super::metadata::ZkMigrationStateRecord::VERSIONS,
+            Self::RemoveUserScramCredential(_) => {
+                super::metadata::RemoveUserScramCredentialRecord::VERSIONS
+            }
             Self::BeginTransaction(_) => super::metadata::BeginTransactionRecord::VERSIONS,
             Self::EndTransaction(_) => super::metadata::EndTransactionRecord::VERSIONS,
             Self::AbortTransaction(_) => super::metadata::AbortTransactionRecord::VERSIONS,
+            Self::RemoveDelegationToken(_) => {
+                super::metadata::RemoveDelegationTokenRecord::VERSIONS
+            }
+            Self::RegisterController(_) => super::metadata::RegisterControllerRecord::VERSIONS,
+            Self::ClearElr(_) => super::metadata::ClearElrRecord::VERSIONS,
+            Self::UnregisterController(_) => super::metadata::UnregisterControllerRecord::VERSIONS,
         }
     }
 
@@ -110,11 +172,26 @@ impl<'a> MetadataRecord<'a> {
             super::metadata::PartitionChangeRecord::KEY => {
                 Self::PartitionChange(super::metadata::PartitionChangeRecord::decode(r, version)?)
             }
+            super::metadata::FenceBrokerRecord::KEY => {
+                Self::FenceBroker(super::metadata::FenceBrokerRecord::decode(r, version)?)
+            }
+            super::metadata::UnfenceBrokerRecord::KEY => {
+                Self::UnfenceBroker(super::metadata::UnfenceBrokerRecord::decode(r, version)?)
+            }
             super::metadata::RemoveTopicRecord::KEY => {
                 Self::RemoveTopic(super::metadata::RemoveTopicRecord::decode(r, version)?)
             }
+            super::metadata::DelegationTokenRecord::KEY => {
+                Self::DelegationToken(super::metadata::DelegationTokenRecord::decode(r, version)?)
+            }
+            super::metadata::UserScramCredentialRecord::KEY => Self::UserScramCredential(
+                super::metadata::UserScramCredentialRecord::decode(r, version)?,
+            ),
             super::metadata::FeatureLevelRecord::KEY => {
                 Self::FeatureLevel(super::metadata::FeatureLevelRecord::decode(r, version)?)
+            }
+            super::metadata::ClientQuotaRecord::KEY => {
+                Self::ClientQuota(super::metadata::ClientQuotaRecord::decode(r, version)?)
             }
             super::metadata::ProducerIdsRecord::KEY => {
                 Self::ProducerIds(super::metadata::ProducerIdsRecord::decode(r, version)?)
@@ -122,8 +199,22 @@ impl<'a> MetadataRecord<'a> {
             super::metadata::BrokerRegistrationChangeRecord::KEY => Self::BrokerRegistrationChange(
                 super::metadata::BrokerRegistrationChangeRecord::decode(r, version)?,
             ),
+            super::metadata::AccessControlEntryRecord::KEY => Self::AccessControlEntry(
+                super::metadata::AccessControlEntryRecord::decode(r, version)?,
+            ),
+            super::metadata::RemoveAccessControlEntryRecord::KEY => Self::RemoveAccessControlEntry(
+                super::metadata::RemoveAccessControlEntryRecord::decode(r, version)?,
+            ),
             super::metadata::NoOpRecord::KEY => {
                 Self::NoOp(super::metadata::NoOpRecord::decode(r, version)?)
+            }
+            super::metadata::ZkMigrationStateRecord::KEY => {
+                Self::ZkMigrationState(super::metadata::ZkMigrationStateRecord::decode(r, version)?)
+            }
+            super::metadata::RemoveUserScramCredentialRecord::KEY => {
+                Self::RemoveUserScramCredential(
+                    super::metadata::RemoveUserScramCredentialRecord::decode(r, version)?,
+                )
             }
             super::metadata::BeginTransactionRecord::KEY => {
                 Self::BeginTransaction(super::metadata::BeginTransactionRecord::decode(r, version)?)
@@ -134,6 +225,18 @@ impl<'a> MetadataRecord<'a> {
             super::metadata::AbortTransactionRecord::KEY => {
                 Self::AbortTransaction(super::metadata::AbortTransactionRecord::decode(r, version)?)
             }
+            super::metadata::RemoveDelegationTokenRecord::KEY => Self::RemoveDelegationToken(
+                super::metadata::RemoveDelegationTokenRecord::decode(r, version)?,
+            ),
+            super::metadata::RegisterControllerRecord::KEY => Self::RegisterController(
+                super::metadata::RegisterControllerRecord::decode(r, version)?,
+            ),
+            super::metadata::ClearElrRecord::KEY => {
+                Self::ClearElr(super::metadata::ClearElrRecord::decode(r, version)?)
+            }
+            super::metadata::UnregisterControllerRecord::KEY => Self::UnregisterController(
+                super::metadata::UnregisterControllerRecord::decode(r, version)?,
+            ),
             _ => return Err(r.error(DecodeErrorKind::UnknownKey(i32::from(key)))),
         })
     }
@@ -150,14 +253,27 @@ impl<'a> MetadataRecord<'a> {
             Self::Partition(body) => body.encode(w, version),
             Self::Config(body) => body.encode(w, version),
             Self::PartitionChange(body) => body.encode(w, version),
+            Self::FenceBroker(body) => body.encode(w, version),
+            Self::UnfenceBroker(body) => body.encode(w, version),
             Self::RemoveTopic(body) => body.encode(w, version),
+            Self::DelegationToken(body) => body.encode(w, version),
+            Self::UserScramCredential(body) => body.encode(w, version),
             Self::FeatureLevel(body) => body.encode(w, version),
+            Self::ClientQuota(body) => body.encode(w, version),
             Self::ProducerIds(body) => body.encode(w, version),
             Self::BrokerRegistrationChange(body) => body.encode(w, version),
+            Self::AccessControlEntry(body) => body.encode(w, version),
+            Self::RemoveAccessControlEntry(body) => body.encode(w, version),
             Self::NoOp(body) => body.encode(w, version),
+            Self::ZkMigrationState(body) => body.encode(w, version),
+            Self::RemoveUserScramCredential(body) => body.encode(w, version),
             Self::BeginTransaction(body) => body.encode(w, version),
             Self::EndTransaction(body) => body.encode(w, version),
             Self::AbortTransaction(body) => body.encode(w, version),
+            Self::RemoveDelegationToken(body) => body.encode(w, version),
+            Self::RegisterController(body) => body.encode(w, version),
+            Self::ClearElr(body) => body.encode(w, version),
+            Self::UnregisterController(body) => body.encode(w, version),
         }
     }
 
@@ -171,14 +287,33 @@ impl<'a> MetadataRecord<'a> {
             Self::Partition(body) => MetadataRecord::Partition(body),
             Self::Config(body) => MetadataRecord::Config(body.into_owned()),
             Self::PartitionChange(body) => MetadataRecord::PartitionChange(body),
+            Self::FenceBroker(body) => MetadataRecord::FenceBroker(body),
+            Self::UnfenceBroker(body) => MetadataRecord::UnfenceBroker(body),
             Self::RemoveTopic(body) => MetadataRecord::RemoveTopic(body),
+            Self::DelegationToken(body) => MetadataRecord::DelegationToken(body.into_owned()),
+            Self::UserScramCredential(body) => {
+                MetadataRecord::UserScramCredential(body.into_owned())
+            }
             Self::FeatureLevel(body) => MetadataRecord::FeatureLevel(body.into_owned()),
+            Self::ClientQuota(body) => MetadataRecord::ClientQuota(body.into_owned()),
             Self::ProducerIds(body) => MetadataRecord::ProducerIds(body),
             Self::BrokerRegistrationChange(body) => MetadataRecord::BrokerRegistrationChange(body),
+            Self::AccessControlEntry(body) => MetadataRecord::AccessControlEntry(body.into_owned()),
+            Self::RemoveAccessControlEntry(body) => MetadataRecord::RemoveAccessControlEntry(body),
             Self::NoOp(body) => MetadataRecord::NoOp(body),
+            Self::ZkMigrationState(body) => MetadataRecord::ZkMigrationState(body),
+            Self::RemoveUserScramCredential(body) => {
+                MetadataRecord::RemoveUserScramCredential(body.into_owned())
+            }
             Self::BeginTransaction(body) => MetadataRecord::BeginTransaction(body.into_owned()),
             Self::EndTransaction(body) => MetadataRecord::EndTransaction(body),
             Self::AbortTransaction(body) => MetadataRecord::AbortTransaction(body.into_owned()),
+            Self::RemoveDelegationToken(body) => {
+                MetadataRecord::RemoveDelegationToken(body.into_owned())
+            }
+            Self::RegisterController(body) => MetadataRecord::RegisterController(body.into_owned()),
+            Self::ClearElr(body) => MetadataRecord::ClearElr(body.into_owned()),
+            Self::UnregisterController(body) => MetadataRecord::UnregisterController(body),
         }
     }
 }
