@@ -5,6 +5,7 @@
 //! whatever it asked for. A piece that is not in the page cache is read away from the network's
 //! threads.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::io::IoSlice;
@@ -27,6 +28,11 @@ const SLICES_MAX: usize = 64;
 /// What is read from files at a time: enough for few system calls, little enough to stay in the
 /// processor's cache until it is sent.
 const CHUNK_BYTES: usize = 128 << 10;
+
+thread_local! {
+    /// A chunk that nobody uses now. A connection that waits for its client has one of its own.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 #[derive(Default)]
 pub(super) struct Outbox {
@@ -139,8 +145,9 @@ impl Outbox {
         metrics: &Metrics,
         silence_max: Option<Duration>,
     ) -> Result<(), CloseReason> {
-        let bytes = self.pieces.iter().map(Piece::len).sum::<usize>();
-        let mut chunk = vec![0; bytes.min(CHUNK_BYTES)];
+        let mut chunk = SPARE.take();
+        // Zeroed once: fresh pages for each fetch cost more than the copy into them.
+        chunk.resize(CHUNK_BYTES, 0);
         while self.files > 0 {
             let filled;
             (chunk, filled) = self.gather(chunk).await?;
@@ -148,6 +155,7 @@ impl Outbox {
             patiently(silence_max, write).await?;
             metrics.bytes_out.inc_by(filled as u64);
         }
+        SPARE.set(chunk);
         Ok(())
     }
 
@@ -210,15 +218,6 @@ async fn patiently<T>(
         Some(silence_max) => timeout(silence_max, write)
             .await
             .unwrap_or(Err(CloseReason::Idle)),
-    }
-}
-
-impl Piece {
-    fn len(&self) -> usize {
-        match self {
-            Piece::Bytes(bytes) => bytes.len(),
-            Piece::File(slice) => slice.length,
-        }
     }
 }
 
