@@ -37,7 +37,7 @@ use crate::stop::Stop;
 use crate::wrong_protocol::WrongProtocol;
 use in_flight::InFlight;
 use input::Input;
-use outbox::Outbox;
+use outbox::{Outbox, Way};
 
 /// How long a client of another protocol may take to hear what it did, and how much of what it still
 /// sends is read meanwhile.
@@ -266,13 +266,12 @@ impl Connection<'_> {
 
     async fn flush(&mut self) -> Result<(), CloseReason> {
         let silence_ms_max = self.gateway.options().idle_ms_max;
-        self.outbox
-            .flush(
-                &mut self.stream,
-                self.gateway.metrics(),
-                silence_ms_max.map(Duration::from_millis),
-            )
-            .await
+        let mut way = Way {
+            stream: &mut self.stream,
+            metrics: self.gateway.metrics(),
+            silence_max: silence_ms_max.map(Duration::from_millis),
+        };
+        self.outbox.flush(&mut way).await
     }
 
     /// Waits for all that was submitted and sends the answers.

@@ -3,7 +3,9 @@
 //! What lies in memory goes out in vectored writes, many answers at once. Records in files are read
 //! piece by piece as the client takes them, so a client that takes nothing costs one piece of memory,
 //! whatever it asked for. A piece that is not in the page cache is read away from the network's
-//! threads.
+//! threads. Large pieces in the page cache go out by sendfile, which spares the copies.
+
+mod zero_copy;
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -32,6 +34,14 @@ const CHUNK_BYTES: usize = 128 << 10;
 thread_local! {
     /// A chunk that nobody uses now. A connection that waits for its client has one of its own.
     static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// Where answers go, and what is known of the way.
+pub(super) struct Way<'a> {
+    pub(super) stream: &'a mut TcpStream,
+    pub(super) metrics: &'a Metrics,
+    /// Longest time in which the client may take nothing.
+    pub(super) silence_max: Option<Duration>,
 }
 
 #[derive(Default)]
@@ -83,18 +93,13 @@ impl Outbox {
 
     /// Writes all of it. Waits while the client does not read, but no longer than `silence_max` for
     /// anything to go out.
-    pub(super) async fn flush(
-        &mut self,
-        stream: &mut TcpStream,
-        metrics: &Metrics,
-        silence_max: Option<Duration>,
-    ) -> Result<(), CloseReason> {
+    pub(super) async fn flush(&mut self, way: &mut Way<'_>) -> Result<(), CloseReason> {
         while !self.pieces.is_empty() {
             if self.files > 0 {
-                self.write_chunks(stream, metrics, silence_max).await?;
+                self.write_files(way).await?;
             } else {
-                let written = patiently(silence_max, self.write_pieces(stream)).await?;
-                metrics.bytes_out.inc_by(written as u64);
+                let written = patiently(way.silence_max, self.write_pieces(way.stream)).await?;
+                way.metrics.bytes_out.inc_by(written as u64);
             }
         }
         // What a busy moment needed is not kept for ever.
@@ -139,21 +144,24 @@ impl Outbox {
     }
 
     /// Writes until no piece is in a file, chunk by chunk; small pieces in memory go along.
-    async fn write_chunks(
-        &mut self,
-        stream: &mut TcpStream,
-        metrics: &Metrics,
-        silence_max: Option<Duration>,
-    ) -> Result<(), CloseReason> {
-        let mut chunk = SPARE.take();
-        // Zeroed once: fresh pages for each fetch cost more than the copy into them.
-        chunk.resize(CHUNK_BYTES, 0);
+    async fn write_files(&mut self, way: &mut Way<'_>) -> Result<(), CloseReason> {
+        let mut chunk = Vec::new();
         while self.files > 0 {
+            let sent = patiently(way.silence_max, self.send_front(way.stream)).await?;
+            if sent > 0 {
+                way.metrics.bytes_out.inc_by(sent as u64);
+                continue;
+            }
+            if chunk.is_empty() {
+                chunk = SPARE.take();
+                // Zeroed once: fresh pages for each fetch cost more than the copy into them.
+                chunk.resize(CHUNK_BYTES, 0);
+            }
             let filled;
             (chunk, filled) = self.gather(chunk).await?;
-            let write = async { Ok(stream.write_all(&chunk[..filled]).await?) };
-            patiently(silence_max, write).await?;
-            metrics.bytes_out.inc_by(filled as u64);
+            let write = async { Ok(way.stream.write_all(&chunk[..filled]).await?) };
+            patiently(way.silence_max, write).await?;
+            way.metrics.bytes_out.inc_by(filled as u64);
         }
         SPARE.set(chunk);
         Ok(())
@@ -161,7 +169,6 @@ impl Outbox {
 
     /// Fills `chunk` from the front of the pieces, at least partly.
     async fn gather(&mut self, mut chunk: Vec<u8>) -> Result<(Vec<u8>, usize), CloseReason> {
-        let fault = |fault: &dyn ToString| CloseReason::Storage(fault.to_string());
         let mut filled = 0;
         while filled < chunk.len() {
             let room = &mut chunk[filled..];
@@ -197,15 +204,27 @@ impl Outbox {
                 }
             };
             filled += read;
-            slice.position += read as u64;
-            slice.length -= read;
-            if slice.length == 0 {
-                self.files -= 1;
-                self.pieces.pop_front();
-            }
+            self.advance_file(read);
         }
         Ok((chunk, filled))
     }
+
+    /// So many bytes of the file at the front are on their way.
+    fn advance_file(&mut self, bytes: usize) {
+        let Some(Piece::File(slice)) = self.pieces.front_mut() else {
+            return;
+        };
+        slice.position += bytes as u64;
+        slice.length -= bytes;
+        if slice.length == 0 {
+            self.files -= 1;
+            self.pieces.pop_front();
+        }
+    }
+}
+
+fn fault(fault: &dyn ToString) -> CloseReason {
+    CloseReason::Storage(fault.to_string())
 }
 
 /// A write that is given up when the client takes nothing for so long.

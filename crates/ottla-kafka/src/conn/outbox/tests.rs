@@ -3,6 +3,7 @@ use std::path::PathBuf;
 
 use ottla_broker::api::DiskFile;
 use ottla_log::LogFault;
+use ottla_log::disk::{Disk, LocalDisk};
 use ottla_wire::encoder::Frame;
 use prometheus::Registry;
 use tokio::io::AsyncReadExt;
@@ -67,6 +68,11 @@ fn bytes(count: usize, seed: u8) -> Vec<u8> {
 
 /// Head, slice, head, slice: as a fetch of two partitions answers.
 fn reply(file: &Arc<FakeFile>, lengths: [usize; 2]) -> (Reply, Vec<u8>) {
+    let whole: Arc<dyn DiskFile> = Arc::<FakeFile>::clone(file);
+    reply_of(&whole, &file.bytes, lengths)
+}
+
+fn reply_of(file: &Arc<dyn DiskFile>, content: &[u8], lengths: [usize; 2]) -> (Reply, Vec<u8>) {
     let heads = [bytes(40, 1), bytes(7, 2)];
     let mut segments = Vec::new();
     let mut slices = Vec::new();
@@ -74,15 +80,14 @@ fn reply(file: &Arc<FakeFile>, lengths: [usize; 2]) -> (Reply, Vec<u8>) {
     let mut position = 3;
     for (key, (head, length)) in (0..).zip(heads.into_iter().zip(lengths)) {
         whole.extend(&head);
-        whole.extend(&file.bytes[position..position + length]);
+        whole.extend(&content[position..position + length]);
         segments.push(Segment::Bytes(head.into()));
         segments.push(Segment::External {
             key,
             length: length as u32,
         });
-        let file: Arc<dyn DiskFile> = Arc::<FakeFile>::clone(file);
         slices.push(FileSlice {
-            file,
+            file: Arc::clone(file),
             position: position as u64,
             length,
         });
@@ -107,7 +112,12 @@ async fn sent(outbox: &mut Outbox) -> (Result<(), CloseReason>, Vec<u8>, u64) {
         all
     });
     let metrics = Metrics::new(&Registry::new(), crate::api::TABLE).unwrap();
-    let result = outbox.flush(&mut server, &metrics, None).await;
+    let mut way = Way {
+        stream: &mut server,
+        metrics: &metrics,
+        silence_max: None,
+    };
+    let result = outbox.flush(&mut way).await;
     drop(server);
     (result, reading.await.unwrap(), metrics.bytes_out.get())
 }
@@ -169,6 +179,34 @@ async fn files_and_memory_go_out_in_order() {
 }
 
 #[tokio::test]
+async fn large_pieces_go_out_without_a_copy() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("records");
+    let content = bytes(3 << 20, 9);
+    std::fs::write(&path, &content).unwrap();
+    let file = LocalDisk.open(&path, false).unwrap();
+    for sizes in [[1 << 20, (2 << 20) - 3], [100, 1 << 20], [700_001, 15_000]] {
+        let mut outbox = Outbox::default();
+        let mut expected = Vec::new();
+        for _ in 0..3 {
+            let (reply, whole) = reply_of(&file, &content, sizes);
+            expected.extend(whole);
+            push(&mut outbox, reply);
+        }
+        let (result, read, counted) = sent(&mut outbox).await;
+        assert!(result.is_ok(), "{result:?}");
+        assert!(read == expected, "{sizes:?}");
+        assert_eq!(counted, expected.len() as u64);
+    }
+    // A file that becomes shorter below what was promised.
+    let mut outbox = Outbox::default();
+    push(&mut outbox, reply_of(&file, &content, [1 << 20, 1 << 20]).0);
+    file.set_len(100_000).unwrap();
+    let (result, ..) = sent(&mut outbox).await;
+    assert!(matches!(result, Err(CloseReason::Storage(_))), "{result:?}");
+}
+
+#[tokio::test]
 async fn many_small_answers_take_few_writes_and_no_memory_afterwards() {
     let mut outbox = Outbox::default();
     let mut expected = Vec::new();
@@ -203,8 +241,12 @@ async fn a_client_that_takes_nothing_is_given_up() {
         }
         // More than the system's buffers take.
         push(&mut outbox, plain(vec![0; 64 << 20]));
-        let silence_max = Some(Duration::from_millis(20));
-        let result = outbox.flush(&mut server, &metrics, silence_max).await;
+        let mut way = Way {
+            stream: &mut server,
+            metrics: &metrics,
+            silence_max: Some(Duration::from_millis(20)),
+        };
+        let result = outbox.flush(&mut way).await;
         assert!(matches!(result, Err(CloseReason::Idle)), "{result:?}");
     }
     drop(client);
