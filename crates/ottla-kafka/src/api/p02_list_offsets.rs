@@ -18,6 +18,7 @@
 
 mod segments;
 
+use futures_util::future::join_all;
 use hashbrown::{HashMap, HashSet};
 use ottla_broker::api::{Image, OffsetQuery, PartitionRef};
 use ottla_broker::authorize::{Operation, ResourceKind};
@@ -47,33 +48,41 @@ fn handle<'a>(call: &'a Call<'a>, mut body: Reader<'a>) -> Answering<'a> {
         let repeated = repeated(&request);
         let mut said = HashSet::new();
         let image = call.broker().image();
-        let mut topics: Vec<ListOffsetsTopicResponse<'_>> =
-            Vec::with_capacity(request.topics.len());
-        let mut places = HashMap::new();
+        let mut asking = Vec::new();
         for topic in &request.topics {
             for asked in &topic.partitions {
                 let key = (topic.name, asked.partition_index);
-                let answer = if call.version == 0 {
-                    segments::answer(call, &image, topic.name, asked).await
-                } else if !repeated.contains(&key) {
-                    response(
-                        asked.partition_index,
-                        find(call, &image, topic.name, asked).await,
-                    )
-                } else if said.insert(key) {
-                    response(asked.partition_index, Err(ErrorCode::InvalidRequest))
-                } else {
+                let is_repeated = call.version > 0 && repeated.contains(&key);
+                if is_repeated && !said.insert(key) {
                     continue;
-                };
-                let place = *places.entry(topic.name).or_insert_with(|| {
-                    topics.push(ListOffsetsTopicResponse {
-                        name: topic.name,
-                        partitions: Vec::with_capacity(topic.partitions.len()),
-                    });
-                    topics.len() - 1
+                }
+                let image = &image;
+                asking.push(async move {
+                    let index = asked.partition_index;
+                    let answer = if call.version == 0 {
+                        segments::answer(call, image, topic.name, asked).await
+                    } else if is_repeated {
+                        response(index, Err(ErrorCode::InvalidRequest))
+                    } else {
+                        response(index, find(call, image, topic.name, asked).await)
+                    };
+                    (topic.name, answer)
                 });
-                topics[place].partitions.push(answer);
             }
+        }
+        let mut topics: Vec<ListOffsetsTopicResponse<'_>> =
+            Vec::with_capacity(request.topics.len());
+        let mut places = HashMap::new();
+        // Each may wait for a sync: together they wait for one.
+        for (name, answer) in join_all(asking).await {
+            let place = *places.entry(name).or_insert_with(|| {
+                topics.push(ListOffsetsTopicResponse {
+                    name,
+                    partitions: Vec::new(),
+                });
+                topics.len() - 1
+            });
+            topics[place].partitions.push(answer);
         }
         let response = ListOffsetsResponse {
             throttle_time_ms: 0,
