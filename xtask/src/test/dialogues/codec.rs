@@ -56,17 +56,6 @@ impl Codec {
             .ok_or_else(|| format!("no API {api}"))
     }
 
-    /// Whether requests of this key can be spoken.
-    pub(super) fn speaks(&self, key: i16) -> bool {
-        let name = self
-            .schema
-            .keys
-            .iter()
-            .find(|line| line.key == key)
-            .map(|line| line.name.as_str());
-        name.is_some_and(|name| self.module(name).is_ok())
-    }
-
     /// Whether requests of this version have a flexible header.
     pub(super) fn flexible(&self, api: &str, version: i16) -> bool {
         let line = self.schema.keys.iter().find(|line| line.name == api);
@@ -105,7 +94,7 @@ impl Codec {
     ) -> Result<Vec<(String, Node)>, String> {
         let mut fields = self.read(api, version, body, words, false)?;
         if api == "ApiVersions" {
-            mask::keep_spoken(&mut fields, |key| self.speaks(key));
+            mask::keep_served(&mut fields);
         }
         Ok(fields)
     }

@@ -7,7 +7,7 @@
 //! | topic ids, producer ids, session ids | which variable they equal, else whether there is one |
 //! | times | their distance to the dialogue's now, if the client sent them; else that the broker's clock set them |
 //! | lists in [`UNORDERED`] | their elements, in any order |
-//! | ApiVersions: APIs without a schema of ours | nothing: `docs/COMPATIBILITY.md` has the table |
+//! | ApiVersions: APIs that Ottla does not serve | nothing: `docs/COMPATIBILITY.md` has the table |
 
 use super::notation::Node;
 use super::words::Words;
@@ -32,6 +32,8 @@ const UNORDERED: &[(&str, &str)] = &[
     ("Produce", "PartitionResponses"),
 ];
 
+/// What is served, in a table.
+const COMPATIBILITY: &str = include_str!("../../../../docs/COMPATIBILITY.md");
 /// Kafka's names of errors, from the list in the gateway.
 const ERRORS: &str = include_str!("../../../../crates/ottla-kafka/src/error_code.rs");
 
@@ -61,16 +63,25 @@ pub(super) fn text(field: &str, bytes: &[u8], words: &Words) -> Node {
     }
 }
 
-/// Of the answer to ApiVersions, the APIs that have a schema.
-pub(super) fn keep_spoken(fields: &mut [(String, Node)], spoken: impl Fn(i16) -> bool) {
+/// Of the answer to ApiVersions, the APIs that Ottla serves: those of the table that its documents
+/// have from its registrations.
+pub(super) fn keep_served(fields: &mut [(String, Node)]) {
     for (name, node) in fields {
         if let (Node::List(items), "ApiKeys") = (node, name.as_str()) {
             items.retain(|item| {
                 let key = item.field("ApiKey").map_or_else(|| "0".into(), Node::line);
-                key.parse().is_ok_and(&spoken)
+                key.parse().is_ok_and(is_served)
             });
         }
     }
+}
+
+fn is_served(key: i16) -> bool {
+    let table = COMPATIBILITY
+        .split_once("<!-- api table: begin -->")
+        .and_then(|(_, rest)| rest.split_once("<!-- api table: end -->"));
+    let row = format!("| {key} | ");
+    table.is_some_and(|(table, _)| table.lines().any(|line| line.starts_with(&row)))
 }
 
 fn error(code: i64) -> String {
@@ -83,6 +94,12 @@ fn error(code: i64) -> String {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn what_is_served_is_in_the_table() {
+        assert!(super::is_served(0) && super::is_served(18));
+        assert!(!super::is_served(4) && !super::is_served(999));
+    }
+
     #[test]
     fn errors_have_their_names() {
         assert_eq!(super::error(45), "OUT_OF_ORDER_SEQUENCE_NUMBER");
