@@ -36,10 +36,8 @@ pub use table::{ServedApi, api_table_markdown, served_apis};
 pub(crate) struct Registration {
     /// Which.
     pub(crate) key: ApiKey,
-    /// The versions that are answered.
+    /// The versions that are answered, and so those that ApiVersions names.
     pub(crate) versions: RangeInclusive<i16>,
-    /// The lowest version that ApiVersions names: that of `versions`, but for Produce.
-    pub(crate) advertised_min: i16,
     /// What every request of it needs a permit for.
     pub(crate) needs: (Operation, ResourceKind),
     /// What answers it.

@@ -50,7 +50,6 @@ use pending::{Label, Origin, Partition, State};
 pub(super) const API: Registration = Registration {
     key: ApiKey::Produce,
     versions: 0..=13,
-    advertised_min: 0,
     needs: (Operation::Write, ResourceKind::Topic),
     handler: Handler::Submit(judge),
     note: "no transactions yet; 0 to 2 are served as by Kafka up to 3.9",

@@ -49,7 +49,6 @@ use judge::{Judged, judge};
 pub(super) const API: Registration = Registration {
     key: ApiKey::Fetch,
     versions: 0..=18,
-    advertised_min: 0,
     needs: (Operation::Read, ResourceKind::Topic),
     handler: Handler::Alone(handle),
     note: "",
@@ -190,7 +189,7 @@ async fn read(
     for answer in outcome {
         let moved = || poll.called(answer.key).map(|(t, p)| (t, p, None));
         let Some((topic, partition, name)) = names.remove(&answer.key).or_else(moved) else {
-            // Another request of this session took it out meanwhile.
+            // Another request of the same fetch session took it out meanwhile.
             continue;
         };
         parts.push(Part {

@@ -35,7 +35,6 @@ use crate::error_map::{self, ErrorCode};
 pub(super) const API: Registration = Registration {
     key: ApiKey::ListOffsets,
     versions: 0..=11,
-    advertised_min: 0,
     needs: (Operation::Describe, ResourceKind::Topic),
     handler: Handler::Alone(handle),
     note: "",

@@ -33,7 +33,6 @@ use crate::error_map::{self, ErrorCode};
 pub(super) const API: Registration = Registration {
     key: ApiKey::Metadata,
     versions: 0..=13,
-    advertised_min: 0,
     needs: (Operation::Describe, ResourceKind::Topic),
     handler: Handler::Alone(handle),
     note: "a topic that is created by asking for it is in the same answer",

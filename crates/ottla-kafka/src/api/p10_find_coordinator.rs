@@ -23,7 +23,6 @@ use crate::error_map::ErrorCode;
 pub(super) const API: Registration = Registration {
     key: ApiKey::FindCoordinator,
     versions: 0..=6,
-    advertised_min: 0,
     needs: (Operation::Describe, ResourceKind::Group),
     handler: Handler::Alone(handle),
     note: "no groups and no transactions yet: COORDINATOR_NOT_AVAILABLE, TRANSACTIONAL_ID_AUTHORIZATION_FAILED",

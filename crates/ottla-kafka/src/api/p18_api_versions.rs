@@ -29,7 +29,6 @@ use crate::error_map::ErrorCode;
 pub(super) const API: Registration = Registration {
     key: ApiKey::ApiVersions,
     versions: 0..=4,
-    advertised_min: 0,
     needs: (Operation::Open, ResourceKind::Cluster),
     handler: Handler::Alone(handle),
     note: "",
@@ -121,7 +120,7 @@ fn response<'i>(image: &'i Image, broker: &Broker, version: i16) -> ApiVersionsR
 fn advertised(api: &Registration) -> ApiVersion {
     ApiVersion {
         api_key: api.key.into(),
-        min_version: api.advertised_min,
+        min_version: *api.versions.start(),
         max_version: *api.versions.end(),
     }
 }

@@ -28,7 +28,6 @@ use crate::error_map::{self, ErrorCode};
 pub(super) const API: Registration = Registration {
     key: ApiKey::CreateTopics,
     versions: 2..=7,
-    advertised_min: 2,
     needs: (Operation::Create, ResourceKind::Topic),
     handler: Handler::Alone(handle),
     note: "a replication factor above 1 becomes 1",

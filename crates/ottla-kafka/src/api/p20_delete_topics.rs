@@ -25,7 +25,6 @@ use crate::error_map::{self, ErrorCode};
 pub(super) const API: Registration = Registration {
     key: ApiKey::DeleteTopics,
     versions: 1..=6,
-    advertised_min: 1,
     needs: (Operation::Delete, ResourceKind::Topic),
     handler: Handler::Alone(handle),
     note: "",

@@ -18,7 +18,6 @@ use crate::error_map::{self, ErrorCode};
 pub(super) const API: Registration = Registration {
     key: ApiKey::InitProducerId,
     versions: 0..=5,
-    advertised_min: 0,
     needs: (Operation::IdempotentWrite, ResourceKind::Cluster),
     handler: Handler::Alone(handle),
     note: "a transactional id gets TRANSACTIONAL_ID_AUTHORIZATION_FAILED: no transactions yet",

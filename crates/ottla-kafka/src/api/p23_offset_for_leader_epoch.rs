@@ -20,7 +20,6 @@ use crate::error_map::{self, ErrorCode};
 pub(super) const API: Registration = Registration {
     key: ApiKey::OffsetForLeaderEpoch,
     versions: 2..=4,
-    advertised_min: 2,
     needs: (Operation::Describe, ResourceKind::Topic),
     handler: Handler::Alone(handle),
     note: "",

@@ -25,7 +25,6 @@ use crate::error_map::{self, ErrorCode};
 pub(super) const API: Registration = Registration {
     key: ApiKey::DescribeConfigs,
     versions: 1..=4,
-    advertised_min: 1,
     needs: (Operation::DescribeConfigs, ResourceKind::Cluster),
     handler: Handler::Alone(handle),
     note: "topics and this broker",

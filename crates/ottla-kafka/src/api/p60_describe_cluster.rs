@@ -17,7 +17,6 @@ use crate::error_map::ErrorCode;
 pub(super) const API: Registration = Registration {
     key: ApiKey::DescribeCluster,
     versions: 0..=2,
-    advertised_min: 0,
     needs: (Operation::Describe, ResourceKind::Cluster),
     handler: Handler::Alone(handle),
     note: "",

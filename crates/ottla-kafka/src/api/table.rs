@@ -11,8 +11,6 @@ pub struct ServedApi {
     pub key: i16,
     /// The versions that are answered, the lowest and the highest.
     pub versions: (i16, i16),
-    /// The lowest version that ApiVersions names.
-    pub advertised_min: i16,
     /// How it differs from Kafka's; empty if it does not.
     pub note: &'static str,
 }
@@ -23,7 +21,6 @@ pub fn served_apis() -> impl Iterator<Item = (String, ServedApi)> {
         let served = ServedApi {
             key: api.key.into(),
             versions: (*api.versions.start(), *api.versions.end()),
-            advertised_min: api.advertised_min,
             note: api.note,
         };
         (format!("{:?}", api.key), served)
@@ -36,14 +33,10 @@ pub fn api_table_markdown() -> String {
     let mut text = String::from("| key | API | versions | notes |\n|--|--|--|--|\n");
     for (name, api) in served_apis() {
         let (min, max) = api.versions;
-        let advertised = match api.advertised_min {
-            advertised if advertised != min => format!(" (advertised from {advertised})"),
-            _ => String::new(),
-        };
         // Writing to a string cannot fail.
         let _ = writeln!(
             text,
-            "| {} | {name} | {min}-{max}{advertised} | {} |",
+            "| {} | {name} | {min}-{max} | {} |",
             api.key, api.note
         );
     }
@@ -60,7 +53,6 @@ mod tests {
     fn is_sorted_and_every_row_can_be_decoded() {
         assert!(TABLE.windows(2).all(|pair| pair[0].key < pair[1].key));
         for (place, api) in TABLE.iter().enumerate() {
-            assert!(api.versions.start() >= &api.advertised_min, "{:?}", api.key);
             assert_eq!(find(api.key).map(|(at, _)| at), Some(place));
             assert!(matches!(api.handler, Handler::Submit(_)) == (api.key == ApiKey::Produce));
             for version in api.versions.clone() {
@@ -83,14 +75,11 @@ mod tests {
     }
 
     #[test]
-    fn produce_and_fetch_begin_at_0_and_all_that_is_advertised_is_served() {
+    fn produce_begins_at_0() {
         // KAFKA-18659: librdkafka takes a Produce that does not start at 0 for a broker that cannot
         // compress.
         let (_, produce) = served_apis().next().unwrap();
         assert_eq!(produce.versions, (0, 13));
-        for (name, api) in served_apis() {
-            assert_eq!(api.advertised_min, api.versions.0, "{name}");
-        }
     }
 
     #[test]
