@@ -1,25 +1,22 @@
 //! `cargo xtask codegen [--check]`: from `crates/ottla-wire/schema` to the checked-in Rust of
 //! `crates/ottla-wire/src/gen` (messages) and `crates/ottla-model/src/records/gen` (stored records).
 //!
-//! [`parse`] turns the notation into the [`model`] and refuses what makes no sense, naming file and line;
-//! [`emit`] turns the model into Rust. The notation is described in the schema's own README.
+//! `ottla-schema` turns the notation into the model; [`emit`] turns the model into Rust.
 
 mod emit;
-pub(crate) mod model;
-mod parse;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
 use std::process::Stdio;
+
+use ottla_schema::{entries, load, read, root};
 
 /// Path within the workspace, and text, of everything that is generated.
 type Files = BTreeMap<String, String>;
 
-const SCHEMA: &str = "crates/ottla-wire/schema";
 const WIRE: &str = "crates/ottla-wire/src/gen";
 const RECORDS: &str = "crates/ottla-model/src/records/gen";
 
@@ -54,27 +51,6 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     Ok(())
 }
 
-/// The schema of messages and of stored records, as it lies in the workspace.
-pub(crate) struct Schema {
-    pub(crate) keys: Vec<model::KeyLine>,
-    pub(crate) wire: Vec<model::Module>,
-    records: Vec<model::Module>,
-}
-
-/// # Errors
-/// A schema that makes no sense, or a file that cannot be read.
-pub(crate) fn load() -> Result<Schema, String> {
-    let keys = parse::keys(&read(&root().join(SCHEMA).join("api_keys.schema"))?)?;
-    let wire = modules(&root().join(SCHEMA))?;
-    let records = modules(&root().join(SCHEMA).join("records"))?;
-    parse::check_keys(&keys, &wire)?;
-    Ok(Schema {
-        keys,
-        wire,
-        records,
-    })
-}
-
 fn generate() -> Result<Files, String> {
     let schema = load()?;
     let mut files = Files::new();
@@ -85,27 +61,6 @@ fn generate() -> Result<Files, String> {
         files.insert(format!("{RECORDS}/{path}"), rustfmt(&path, &text)?);
     }
     Ok(files)
-}
-
-/// Every `*.schema` file of a folder but the list of keys, in order of its name.
-fn modules(folder: &Path) -> Result<Vec<model::Module>, String> {
-    let mut paths: Vec<PathBuf> = entries(folder)?;
-    paths.retain(|path| path.extension().is_some_and(|ext| ext == "schema"));
-    paths.retain(|path| !path.ends_with("api_keys.schema"));
-    paths
-        .iter()
-        .map(|path| parse::module(&read(path)?))
-        .collect()
-}
-
-fn read(path: &Path) -> Result<parse::Source, String> {
-    let text = fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
-    let path = path
-        .strip_prefix(root())
-        .unwrap_or(path)
-        .display()
-        .to_string();
-    Ok(parse::Source { path, text })
 }
 
 /// What lies in the two target folders now.
@@ -139,20 +94,6 @@ fn compare(expected: &Files, found: &Files) -> Result<(), String> {
     ))
 }
 
-fn entries(folder: &Path) -> Result<Vec<PathBuf>, String> {
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(folder).map_err(|e| format!("{}: {e}", folder.display()))? {
-        let path = entry
-            .map_err(|e| format!("{}: {e}", folder.display()))?
-            .path();
-        if path.is_file() {
-            paths.push(path);
-        }
-    }
-    paths.sort();
-    Ok(paths)
-}
-
 fn rustfmt(path: &str, text: &str) -> Result<String, String> {
     let failed = |e: std::io::Error| format!("rustfmt of {path}: {e}");
     let mut child = std::process::Command::new("rustfmt")
@@ -173,8 +114,4 @@ fn rustfmt(path: &str, text: &str) -> Result<String, String> {
         return Err(format!("rustfmt refuses {path}"));
     }
     String::from_utf8(output.stdout).map_err(|e| format!("rustfmt of {path}: {e}"))
-}
-
-fn root() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }

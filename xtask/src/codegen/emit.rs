@@ -6,8 +6,8 @@ mod encode;
 mod index;
 mod structs;
 
-use super::model::{Default, Field, KeyLine, Module, Role, Struct, Type, Versions};
-use super::parse::element;
+use ottla_schema::model::{Default, Field, KeyLine, Module, Role, Struct, Type, Versions};
+use ottla_schema::parse::element;
 
 /// The files of `ottla-wire`.
 pub(crate) fn wire(keys: &[KeyLine], modules: &[Module]) -> Vec<(String, String)> {

@@ -1,14 +1,15 @@
 //! What the generator wrote, held against the schema, against hostile bytes, and against another
 //! implementation of the same protocol.
 //!
-//! Values come from [`random`], which knows the schema but none of the generated code: it writes bytes,
+//! Values come from `ottla_schema::random`, which knows the schema but none of the generated code: it writes bytes,
 //! the generated code reads them and must write the same.
 
 mod notation;
 mod oracle;
-mod random;
 mod records;
 mod wire;
+
+use ottla_schema::load;
 
 /// Values per message and version. `OTTLA_ROUNDS` asks for more.
 fn rounds() -> u32 {

@@ -1,7 +1,7 @@
 //! The body of a decoder.
 
-use super::super::model::{Field, Role, Type, Versions};
 use super::{Scope, Target, When, condition, local, nullable_struct, says, snake};
+use ottla_schema::model::{Field, Role, Type, Versions};
 
 pub(super) fn body(scope: Scope<'_>) -> String {
     let s = scope.s;

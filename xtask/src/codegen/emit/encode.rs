@@ -1,7 +1,7 @@
 //! The body of an encoder.
 
-use super::super::model::{Field, Role, Type};
 use super::{Scope, Target, When, condition, nullable_struct, says, snake};
+use ottla_schema::model::{Field, Role, Type};
 
 pub(super) fn body(scope: Scope<'_>) -> String {
     let s = scope.s;

@@ -1,8 +1,8 @@
 //! What spans messages: the list of modules, the API keys, and the enums over all requests, responses
 //! and metadata records.
 
-use super::super::model::{KeyLine, Module, Role, Struct, Versions};
 use super::{Scope, Target, apis, generated, module_name};
+use ottla_schema::model::{KeyLine, Module, Role, Struct, Versions};
 
 const SCHEMA: &str = "crates/ottla-wire/schema";
 

@@ -1,8 +1,8 @@
 //! One struct: its definition, its default, and the shell around its decoder and encoder.
 
-use super::super::model::{Default, Field, Role, Type, VersionPlace};
-use super::super::parse::element;
 use super::{Scope, Target, decode, encode, says, snake};
+use ottla_schema::model::{Default, Field, Role, Type, VersionPlace};
+use ottla_schema::parse::element;
 
 pub(super) fn emit(scope: Scope<'_>) -> String {
     let name = &scope.s.name;

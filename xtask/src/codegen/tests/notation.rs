@@ -1,6 +1,6 @@
 //! The notation: what it refuses, and where it says so.
 
-use super::super::parse::{Source, keys, module};
+use ottla_schema::parse::{Source, keys, module};
 
 /// The error for this text, without the path.
 fn refusal(text: &str) -> String {

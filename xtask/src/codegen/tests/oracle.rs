@@ -7,9 +7,9 @@ use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::{self as theirs, RequestKind, ResponseKind};
 use kafka_protocol::protocol::{Decodable, Encodable, Message};
 
-use super::super::model::{Module, Role, Struct};
-use super::random::{Random, value};
-use super::{super::load, rounds, wire};
+use super::{load, rounds, wire};
+use ottla_schema::model::{Module, Role, Struct};
+use ottla_schema::random::{Random, value};
 
 /// Reads and writes with their code. `None` if it does not know the version: what it says of a key is wider
 /// than what its messages accept, so only trying tells.
@@ -131,7 +131,7 @@ fn same<T: Message + Decodable + Encodable>(rng: &mut Random, module: &Module, s
 #[test]
 fn another_implementation_reads_headers_and_control_records_alike() {
     let schema = load().unwrap();
-    let mut rng = Random::new();
+    let mut rng = Random::announced();
     let mut seen = 0;
     for module in schema.wire.iter().chain(&schema.records) {
         for s in &module.structs {

@@ -9,9 +9,9 @@ use ottla_model::records::{
 };
 use ottla_wire::headers;
 
-use super::super::model::{Role, Struct, VersionPlace};
-use super::random::{Random, value};
-use super::{super::load, rounds};
+use super::{load, rounds};
+use ottla_schema::model::{Role, Struct, VersionPlace};
+use ottla_schema::random::{Random, value};
 
 macro_rules! through {
     ($s:expr, $version:expr, $input:expr, $($ty:ty),*) => {{
@@ -109,7 +109,7 @@ fn through_us(s: &Struct, version: i16, input: &[u8]) -> Result<Vec<u8>, Box<dyn
 #[test]
 fn every_record_is_written_as_it_was_read_and_every_prefix_refused() {
     let schema = load().unwrap();
-    let mut rng = Random::new();
+    let mut rng = Random::announced();
     let mut seen = 0;
     for module in schema.wire.iter().chain(&schema.records) {
         for s in &module.structs {

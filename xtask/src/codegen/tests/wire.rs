@@ -3,9 +3,9 @@
 use ottla_wire::encoder::Encoder;
 use ottla_wire::{AnyRequest, AnyResponse, ApiKey, DecodeError, EncodeError, Reader, Writer};
 
-use super::super::model::{Module, Role, Struct};
-use super::random::{Random, Value, value};
-use super::{super::load, rounds};
+use super::{load, rounds};
+use ottla_schema::model::{Module, Role, Struct};
+use ottla_schema::random::{Random, Value, value};
 
 enum Message<'a> {
     Request(AnyRequest<'a>),
@@ -41,7 +41,7 @@ impl<'a> Message<'a> {
 /// Runs `check` on random values of every message in every version.
 pub(super) fn each(mut check: impl FnMut(&mut Random, &str, &Struct, i16, Value)) {
     let schema = load().unwrap();
-    let mut rng = Random::new();
+    let mut rng = Random::announced();
     let messages = |module: &Module| module.request().is_some();
     for module in schema.wire.iter().filter(|module| messages(module)) {
         for s in module.structs.iter().filter(|s| s.role != Role::Part) {
@@ -96,8 +96,8 @@ fn every_prefix_is_refused() {
 fn lies_about_lengths_are_refused() {
     each(|_, name, s, version, value| {
         for which in 0..value.lengths.len() {
-            let (_, size, is_varint) = value.lengths[which];
-            let lies: [&[u8]; 3] = match (is_varint, size) {
+            let length = value.lengths[which];
+            let lies: [&[u8]; 3] = match (length.is_varint, length.bytes) {
                 (true, _) => [
                     &[0xff, 0xff, 0xff, 0xff, 0x07],
                     &[0xff, 0xff, 0xff, 0xff, 0x0f],
@@ -128,7 +128,7 @@ fn broken_bytes_never_panic() {
         for _ in 0..=rng.below(4) {
             if !bytes.is_empty() {
                 let at = rng.below(bytes.len() as u64) as usize;
-                bytes[at] = rng.next() as u8;
+                bytes[at] = rng.bits() as u8;
             }
         }
         if let Ok(message) = Message::decode(s.role, &bytes, version) {

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::codegen::Schema;
-use crate::codegen::model::{Default, Field, Module, Struct, Type};
+use ottla_schema::Schema;
+use ottla_schema::model::{Default, Field, Module, Struct, Type};
 
 use super::batch;
 use super::mask;
@@ -32,7 +32,7 @@ struct Scope<'a> {
 impl Codec {
     pub(super) fn load() -> Result<Self, String> {
         Ok(Self {
-            schema: crate::codegen::load()?,
+            schema: ottla_schema::load()?,
         })
     }
 

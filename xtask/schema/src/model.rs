@@ -2,34 +2,46 @@
 
 /// A range of versions, both ends included; empty if `min > max`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Versions {
-    pub(crate) min: i16,
-    pub(crate) max: i16,
+pub struct Versions {
+    /// The first.
+    pub min: i16,
+    /// The last.
+    pub max: i16,
 }
 
 impl Versions {
-    pub(crate) const NONE: Versions = Versions { min: 1, max: 0 };
+    /// No version.
+    pub const NONE: Versions = Versions { min: 1, max: 0 };
 
-    pub(crate) fn is_empty(self) -> bool {
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
         self.min > self.max
     }
 
-    pub(crate) fn contains(self, version: i16) -> bool {
+    /// Whether this one is among them.
+    #[must_use]
+    pub fn contains(self, version: i16) -> bool {
         (self.min..=self.max).contains(&version)
     }
 
-    pub(crate) fn covers(self, other: Versions) -> bool {
+    /// Whether all of the other range are among them.
+    #[must_use]
+    pub fn covers(self, other: Versions) -> bool {
         other.is_empty() || (self.min <= other.min && other.max <= self.max)
     }
 
-    pub(crate) fn and(self, other: Versions) -> Versions {
+    /// Those of both.
+    #[must_use]
+    pub fn and(self, other: Versions) -> Versions {
         Versions {
             min: self.min.max(other.min),
             max: self.max.min(other.max),
         }
     }
 
-    pub(crate) fn each(self) -> impl Iterator<Item = i16> {
+    /// One after the other.
+    pub fn each(self) -> impl Iterator<Item = i16> {
         self.min..=self.max
     }
 }
@@ -47,38 +59,48 @@ impl std::fmt::Display for Versions {
 
 /// A line of the list of API keys.
 #[derive(Debug)]
-pub(crate) struct KeyLine {
-    pub(crate) at: String,
-    pub(crate) key: i16,
-    pub(crate) name: String,
-    pub(crate) flexible: Versions,
+pub struct KeyLine {
+    /// `file:line`, for errors.
+    pub at: String,
+    /// The key.
+    pub key: i16,
+    /// The API's name: `Fetch`.
+    pub name: String,
+    /// The versions of its messages that are flexible (KIP-482).
+    pub flexible: Versions,
 }
 
 /// One schema file, and the Rust module made of it.
 #[derive(Debug)]
-pub(crate) struct Module {
+pub struct Module {
     /// Path within the workspace.
-    pub(crate) path: String,
+    pub path: String,
     /// File name without its ending: `01_fetch`.
-    pub(crate) stem: String,
+    pub stem: String,
     /// The comment at the top of the file.
-    pub(crate) docs: Vec<String>,
+    pub docs: Vec<String>,
     /// Messages and the structs in them, outer before inner, in file order.
-    pub(crate) structs: Vec<Struct>,
+    pub structs: Vec<Struct>,
 }
 
 impl Module {
-    pub(crate) fn find(&self, name: &str) -> Option<&Struct> {
+    /// The struct of this name.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<&Struct> {
         self.structs.iter().find(|s| s.name == name)
     }
 
-    pub(crate) fn request(&self) -> Option<&Struct> {
+    /// The body of the request, if this is the module of an API.
+    #[must_use]
+    pub fn request(&self) -> Option<&Struct> {
         self.structs
             .iter()
             .find(|s| matches!(s.role, Role::Request(_)))
     }
 
-    pub(crate) fn response(&self) -> Option<&Struct> {
+    /// The body of the response, if this is the module of an API.
+    #[must_use]
+    pub fn response(&self) -> Option<&Struct> {
         self.structs
             .iter()
             .find(|s| matches!(s.role, Role::Response(_)))
@@ -87,7 +109,7 @@ impl Module {
 
 /// What a struct is, beside a list of fields.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Role {
+pub enum Role {
     /// The body of a request, with its API key.
     Request(i16),
     /// The body of a response, with its API key.
@@ -104,68 +126,95 @@ pub(crate) enum Role {
 
 /// Where a stored value has its version.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum VersionPlace {
+pub enum VersionPlace {
     /// In an int16 before it.
     Before,
     /// In its first field.
     Inside,
 }
 
+/// A message, a record, or a part of one.
 #[derive(Debug)]
-pub(crate) struct Struct {
-    pub(crate) name: String,
-    pub(crate) role: Role,
-    pub(crate) docs: Vec<String>,
+pub struct Struct {
+    /// Its name in Rust.
+    pub name: String,
+    /// What it is.
+    pub role: Role,
+    /// The comment above it.
+    pub docs: Vec<String>,
     /// The versions in which it occurs.
-    pub(crate) versions: Versions,
-    pub(crate) flexible: Versions,
-    pub(crate) fields: Vec<Field>,
+    pub versions: Versions,
+    /// The versions that are flexible (KIP-482).
+    pub flexible: Versions,
+    /// In the order of the wire.
+    pub fields: Vec<Field>,
 }
 
 impl Struct {
     /// The API that a request or response belongs to: `Fetch`.
-    pub(crate) fn api_name(&self) -> &str {
+    #[must_use]
+    pub fn api_name(&self) -> &str {
         self.name
             .trim_end_matches("Request")
             .trim_end_matches("Response")
     }
 }
 
+/// A field of a struct.
 #[derive(Debug)]
-pub(crate) struct Field {
+pub struct Field {
     /// `file:line`, for errors.
-    pub(crate) at: String,
-    pub(crate) name: String,
-    pub(crate) ty: Type,
-    pub(crate) versions: Versions,
-    pub(crate) nullable: Versions,
-    pub(crate) tag: Option<u32>,
-    pub(crate) default: Default,
+    pub at: String,
+    /// Its name in Kafka.
+    pub name: String,
+    /// What it holds.
+    pub ty: Type,
+    /// The versions that have it.
+    pub versions: Versions,
+    /// The versions in which it may be null.
+    pub nullable: Versions,
+    /// Its number among the tagged fields, if it is one of them (KIP-482).
+    pub tag: Option<u32>,
+    /// What it is in versions that do not have it.
+    pub default: Default,
     /// May be dropped without notice in versions that do not have it.
-    pub(crate) ignorable: bool,
+    pub ignorable: bool,
     /// Keeps the classic length prefix in flexible versions.
-    pub(crate) classic: bool,
-    pub(crate) docs: Option<String>,
+    pub classic: bool,
+    /// The comment beside it.
+    pub docs: Option<String>,
 }
 
+/// What a field holds.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Type {
+pub enum Type {
+    /// A byte that is 0 or 1.
     Bool,
     /// A number: its name in Rust.
     Number(&'static str),
+    /// 16 bytes.
     Uuid,
+    /// UTF-8 behind its length.
     Str,
+    /// Anything behind its length.
     Bytes,
+    /// Record batches behind their length.
     Records,
+    /// The struct of this name in the same module.
     Struct(String),
+    /// Any number of them behind their count.
     Array(Box<Type>),
 }
 
+/// What a field is in versions that do not have it.
 #[derive(Clone, PartialEq, Debug)]
-pub(crate) enum Default {
+pub enum Default {
     /// Zero, false, empty, or a struct of defaults.
     Zero,
+    /// Null.
     Null,
+    /// True.
     True,
+    /// Another number.
     Number(i64),
 }

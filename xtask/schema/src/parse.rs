@@ -1,11 +1,14 @@
 //! From the notation to the model. Every error names its file and line.
 
-use super::model::{Default, Field, KeyLine, Module, Role, Struct, Type, VersionPlace, Versions};
+use crate::model::{Default, Field, KeyLine, Module, Role, Struct, Type, VersionPlace, Versions};
 
 /// A schema file.
-pub(crate) struct Source {
-    pub(crate) path: String,
-    pub(crate) text: String,
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Its path within the workspace, for errors.
+    pub path: String,
+    /// What it says.
+    pub text: String,
 }
 
 /// A line that says something: how deep it stands, its words, and the comment after them.
@@ -17,7 +20,10 @@ struct Line<'a> {
 }
 
 /// Reads the list of API keys.
-pub(crate) fn keys(source: &Source) -> Result<Vec<KeyLine>, String> {
+///
+/// # Errors
+/// What makes no sense, with its line.
+pub fn keys(source: &Source) -> Result<Vec<KeyLine>, String> {
     let mut keys: Vec<KeyLine> = Vec::new();
     for line in lines(source)?.1 {
         let &[key, name, "flexible", flexible] = &line.words[..] else {
@@ -42,7 +48,10 @@ pub(crate) fn keys(source: &Source) -> Result<Vec<KeyLine>, String> {
 }
 
 /// Holds the messages against the list of keys.
-pub(crate) fn check_keys(keys: &[KeyLine], modules: &[Module]) -> Result<(), String> {
+///
+/// # Errors
+/// The first message that it does not know, or knows otherwise.
+pub fn check_keys(keys: &[KeyLine], modules: &[Module]) -> Result<(), String> {
     for module in modules {
         for message in &module.structs {
             let (Role::Request(key) | Role::Response(key)) = message.role else {
@@ -66,7 +75,10 @@ pub(crate) fn check_keys(keys: &[KeyLine], modules: &[Module]) -> Result<(), Str
 }
 
 /// Reads a file of messages or records.
-pub(crate) fn module(source: &Source) -> Result<Module, String> {
+///
+/// # Errors
+/// What makes no sense, with its line.
+pub fn module(source: &Source) -> Result<Module, String> {
     let (docs, lines) = lines(source)?;
     let stem = source
         .path
@@ -341,7 +353,8 @@ fn type_of(word: &str, at: &str) -> Result<Type, String> {
 }
 
 /// What an array holds; anything else as it is.
-pub(crate) fn element(ty: &Type) -> &Type {
+#[must_use]
+pub fn element(ty: &Type) -> &Type {
     match ty {
         Type::Array(inner) => element(inner),
         other => other,
