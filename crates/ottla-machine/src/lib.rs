@@ -11,4 +11,5 @@ extern crate std;
 
 pub mod catalog;
 pub mod contract;
+pub mod group;
 pub mod partition;

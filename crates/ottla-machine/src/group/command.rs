@@ -1,0 +1,314 @@
+//! What a coordinator is asked, what it answers, and its volatile events.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+use ottla_model::time::MonoMs;
+use ottla_model::uuid::Uuid;
+
+use super::classic::Classic;
+use super::{ConnectionId, GroupId, InstanceId, MemberId, Plan, Query, Refusal, Settings};
+
+/// What a coordinator is asked, and the settings that hold for it.
+#[derive(Clone, Debug)]
+pub struct Command {
+    /// The broker's; the same `Arc` each time, so that passing it on costs nothing.
+    pub settings: Arc<Settings>,
+    /// What is asked.
+    pub request: Request,
+}
+
+/// What a coordinator is asked.
+#[derive(Clone, Debug)]
+pub enum Request {
+    /// Nothing: brings the settings after a start, so that time may pass.
+    Begin,
+    /// Become or stay a member of a classic group. Answered when the group's rebalance is.
+    Join(Join),
+    /// Bring or fetch the assignment of a generation. Answered when the leader brought it.
+    Sync(Sync),
+    /// A member of a classic group is alive.
+    Heartbeat(Heartbeat),
+    /// Members of a classic group leave.
+    Leave(Leave),
+    /// Commit offsets.
+    CommitOffsets(CommitOffsets),
+    /// Forget committed offsets (KIP-496).
+    DeleteOffsets(DeleteOffsets),
+    /// Delete a group that has no members (KIP-229).
+    DeleteGroup(GroupId),
+    /// A question, answered when what the answer shows is durable.
+    Ask(Query),
+    /// These topics are gone: forget their offsets.
+    TopicsDeleted(Vec<DeletedTopic>),
+    /// A connection closed over which members of this group spoke last.
+    ConnectionClosed {
+        /// The group.
+        group: GroupId,
+        /// The connection.
+        connection: ConnectionId,
+    },
+}
+
+/// JoinGroup.
+#[derive(Clone, Debug)]
+pub struct Join {
+    /// The group.
+    pub group: GroupId,
+    /// Empty: a new member, or a static one that lost its id.
+    pub member: MemberId,
+    /// Makes the member static.
+    pub instance: Option<InstanceId>,
+    /// `client.id`, the first part of a new member's id.
+    pub client_id: Arc<str>,
+    /// Where the client is, as Kafka writes it: `/127.0.0.1`.
+    pub client_host: Arc<str>,
+    /// The connection that it came over.
+    pub connection: ConnectionId,
+    /// The member is gone if nothing is heard of it for so long.
+    pub session_timeout_ms: i32,
+    /// How long a rebalance waits for the member.
+    pub rebalance_timeout_ms: i32,
+    /// What kind of group it is, `consumer` or `connect`.
+    pub protocol_type: Arc<str>,
+    /// The assignors that the member knows, the best first, and what it tells each of them.
+    pub protocols: Vec<Protocol>,
+    /// A new dynamic member is told its id and has to come again with it (KIP-394).
+    pub member_id_required: bool,
+    /// The member understands that a leader may be asked to assign nothing (KIP-814).
+    pub may_skip_assignment: bool,
+}
+
+/// An assignor that a member knows.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Protocol {
+    /// Its name.
+    pub name: Arc<str>,
+    /// What the member tells it: for `consumer` its subscription. Opaque to the broker.
+    pub metadata: Bytes,
+}
+
+/// SyncGroup.
+#[derive(Clone, Debug)]
+pub struct Sync {
+    /// The group.
+    pub group: GroupId,
+    /// The member.
+    pub member: MemberId,
+    /// Its instance.
+    pub instance: Option<InstanceId>,
+    /// The generation that it joined.
+    pub generation: i32,
+    /// What kind of group it takes it for, if it says so (KIP-559).
+    pub protocol_type: Option<Arc<str>>,
+    /// The assignor that it takes for chosen, if it says so.
+    pub protocol: Option<Arc<str>>,
+    /// From the leader: what each member gets.
+    pub assignments: Vec<(MemberId, Bytes)>,
+    /// The connection that it came over.
+    pub connection: ConnectionId,
+}
+
+/// Heartbeat.
+#[derive(Clone, Debug)]
+pub struct Heartbeat {
+    /// The group.
+    pub group: GroupId,
+    /// The member.
+    pub member: MemberId,
+    /// Its instance.
+    pub instance: Option<InstanceId>,
+    /// The generation that it joined.
+    pub generation: i32,
+    /// The connection that it came over.
+    pub connection: ConnectionId,
+}
+
+/// LeaveGroup.
+#[derive(Clone, Debug)]
+pub struct Leave {
+    /// The group.
+    pub group: GroupId,
+    /// Who leaves.
+    pub members: Vec<Leaving>,
+}
+
+/// A member that leaves.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Leaving {
+    /// The member; empty if it is named by its instance alone.
+    pub member: MemberId,
+    /// Its instance.
+    pub instance: Option<InstanceId>,
+}
+
+/// OffsetCommit.
+#[derive(Clone, Debug)]
+pub struct CommitOffsets {
+    /// The group.
+    pub group: GroupId,
+    /// The member; empty if the committer is none.
+    pub member: MemberId,
+    /// Its instance.
+    pub instance: Option<InstanceId>,
+    /// The generation, or the member's epoch; -1 if the committer is no member.
+    pub generation: i32,
+    /// How long the offsets are kept, in ms, where a client of before 2.1 says so.
+    pub retention_ms: Option<i64>,
+    /// What is committed, of topics that exist.
+    pub topics: Vec<CommitTopic>,
+}
+
+/// A topic of a commit.
+#[derive(Clone, Debug)]
+pub struct CommitTopic {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its id.
+    pub topic_id: Uuid,
+    /// Its partitions.
+    pub partitions: Vec<CommitPartition>,
+}
+
+/// A partition of a commit.
+#[derive(Clone, Debug)]
+pub struct CommitPartition {
+    /// Which.
+    pub partition: i32,
+    /// The offset that is to be read next.
+    pub offset: i64,
+    /// Leader epoch of the record before it; -1 if not known.
+    pub leader_epoch: i32,
+    /// Text that the committer gets back.
+    pub metadata: Arc<str>,
+}
+
+/// OffsetDelete.
+#[derive(Clone, Debug)]
+pub struct DeleteOffsets {
+    /// The group.
+    pub group: GroupId,
+    /// The partitions, by topic.
+    pub topics: Vec<(Arc<str>, Vec<i32>)>,
+}
+
+/// A topic that is gone.
+#[derive(Clone, Debug)]
+pub struct DeletedTopic {
+    /// Its name; another topic may have it by now.
+    pub name: Arc<str>,
+    /// Its id.
+    pub topic_id: Uuid,
+}
+
+/// What a coordinator answers.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Answer {
+    /// To [`Request::Join`].
+    Joined(Joined),
+    /// To [`Request::Sync`].
+    Synced(Synced),
+    /// To [`Request::Heartbeat`].
+    Alive,
+    /// To [`Request::Leave`], in the order of the request.
+    Left(Vec<Result<(), Refusal>>),
+    /// To [`Request::CommitOffsets`], in the order of the request, by topic.
+    Committed(Vec<Vec<Result<(), Refusal>>>),
+    /// To [`Request::DeleteOffsets`], in the order of the request, by topic.
+    OffsetsDeleted(Vec<Vec<Result<(), Refusal>>>),
+    /// To [`Request::DeleteGroup`].
+    GroupDeleted,
+    /// To [`Request::Ask`].
+    Told(Plan),
+    /// To [`Request::TopicsDeleted`] and [`Request::ConnectionClosed`].
+    Noted,
+}
+
+/// What a member learns of its generation.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Joined {
+    /// The member's id.
+    pub member: MemberId,
+    /// The generation.
+    pub generation: i32,
+    /// What kind of group it is.
+    pub protocol_type: Option<Arc<str>>,
+    /// The assignor that was chosen.
+    pub protocol: Option<Arc<str>>,
+    /// Who assigns.
+    pub leader: MemberId,
+    /// The leader need not assign: the assignment stands (KIP-814).
+    pub skip_assignment: bool,
+    /// For the leader: all members.
+    pub members: Vec<JoinedMember>,
+}
+
+/// What the leader learns of a member.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct JoinedMember {
+    /// The member.
+    pub member: MemberId,
+    /// Its instance.
+    pub instance: Option<InstanceId>,
+    /// What it tells the chosen assignor.
+    pub metadata: Bytes,
+}
+
+/// A member's part of an assignment.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Synced {
+    /// What kind of group it is.
+    pub protocol_type: Option<Arc<str>>,
+    /// The assignor that was chosen.
+    pub protocol: Option<Arc<str>>,
+    /// The member's part.
+    pub assignment: Bytes,
+}
+
+/// A volatile event.
+#[derive(Clone, Debug)]
+pub enum Soft {
+    /// The settings that hold from now on.
+    Settings {
+        /// The settings.
+        settings: Arc<Settings>,
+        /// The time.
+        now: MonoMs,
+    },
+    /// How a classic group is now.
+    Classic {
+        /// The group.
+        group: GroupId,
+        /// Its state.
+        state: Arc<Classic>,
+    },
+    /// A member of a classic group was heard of.
+    Heard {
+        /// The group.
+        group: GroupId,
+        /// The member.
+        member: MemberId,
+        /// When its session ends.
+        until: MonoMs,
+        /// The connection over which it spoke, if it is known.
+        connection: Option<ConnectionId>,
+    },
+    /// The timer of a group went off, and nothing was due.
+    Rearm {
+        /// The group.
+        group: GroupId,
+    },
+    /// How far the search for expired offsets has come.
+    Swept {
+        /// When it goes on.
+        next: MonoMs,
+        /// The last group that was looked at; `None`: it starts over.
+        cursor: Option<GroupId>,
+    },
+}
+
+/// What a coordinator asks of others. Nothing yet: assignors of consumer groups will
+/// ([`consumer`](super::consumer)).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Effect {}

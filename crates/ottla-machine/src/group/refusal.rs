@@ -1,0 +1,82 @@
+//! Why a coordinator refuses.
+
+use core::fmt;
+
+use super::MemberId;
+
+/// Why a coordinator refuses a request, or a part of it. In brackets, what Kafka calls it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// The empty group id may only hold offsets (`INVALID_GROUP_ID`).
+    InvalidGroupId,
+    /// A name is longer than a record can hold (`INVALID_REQUEST`).
+    TextTooLong,
+    /// The session timeout is outside of what the broker allows (`INVALID_SESSION_TIMEOUT`).
+    InvalidSessionTimeout,
+    /// A new member has to come again with this id (`MEMBER_ID_REQUIRED`, KIP-394).
+    MemberIdRequired(MemberId),
+    /// The group knows no such member, or there is no such group (`UNKNOWN_MEMBER_ID`).
+    UnknownMember,
+    /// The member was removed while it waited for the group (`UNKNOWN_MEMBER_ID`).
+    Removed,
+    /// Another member has the instance id by now (`FENCED_INSTANCE_ID`).
+    FencedInstance,
+    /// Another member took the instance id over while this one waited; it had this member id
+    /// (`FENCED_INSTANCE_ID`).
+    Replaced(MemberId),
+    /// The generation is not the group's (`ILLEGAL_GENERATION`).
+    IllegalGeneration,
+    /// The group is rebalancing: join again (`REBALANCE_IN_PROGRESS`).
+    RebalanceInProgress,
+    /// No assignor would be left that all members know, or the group is of another kind
+    /// (`INCONSISTENT_GROUP_PROTOCOL`).
+    InconsistentProtocol,
+    /// The group is full (`GROUP_MAX_SIZE_REACHED`).
+    GroupFull,
+    /// There is no such group (`GROUP_ID_NOT_FOUND`).
+    GroupNotFound,
+    /// The group has members (`NON_EMPTY_GROUP`).
+    NonEmptyGroup,
+    /// The text committed with an offset is too long (`OFFSET_METADATA_TOO_LARGE`).
+    OffsetMetadataTooLarge,
+    /// A transaction has not decided on the offset yet (`UNSTABLE_OFFSET_COMMIT`, KIP-447).
+    UnstableOffset,
+    /// Members of the group subscribe to the topic (`GROUP_SUBSCRIBED_TO_TOPIC`).
+    GroupSubscribed,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::InvalidGroupId => "the group id is empty",
+            Self::TextTooLong => "a name is longer than 32 KB",
+            Self::InvalidSessionTimeout => {
+                "the session timeout is outside of group.min.session.timeout.ms and group.max.session.timeout.ms"
+            }
+            Self::MemberIdRequired(member) => {
+                return write!(f, "join again with the member id {member}");
+            }
+            Self::UnknownMember => "the group knows no such member",
+            Self::Removed => "the member was removed while it waited",
+            Self::FencedInstance => "another member has the instance id by now",
+            Self::Replaced(member) => {
+                return write!(f, "another member took the instance id of {member} over");
+            }
+            Self::IllegalGeneration => "the generation is not the group's",
+            Self::RebalanceInProgress => "the group is rebalancing",
+            Self::InconsistentProtocol => {
+                "the group is of another kind, or has no assignor in common with the member"
+            }
+            Self::GroupFull => "the group is full",
+            Self::GroupNotFound => "there is no such group",
+            Self::NonEmptyGroup => "the group has members",
+            Self::OffsetMetadataTooLarge => {
+                "the text committed with an offset is longer than offset.metadata.max.bytes"
+            }
+            Self::UnstableOffset => "a transaction has not decided on the offset yet",
+            Self::GroupSubscribed => "members of the group subscribe to the topic",
+        })
+    }
+}
+
+impl core::error::Error for Refusal {}
