@@ -7,9 +7,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use ottla_benches::curves::{self, CURVES, data};
 use ottla_benches::machine::{CoreList, Environment, raise_file_limit};
 use ottla_benches::outcome::{self, Line, Subject};
-use ottla_benches::rows::{self, Limit, ROWS};
+use ottla_benches::rows::{self, Limit, ROWS, Row};
 use ottla_benches::run::{Run, Size, execute};
 use ottla_benches::server::ServerCommand;
 use ottla_benches::{limit, micro, table};
@@ -25,6 +26,8 @@ struct Cli {
 enum Command {
     /// The rows, as JSON: name, promise, limits
     Rows,
+    /// The steps of the curves, as JSON: name, size, promise
+    Curves,
     /// Write what the following runs stand on
     Environment(EnvironmentArgs),
     /// One run of one row against one server
@@ -41,6 +44,13 @@ enum Command {
     Table {
         /// The file
         results: PathBuf,
+    },
+    /// Take a file of results into the data of the curves, draw them, say what grows too fast
+    Chart {
+        /// The file
+        results: PathBuf,
+        /// Where data and drawings are
+        folder: PathBuf,
     },
 }
 
@@ -60,7 +70,11 @@ struct EnvironmentArgs {
 
 #[derive(Debug, Args)]
 struct RunArgs {
+    /// The row, or the curve
     row: String,
+    /// Where on the curve
+    #[arg(long)]
+    at: Option<u64>,
     /// ottla, kafka, or a mode of the limit program
     #[arg(long)]
     subject: String,
@@ -105,12 +119,16 @@ fn main() -> ExitCode {
     raise_file_limit();
     let done = match Cli::parse().command {
         Command::Rows => print_rows(),
+        Command::Curves => print_curves(),
         Command::Environment(args) => environment(&args),
         Command::Run(args) => run(args),
         Command::Limit(args) => limit::serve(args.kind, &args.listen, &args.data),
         Command::Micro { milliseconds } => micro::run(Duration::from_millis(milliseconds))
             .map(|costs| print!("{}", micro::text(&costs))),
         Command::Table { results } => print_table(&results),
+        Command::Chart { results, folder } => outcome::read(&results)
+            .and_then(|lines| data::update(&lines, &folder))
+            .map(|said| print!("{said}")),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -123,15 +141,29 @@ fn main() -> ExitCode {
 
 fn print_rows() -> Result<(), String> {
     for row in ROWS {
-        let json = serde_json::json!({
-            "name": row.name,
-            "about": row.about,
-            "promise": row.promise,
-            "limits": row.limits,
-        });
-        println!("{json}");
+        print_row(row, None);
     }
     Ok(())
+}
+
+fn print_curves() -> Result<(), String> {
+    for curve in CURVES {
+        for &at in curve.steps {
+            print_row(&curve.row(at), Some(at));
+        }
+    }
+    Ok(())
+}
+
+fn print_row(row: &Row, at: Option<u64>) {
+    let json = serde_json::json!({
+        "name": row.name,
+        "at": at,
+        "about": row.about,
+        "promise": row.promise,
+        "limits": row.limits,
+    });
+    println!("{json}");
 }
 
 fn environment(args: &EnvironmentArgs) -> Result<(), String> {
@@ -141,7 +173,11 @@ fn environment(args: &EnvironmentArgs) -> Result<(), String> {
 }
 
 fn run(args: RunArgs) -> Result<(), String> {
-    let row = rows::row(&args.row).ok_or_else(|| format!("no row {}", args.row))?;
+    let row = match args.at {
+        None => rows::row(&args.row).copied(),
+        Some(at) => curves::curve(&args.row).map(|curve| curve.row(at)),
+    };
+    let row = row.ok_or_else(|| format!("no row {}", args.row))?;
     let subject = match args.subject.as_str() {
         "ottla" => Subject::Ottla,
         "kafka" => Subject::Kafka,
@@ -161,6 +197,7 @@ fn run(args: RunArgs) -> Result<(), String> {
     });
     let run = Run {
         row,
+        at: args.at,
         subject,
         server: ServerCommand {
             command: args.command,
@@ -176,7 +213,7 @@ fn run(args: RunArgs) -> Result<(), String> {
     let cores = CoreList::read()?;
     let mut found = execute(&run, &cores)?;
     found.round = args.round;
-    println!("{}", table::line(row, &found));
+    println!("{}", table::line(&row, &found));
     match &args.results {
         Some(results) => outcome::append(results, &Line::Run(found)),
         None => Ok(()),

@@ -8,7 +8,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::machine::{Cores, Environment};
-use crate::rows::{Limit, Metric};
+use crate::metric::Metric;
+use crate::rows::Limit;
 
 /// Who was measured.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -25,8 +26,11 @@ pub enum Subject {
 /// One run.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Outcome {
-    /// The row.
+    /// The row, or the curve.
     pub row: String,
+    /// Where on the curve; none for a row.
+    #[serde(default)]
+    pub at: Option<u64>,
     /// Who was measured.
     pub subject: Subject,
     /// Which repetition.

@@ -6,6 +6,7 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use crate::machine::Cores;
+pub use crate::metric::Metric;
 
 /// One row.
 #[derive(Clone, Copy, Debug)]
@@ -34,12 +35,7 @@ pub enum Work {
     /// Batches are appended.
     Produce(Produce),
     /// What was appended before is read over and over, each consumer for itself, one Fetch at a time.
-    Fetch {
-        /// Connections.
-        consumers: usize,
-        /// Most bytes of one Fetch.
-        bytes_max: usize,
-    },
+    Fetch(Fetch),
     /// From nothing to the first reply, and from SIGTERM to the end.
     Start,
     /// Nothing happens.
@@ -55,6 +51,16 @@ pub enum Work {
         partitions: usize,
         /// Bytes in all of them.
         bytes: u64,
+    },
+    /// Appending to one partition that holds so many bytes, reading in it, and a start after `kill -9`.
+    Retained {
+        /// How many.
+        bytes: u64,
+    },
+    /// Topics of one partition, each created by a request of its own; then a start after `kill -9`.
+    Topics {
+        /// How many.
+        count: usize,
     },
 }
 
@@ -75,6 +81,23 @@ pub struct Produce {
     pub acks: i16,
     /// Requests each second, whatever the server does; closed loop if there is none.
     pub per_second: Option<f64>,
+    /// Connections more that said hello and stay.
+    pub idle_connections: usize,
+}
+
+/// A load of Fetch requests on one partition.
+#[derive(Clone, Copy, Debug)]
+pub struct Fetch {
+    /// Connections.
+    pub consumers: usize,
+    /// Most bytes of one Fetch.
+    pub bytes_max: usize,
+    /// Largest size of the batches that lie there.
+    pub batch_bytes: usize,
+    /// Size of a record's value.
+    pub value_bytes: usize,
+    /// Bytes that lie there.
+    pub stored_bytes: u64,
 }
 
 /// What the hardware needs for the same work, as far as it does the work: a mode of the limit program.
@@ -103,66 +126,6 @@ pub enum Promise {
     Written,
     /// The disk has it: Ottla as it comes, Kafka with `flush.messages=1`.
     Durable,
-}
-
-/// What is measured.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Metric {
-    /// CPU seconds of all threads of the server for 10^9 bytes of record batches.
-    CpuPerGb,
-    /// CPU microseconds of all threads of the server for a request.
-    CpuPerRequest,
-    /// 10^6 bytes of record batches in a second.
-    Throughput,
-    /// Requests answered in a second.
-    Requests,
-    /// Microseconds that half of the requests do not exceed.
-    P50,
-    /// The same for 99 of 100.
-    P99,
-    /// The same for 999 of 1,000.
-    P999,
-    /// Milliseconds from the start of the process to the first reply.
-    FirstReply,
-    /// Milliseconds from the start of the process until every partition is served.
-    Ready,
-    /// Milliseconds from SIGTERM to the end.
-    Stop,
-    /// 10^6 bytes in memory.
-    Resident,
-    /// CPU of the server as hundredths of one core.
-    IdleCpu,
-    /// 10^6 bytes in memory more than before.
-    Extra,
-}
-
-impl Metric {
-    /// As the table calls it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Metric::CpuPerGb => "CPU s/GB",
-            Metric::CpuPerRequest => "CPU us/request",
-            Metric::Throughput => "MB/s",
-            Metric::Requests => "requests/s",
-            Metric::P50 => "p50 us",
-            Metric::P99 => "p99 us",
-            Metric::P999 => "p99.9 us",
-            Metric::FirstReply => "first reply ms",
-            Metric::Ready => "all served ms",
-            Metric::Stop => "SIGTERM to end ms",
-            Metric::Resident => "memory MB",
-            Metric::IdleCpu => "CPU % of a core",
-            Metric::Extra => "extra memory MB",
-        }
-    }
-
-    /// True if more is better.
-    #[must_use]
-    pub fn rises(self) -> bool {
-        matches!(self, Metric::Throughput | Metric::Requests)
-    }
 }
 
 /// What Ottla must reach, and what it aims at.
@@ -229,7 +192,7 @@ const fn value(metric: Metric, gate: f64, goal: f64) -> Gate {
 }
 
 /// One batch of 1 KB on one connection, one at a time: the other small loads say how they differ.
-const SMALL: Produce = Produce {
+pub(crate) const SMALL: Produce = Produce {
     batch_bytes: 1_024,
     value_bytes: 940,
     connections: 1,
@@ -237,6 +200,16 @@ const SMALL: Produce = Produce {
     partitions: 1,
     acks: -1,
     per_second: None,
+    idle_connections: 0,
+};
+
+/// One consumer of batches of 16 KB in pieces of 1 MB: the other loads say how they differ.
+pub(crate) const READ: Fetch = Fetch {
+    consumers: 1,
+    bytes_max: 1 << 20,
+    batch_bytes: 16 << 10,
+    value_bytes: 100,
+    stored_bytes: 512 << 20,
 };
 
 /// All rows.
@@ -330,10 +303,10 @@ pub const ROWS: &[Row] = &[
     Row {
         name: "fetch-1mb-10",
         about: "fetch, 1 MB, 10 consumers",
-        work: Work::Fetch {
+        work: Work::Fetch(Fetch {
             consumers: 10,
-            bytes_max: 1 << 20,
-        },
+            ..READ
+        }),
         limits: &[Limit::Sendfile, Limit::Memory],
         promise: Promise::Written,
         cores: Cores::All,
@@ -343,10 +316,11 @@ pub const ROWS: &[Row] = &[
     Row {
         name: "fetch-64kb-10",
         about: "fetch, 64 KB, 10 consumers",
-        work: Work::Fetch {
+        work: Work::Fetch(Fetch {
             consumers: 10,
             bytes_max: 64 << 10,
-        },
+            ..READ
+        }),
         limits: &[Limit::Sendfile, Limit::Memory],
         promise: Promise::Written,
         cores: Cores::All,
@@ -356,10 +330,7 @@ pub const ROWS: &[Row] = &[
     Row {
         name: "fetch-1mb-1",
         about: "fetch, 1 MB, 1 consumer",
-        work: Work::Fetch {
-            consumers: 1,
-            bytes_max: 1 << 20,
-        },
+        work: Work::Fetch(READ),
         limits: &[Limit::Sendfile, Limit::Memory],
         promise: Promise::Written,
         cores: Cores::All,

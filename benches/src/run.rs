@@ -5,7 +5,9 @@
 
 mod idle;
 mod read_back;
+mod retained;
 mod sync;
+mod topics;
 mod traffic;
 
 use std::collections::BTreeMap;
@@ -23,8 +25,10 @@ const FEW: usize = 100;
 /// What is run.
 #[derive(Clone, Debug)]
 pub struct Run {
-    /// The row.
-    pub row: &'static Row,
+    /// The row, or a point of a curve that is made like one.
+    pub row: Row,
+    /// Where on its curve it is.
+    pub at: Option<u64>,
     /// Whom it is run against.
     pub subject: Subject,
     /// How to start it. Its directory is empty.
@@ -94,7 +98,12 @@ struct Found {
 /// # Errors
 /// If anything does not work as a client may expect, or a record is missing.
 pub fn execute(run: &Run, cores: &CoreList) -> Result<Outcome, String> {
-    if run.profile.is_some() && !matches!(run.row.work, Work::Produce(_) | Work::Fetch { .. }) {
+    if run.profile.is_some()
+        && !matches!(
+            run.row.work,
+            Work::Produce(_) | Work::Fetch(_) | Work::Topics { .. }
+        )
+    {
         return Err(format!("{} is no load that can be profiled", run.row.name));
     }
     // The server is started on its own cores, from a thread of its own.
@@ -102,17 +111,17 @@ pub fn execute(run: &Run, cores: &CoreList) -> Result<Outcome, String> {
     let found = match run.row.work {
         _ if run.subject == Subject::Limit(Limit::Fdatasync) => sync::run(run, cores),
         Work::Produce(produce) => traffic::produce(run, cores, produce),
-        Work::Fetch {
-            consumers,
-            bytes_max,
-        } => traffic::fetch(run, cores, consumers, bytes_max),
+        Work::Fetch(fetch) => traffic::fetch(run, cores, fetch),
         Work::Start => idle::start(run, cores),
         Work::Idle => idle::idle(run, cores, 0),
         Work::IdleConnections { count } => idle::idle(run, cores, run.size.count(count)),
         Work::Recover { partitions, bytes } => traffic::recover(run, cores, partitions, bytes),
+        Work::Retained { bytes } => retained::run(run, cores, bytes),
+        Work::Topics { count } => topics::run(run, cores, run.size.count(count)),
     }?;
     Ok(Outcome {
         row: run.row.name.to_owned(),
+        at: run.at,
         subject: run.subject,
         round: 0,
         metrics: found.metrics,

@@ -15,12 +15,17 @@ pub const NEIGHBOURS_MAX: f64 = 0.15;
 
 /// One cell: what the clean runs of a subject say of a metric.
 #[derive(Clone, Copy, PartialEq, Debug)]
-struct Cell {
-    least: f64,
-    middle: f64,
-    most: f64,
-    runs: usize,
-    is_noisy: bool,
+pub struct Cell {
+    /// The least of them.
+    pub least: f64,
+    /// The median.
+    pub middle: f64,
+    /// The most.
+    pub most: f64,
+    /// How many.
+    pub runs: usize,
+    /// None was clean: these are the others.
+    pub is_noisy: bool,
 }
 
 /// One line of the table, and of the CSV.
@@ -187,7 +192,7 @@ fn entries(lines: &[Line]) -> Vec<Entry> {
     entries
 }
 
-fn summarize(runs: &[&Outcome], subject: Subject, metric: Metric) -> Option<Cell> {
+pub(crate) fn summarize(runs: &[&Outcome], subject: Subject, metric: Metric) -> Option<Cell> {
     let values = |only_clean: bool| {
         let mut values: Vec<f64> = runs
             .iter()
@@ -294,7 +299,7 @@ fn ratio(one: Option<Cell>, other: Option<Cell>) -> String {
 }
 
 /// Three digits that count.
-fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     let digits = match value.abs() {
         value if value >= 100.0 => 0,
         value if value >= 10.0 => 1,
@@ -337,6 +342,7 @@ mod tests {
     fn run(subject: Subject, cpu: f64, neighbours: f64) -> Line {
         Line::Run(Outcome {
             row: "fetch-1mb-1".to_owned(),
+            at: None,
             subject,
             round: 1,
             metrics: [(Metric::CpuPerGb, cpu)].into(),

@@ -13,6 +13,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use ottla_benches::curves::CURVES;
 use ottla_benches::machine::{CoreList, raise_file_limit};
 use ottla_benches::micro;
 use ottla_benches::outcome::{Outcome, Subject};
@@ -28,11 +29,21 @@ fn main() -> ExitCode {
         for row in ROWS {
             for limit in row.limits {
                 let name = format!("{}_{limit:?}", row.name).to_lowercase();
-                cases.run(&name, || small(row, Subject::Limit(*limit), &cores));
+                cases.run(&name, || small(*row, None, Subject::Limit(*limit), &cores));
             }
             cases.run(&format!("{}_ottla", row.name), || {
-                small(row, Subject::Ottla, &cores)
+                small(*row, None, Subject::Ottla, &cores)
             });
+        }
+        for curve in CURVES {
+            // The last step, made small, is where most can be wrong; the second is the least that is no
+            // special case.
+            let last = curve.steps[curve.steps.len() - 1];
+            for at in [curve.steps[1], last] {
+                cases.run(&format!("{}_{at}", curve.name), || {
+                    small(curve.row(at), Some(at), Subject::Ottla, &cores)
+                });
+            }
         }
         cases.run("micro", || {
             let costs = micro::run(Duration::from_millis(1))?;
@@ -41,14 +52,15 @@ fn main() -> ExitCode {
     })
 }
 
-fn small(row: &'static Row, who: Subject, cores: &CoreList) -> Result<String, String> {
+fn small(row: Row, at: Option<u64>, who: Subject, cores: &CoreList) -> Result<String, String> {
     let home = subject::directory(env!("CARGO_TARGET_TMPDIR"), "rows");
     let address = free_address();
     let run = Run {
         row,
+        at,
         subject: who,
         server: ServerCommand {
-            command: command(row, who, &address, &home.path().join("data")),
+            command: command(&row, who, &address, &home.path().join("data")),
             address,
             log: home.path().join("server.log"),
             cores: row.cores,
@@ -59,7 +71,7 @@ fn small(row: &'static Row, who: Subject, cores: &CoreList) -> Result<String, St
         profile: None,
     };
     let found = execute(&run, cores)?;
-    check(row, who, &found)?;
+    check(&row, who, &found)?;
     Ok(format!("{} records came back", found.read_back))
 }
 
@@ -74,10 +86,10 @@ fn check(row: &Row, who: Subject, found: &Outcome) -> Result<(), String> {
         }
     }
     let stores = match row.work {
-        Work::Produce(_) | Work::Fetch { .. } | Work::Recover { .. } => {
+        Work::Produce(_) | Work::Fetch(_) | Work::Recover { .. } | Work::Retained { .. } => {
             !matches!(who, Subject::Limit(Limit::Echo | Limit::Fdatasync))
         }
-        Work::Start | Work::Idle | Work::IdleConnections { .. } => false,
+        Work::Start | Work::Idle | Work::IdleConnections { .. } | Work::Topics { .. } => false,
     };
     if stores == (found.read_back > 0) {
         Ok(())

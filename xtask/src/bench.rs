@@ -1,10 +1,11 @@
-//! `cargo xtask bench [--rounds N] [--repeats N] [--seconds S] [--without-kafka] [--profile] [--micro] [ROW...]`: what
-//! the broker costs, beside the limit program and beside Apache Kafka.
+//! `cargo xtask bench [--rounds N] [--repeats N] [--seconds S] [--without-kafka] [--profile] [--micro] [--curves]
+//! [ROW...]`: what the broker costs, beside the limit program and beside Apache Kafka.
 //!
 //! For every row, or those named, each of them is measured in turn, so many rounds; every run on a directory and a
 //! process of its own. A run that neighbours disturbed is repeated. Prints one table; leaves the results beside the
 //! build as JSON lines and CSV. `--profile` draws flame graphs of Ottla instead, from a build that keeps its frame
-//! pointers. `--micro` runs the micro benchmarks instead. `docs/PERFORMANCE.md` says how to read all that.
+//! pointers. `--micro` runs the micro benchmarks instead. `--curves` measures every step of the curves, or of those named,
+//! on Ottla alone, and takes them into `docs/performance`. `docs/PERFORMANCE.md` says how to read all that.
 
 use std::ffi::OsString;
 use std::fs;
@@ -22,6 +23,9 @@ use crate::test::report::{Section, conclude};
 use crate::test::setup::{self, Java};
 
 const ROUNDS: u32 = 5;
+/// Curves have many steps, and compare Ottla with itself.
+const ROUNDS_OF_CURVES: u32 = 3;
+const CHARTS: &str = "docs/performance";
 /// How often a disturbed run is repeated before it is left as it is, unless told otherwise.
 const REPEATS: u32 = 2;
 /// Load before it counts: the JVM compiles while it warms.
@@ -59,9 +63,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
 
 struct Options {
     rows: Vec<String>,
-    rounds: u32,
+    rounds: Option<u32>,
     repeats: u32,
     seconds: Option<String>,
+    is_curves: bool,
     is_with_kafka: bool,
     is_profile: bool,
     is_micro: bool,
@@ -71,9 +76,10 @@ impl Options {
     fn parse(arguments: &[String]) -> Result<Self, String> {
         let mut options = Self {
             rows: Vec::new(),
-            rounds: ROUNDS,
+            rounds: None,
             repeats: REPEATS,
             seconds: None,
+            is_curves: false,
             is_with_kafka: true,
             is_profile: false,
             is_micro: false,
@@ -87,12 +93,14 @@ impl Options {
             };
             match argument.as_str() {
                 "--rounds" => {
-                    options.rounds = value()?.parse().map_err(|e| format!("--rounds: {e}"))?
+                    let rounds = value()?.parse().map_err(|e| format!("--rounds: {e}"))?;
+                    options.rounds = Some(rounds);
                 }
                 "--repeats" => {
                     options.repeats = value()?.parse().map_err(|e| format!("--repeats: {e}"))?
                 }
                 "--seconds" => options.seconds = Some(value()?.clone()),
+                "--curves" => options.is_curves = true,
                 "--without-kafka" => options.is_with_kafka = false,
                 "--profile" => options.is_profile = true,
                 "--micro" => options.is_micro = true,
@@ -104,13 +112,23 @@ impl Options {
     }
 }
 
-/// What `ottla-bench` says of a row.
+/// What `ottla-bench` says of a row, or of a step of a curve.
 #[derive(Deserialize)]
 struct Row {
     name: String,
+    at: Option<u64>,
     about: String,
     promise: String,
     limits: Vec<String>,
+}
+
+impl Row {
+    fn title(&self) -> String {
+        match self.at {
+            Some(at) => format!("{}-{at}", self.name),
+            None => self.name.clone(),
+        }
+    }
 }
 
 fn measure(options: &Options, root: &Path, cache: &Cache, section: &Section) -> Result<(), String> {
@@ -146,14 +164,24 @@ fn measure(options: &Options, root: &Path, cache: &Cache, section: &Section) -> 
         print!("{}", bench.ask(&["micro".into()], RUN_LIMIT)?);
         return Ok(());
     }
-    let rows = bench.rows(&options.rows)?;
+    let list = if options.is_curves { "curves" } else { "rows" };
+    let rows = bench.rows(list, &options.rows)?;
     let results = target.join("bench");
     fs::create_dir_all(&results).map_err(|e| format!("{}: {e}", results.display()))?;
     let work = cache.run_dir("bench")?;
     if options.is_profile {
         return bench.profile(&rows, &work.path, &results);
     }
-    let kafka = kafka(options, root, cache, section);
+    let kafka = if options.is_curves {
+        None
+    } else {
+        kafka(options, root, cache, section)
+    };
+    let usual = if options.is_curves {
+        ROUNDS_OF_CURVES
+    } else {
+        ROUNDS
+    };
     let commit = commit(root);
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     let name = format!(
@@ -163,8 +191,8 @@ fn measure(options: &Options, root: &Path, cache: &Cache, section: &Section) -> 
     let results = results.join(name);
     bench.environment(&commit, kafka.as_ref(), &work.path, &results)?;
     for row in &rows {
-        section.say(&format!("{}: {}", row.name, row.about));
-        for round in 1..=options.rounds {
+        section.say(&format!("{}: {}", row.title(), row.about));
+        for round in 1..=options.rounds.unwrap_or(usual) {
             for limit in &row.limits {
                 bench.clean(row, Subject::Limit(limit), round, &work.path, &results);
             }
@@ -173,6 +201,21 @@ fn measure(options: &Options, root: &Path, cache: &Cache, section: &Section) -> 
                 bench.clean(row, Subject::Kafka(java), round, &work.path, &results);
             }
         }
+    }
+    if options.is_curves {
+        let charts = root.join(CHARTS);
+        let arguments = [
+            "chart".into(),
+            results.clone().into(),
+            charts.clone().into(),
+        ];
+        let cliffs = bench.ask(&arguments, ASK_LIMIT)?;
+        println!(
+            "\n{cliffs}\nresults: {}; drawings: {}",
+            results.display(),
+            charts.display()
+        );
+        return Ok(());
     }
     let table = bench.ask(&["table".into(), results.clone().into()], ASK_LIMIT)?;
     println!("\n{table}\nresults: {} and .csv", results.display());
@@ -231,8 +274,8 @@ struct Bench<'a> {
 
 impl Bench<'_> {
     /// Those of these names, or all.
-    fn rows(&self, names: &[String]) -> Result<Vec<Row>, String> {
-        let said = self.ask(&["rows".into()], ASK_LIMIT)?;
+    fn rows(&self, list: &str, names: &[String]) -> Result<Vec<Row>, String> {
+        let said = self.ask(&[list.into()], ASK_LIMIT)?;
         let rows = said
             .lines()
             .map(|line| serde_json::from_str(line).map_err(|e| e.to_string()));
@@ -241,7 +284,8 @@ impl Bench<'_> {
             .iter()
             .find(|name| rows.iter().all(|row| row.name != **name))
         {
-            let known: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
+            let mut known: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
+            known.dedup();
             return Err(format!("no row {unknown}; there are: {}", known.join(" ")));
         }
         rows.retain(|row| names.is_empty() || names.contains(&row.name));
@@ -286,7 +330,7 @@ impl Bench<'_> {
     /// Runs, and runs again if neighbours disturbed it; the table takes the clean ones.
     fn clean(&self, row: &Row, subject: Subject<'_>, round: u32, work: &Path, results: &Path) {
         for _ in 0..=self.repeats {
-            let what = format!("{} {} {round}", row.name, subject.name());
+            let what = format!("{} {} {round}", row.title(), subject.name());
             let more = [
                 "--round".into(),
                 round.to_string().into(),
@@ -312,14 +356,14 @@ impl Bench<'_> {
     /// A flame graph of Ottla under each row.
     fn profile(&self, rows: &[Row], work: &Path, results: &Path) -> Result<(), String> {
         for row in rows {
-            let drawing = results.join(format!("{}.svg", row.name));
+            let drawing = results.join(format!("{}.svg", row.title()));
             let done = self.once(
                 row,
                 Subject::Ottla,
                 work,
                 &["--profile".into(), drawing.clone().into()],
             );
-            if self.section.case(&row.name, done.map(drop)) {
+            if self.section.case(&row.title(), done.map(drop)) {
                 println!("flame graph: {}, its stacks beside it", drawing.display());
             }
         }
@@ -356,6 +400,9 @@ impl Bench<'_> {
             "--warm-seconds".into(),
             warm.into(),
         ];
+        if let Some(at) = row.at {
+            arguments.extend(["--at".into(), at.to_string().into()]);
+        }
         if let Some(seconds) = &self.seconds {
             arguments.extend(["--seconds".into(), seconds.into()]);
         }

@@ -17,7 +17,7 @@ struct Command {
 const COMMANDS: &[Command] = &[
     Command {
         name: "bench",
-        about: "[--rounds N] [--repeats N] [--seconds S] [--without-kafka] [--profile] [--micro] [ROW...]  measure limit, Ottla and Kafka in turn, print one table",
+        about: "[--rounds N] [--repeats N] [--seconds S] [--without-kafka] [--profile] [--micro] [--curves] [ROW...]  measure limit, Ottla and Kafka in turn, print one table",
         run: bench::run,
     },
     Command {

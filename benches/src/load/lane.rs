@@ -45,7 +45,9 @@ pub struct Stored {
     pub batch_bytes: u64,
     /// Records in it.
     pub batch_records: u64,
-    /// The end of the partition.
+    /// Where a consumer goes on that has come to the end.
+    pub begin_offset: u64,
+    /// The end of what it reads: the partition may go on behind it.
     pub end_offset: u64,
 }
 
@@ -82,7 +84,7 @@ impl Lane {
         Lane::open(address, ring, in_flight_max, work)
     }
 
-    /// A consumer that reads a partition from `offset`, and from its start again after its end.
+    /// A consumer that reads a partition from `offset` to the end, and from the beginning again.
     ///
     /// # Errors
     /// If it cannot connect.
@@ -110,11 +112,8 @@ impl Lane {
     }
 
     fn open(address: &str, ring: Ring, in_flight_max: u64, work: Work) -> Result<Lane, String> {
-        let stream = TcpStream::connect(address).map_err(|e| format!("{address}: {e}"))?;
-        stream.set_nodelay(true).map_err(|e| e.to_string())?;
-        stream.set_nonblocking(true).map_err(|e| e.to_string())?;
         Ok(Lane {
-            stream,
+            stream: connected(address)?,
             ring,
             in_flight_max,
             work,
@@ -129,6 +128,16 @@ impl Lane {
             blocked: false,
             interest: false,
         })
+    }
+
+    /// Goes on with another connection. Nothing may be in flight.
+    ///
+    /// # Errors
+    /// If it cannot connect.
+    pub fn connect(&mut self, address: &str) -> Result<(), String> {
+        self.stream = connected(address)?;
+        self.interest = false;
+        Ok(())
     }
 
     /// From now on the first frame is due at `first`, then one `every` so often.
@@ -304,7 +313,7 @@ impl Lane {
                 }
                 *offset += records_bytes / stored.batch_bytes * stored.batch_records;
                 if *offset >= stored.end_offset {
-                    *offset = 0;
+                    *offset = stored.begin_offset;
                 }
                 measured.bytes += records_bytes;
                 set_fetch_offset(&mut self.ring.bytes, *offset);
@@ -320,6 +329,13 @@ impl Lane {
         }
         Ok(())
     }
+}
+
+fn connected(address: &str) -> Result<TcpStream, String> {
+    let stream = TcpStream::connect(address).map_err(|e| format!("{address}: {e}"))?;
+    stream.set_nodelay(true).map_err(|e| e.to_string())?;
+    stream.set_nonblocking(true).map_err(|e| e.to_string())?;
+    Ok(stream)
 }
 
 impl AsFd for Lane {

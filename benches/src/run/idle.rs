@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ottla_testkit::wire_client::WireClient;
 
-use super::{Found, Run, Window, megabytes, milliseconds};
+use super::{Found, Run, Spent, Window, megabytes, milliseconds};
 use crate::machine::CoreList;
 use crate::outcome::Subject;
 use crate::rows::{Metric, Work};
@@ -36,12 +36,7 @@ pub(super) fn idle(run: &Run, cores: &CoreList, connections: usize) -> Result<Fo
     let time = run.size.measure;
     thread::sleep(settle(run, time));
     let before = server.resident_bytes();
-    let mut clients = Vec::with_capacity(connections);
-    for _ in 0..connections {
-        let mut client = WireClient::connect(server.address()).map_err(|e| e.to_string())?;
-        client.api_versions().map_err(|e| e.to_string())?;
-        clients.push(client);
-    }
+    let mut clients = Idle::connect(&server, connections)?;
     if connections > 0 {
         thread::sleep(settle(run, time));
     }
@@ -49,19 +44,12 @@ pub(super) fn idle(run: &Run, cores: &CoreList, connections: usize) -> Result<Fo
     thread::sleep(time);
     let spent = window.close(Some(&server), cores);
     let resident = server.resident_bytes();
-    for client in &mut clients {
-        client
-            .metadata(Some(&[]))
-            .map_err(|e| format!("an idle connection: {e}"))?;
-    }
+    clients.answer()?;
     let mut found = Found {
         neighbours: spent.neighbours,
         ..Found::default()
     };
-    found.metrics.insert(
-        Metric::IdleCpu,
-        spent.server.as_secs_f64() / spent.elapsed.as_secs_f64() * 100.0,
-    );
+    found.metrics.insert(Metric::IdleCpu, share(&spent));
     match run.row.work {
         Work::IdleConnections { .. } => {
             let extra = resident.saturating_sub(before);
@@ -72,6 +60,43 @@ pub(super) fn idle(run: &Run, cores: &CoreList, connections: usize) -> Result<Fo
         }
     }
     Ok(found)
+}
+
+/// CPU while nothing happens after a load, as hundredths of one core.
+pub(super) fn nothing(run: &Run, cores: &CoreList, server: &Server) -> f64 {
+    thread::sleep(settle(run, run.size.measure));
+    let window = Window::open(Some(server));
+    thread::sleep(run.size.measure);
+    share(&window.close(Some(server), cores))
+}
+
+/// Clients that said hello and stay.
+pub(super) struct Idle(Vec<WireClient>);
+
+impl Idle {
+    pub(super) fn connect(server: &Server, count: usize) -> Result<Idle, String> {
+        let mut clients = Vec::with_capacity(count);
+        for _ in 0..count {
+            let mut client = WireClient::connect(server.address()).map_err(|e| e.to_string())?;
+            client.api_versions().map_err(|e| e.to_string())?;
+            clients.push(client);
+        }
+        Ok(Idle(clients))
+    }
+
+    /// Each is still answered.
+    pub(super) fn answer(&mut self) -> Result<(), String> {
+        self.0.iter_mut().try_for_each(|client| {
+            let answered = client.metadata(Some(&[]));
+            answered
+                .map(drop)
+                .map_err(|e| format!("an idle connection: {e}"))
+        })
+    }
+}
+
+fn share(spent: &Spent) -> f64 {
+    spent.server.as_secs_f64() / spent.elapsed.as_secs_f64() * 100.0
 }
 
 fn settle(run: &Run, time: Duration) -> Duration {

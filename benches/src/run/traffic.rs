@@ -7,24 +7,27 @@ use std::time::{Duration, Instant};
 use ottla_testkit::wire_client::{LATEST, WireClient, WireError};
 use ottla_wire::list_offsets::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic};
 
+use super::idle::{self, Idle};
 use super::read_back::read_back;
-use super::{Found, Run, Window, milliseconds};
+use super::{Found, Run, Window, megabytes, milliseconds};
 use crate::histogram::Histogram;
 use crate::load::{Extent, Lane, Measured, Pace, Stored, drive};
 use crate::machine::{CoreList, pre_touch};
 use crate::outcome::Subject;
 use crate::profile::Recording;
-use crate::rows::{Metric, Produce};
+use crate::rows::{Fetch, Metric, Produce, READ, SMALL};
 use crate::server::Server;
 use crate::wire::{Batch, Ring, TOPIC};
 
-/// What consumers read: batches of this size, in one partition, so many bytes in all.
-const STORED_BATCH_BYTES: usize = 16 << 10;
-const STORED_VALUE_BYTES: usize = 100;
-const STORED_BYTES: u64 = 512 << 20;
-const STORED_IN_FLIGHT: u64 = 32;
+/// Requests in flight while something is stored that will be read.
+pub(super) const STORED_IN_FLIGHT: usize = 32;
 /// What a start after a kill finds: fewer requests than small batches would take.
-const KILLED_BATCH_BYTES: usize = 64 << 10;
+pub(super) const KILLED: Produce = Produce {
+    batch_bytes: 64 << 10,
+    value_bytes: READ.value_bytes,
+    in_flight: STORED_IN_FLIGHT,
+    ..SMALL
+};
 /// What every partition gets before anything is counted: several entries of each index.
 const FIRST_BYTES: usize = 16 << 10;
 /// Frames that are sent in one call, if they are small.
@@ -36,9 +39,12 @@ const LEADER_POLL: Duration = Duration::from_millis(1);
 const NO_LIMIT: Duration = Duration::from_secs(3_600);
 
 pub(super) fn produce(run: &Run, cores: &CoreList, load: Produce) -> Result<Found, String> {
-    let server = Server::start(run.server.clone(), cores)?;
+    let mut server = Server::start(run.server.clone(), cores)?;
     let partitions = run.size.count(load.partitions);
+    let begin = Instant::now();
     create_topic(run, &server, partitions)?;
+    let created = begin.elapsed();
+    let mut idle = Idle::connect(&server, run.size.count(load.idle_connections))?;
     let batch = Batch::new(load.batch_bytes, load.value_bytes);
     let mut lanes = producers(&server, &batch, load, partitions)?;
     let pace = load.per_second.map_or(Pace::Closed, Pace::Open);
@@ -47,59 +53,44 @@ pub(super) fn produce(run: &Run, cores: &CoreList, load: Produce) -> Result<Foun
     let dirty = will_dirty(run, &warmed);
     let (measured, mut found) = measure(run, cores, &server, &mut lanes, pace, dirty)?;
     insert_costs(&mut found, &measured);
+    found.metrics.insert(Metric::Create, milliseconds(created));
+    let resident = megabytes(server.resident_bytes());
+    found.metrics.insert(Metric::Resident, resident);
+    idle.answer()?;
+    if run.row.metrics.contains(&Metric::IdleCpu) {
+        let spent = idle::nothing(run, cores, &server);
+        found.metrics.insert(Metric::IdleCpu, spent);
+    }
+    if run.row.metrics.contains(&Metric::Ready) {
+        restart(&mut found, &mut server, cores, &[TOPIC], partitions)?;
+    }
     if run.subject != Subject::Limit(crate::rows::Limit::Echo) {
         found.read_back = verify(run, &server, &lanes)?;
     }
     Ok(found)
 }
 
-pub(super) fn fetch(
-    run: &Run,
-    cores: &CoreList,
-    consumers: usize,
-    bytes_max: usize,
-) -> Result<Found, String> {
+pub(super) fn fetch(run: &Run, cores: &CoreList, load: Fetch) -> Result<Found, String> {
     let server = Server::start(run.server.clone(), cores)?;
     create_topic(run, &server, 1)?;
-    let batch = Batch::new(STORED_BATCH_BYTES, STORED_VALUE_BYTES);
     let fill = Produce {
-        batch_bytes: STORED_BATCH_BYTES,
-        value_bytes: STORED_VALUE_BYTES,
-        connections: 1,
-        in_flight: STORED_IN_FLIGHT as usize,
-        partitions: 1,
-        acks: -1,
-        per_second: None,
+        batch_bytes: load.batch_bytes,
+        value_bytes: load.value_bytes,
+        in_flight: STORED_IN_FLIGHT,
+        ..SMALL
     };
-    let mut producers = producers(&server, &batch, fill, 1)?;
-    let extent = Extent {
-        duration: NO_LIMIT,
-        bytes_max: run.size.bytes(STORED_BYTES),
-    };
-    drive(&mut producers, Pace::Closed, extent)?;
-
-    let end_offset = producers[0]
-        .acknowledged()
-        .map(|(_, records)| records)
-        .sum();
-    let stored = Stored {
-        batch_bytes: batch.bytes.len() as u64,
-        batch_records: batch.records,
-        end_offset,
-    };
-    // Whole batches, so that no broker sends a part of one that a client throws away.
-    let whole = bytes_max / batch.bytes.len() * batch.bytes.len();
-    let batches = end_offset / batch.records;
-    let mut lanes = Vec::with_capacity(consumers);
-    for at in 0..consumers as u64 {
-        let ring = Ring::fetch(0, i32::try_from(whole).map_err(|e| e.to_string())?);
-        let ring = ring.map_err(|e| e.to_string())?;
-        let from = batches * at / consumers as u64 * batch.records;
-        lanes.push(Lane::consumer(server.address(), ring, stored, from)?);
+    let (producers, stored) = fill_partition(run, &server, fill, load.stored_bytes)?;
+    let batches = stored.end_offset / stored.batch_records;
+    let mut lanes = Vec::with_capacity(load.consumers);
+    for at in 0..load.consumers as u64 {
+        let from = batches * at / load.consumers as u64 * stored.batch_records;
+        lanes.push(consumer(&server, stored, load.bytes_max, from)?);
     }
     warm(run, &mut lanes, Pace::Closed, 0)?;
     let (measured, mut found) = measure(run, cores, &server, &mut lanes, Pace::Closed, 0)?;
     insert_costs(&mut found, &measured);
+    let resident = megabytes(server.resident_bytes());
+    found.metrics.insert(Metric::Resident, resident);
     found.read_back = verify(run, &server, &producers)?;
     Ok(found)
 }
@@ -114,33 +105,77 @@ pub(super) fn recover(
     let partitions = run.size.count(partitions);
     let mut server = Server::start(run.server.clone(), cores)?;
     create_topic(run, &server, partitions)?;
-    let batch = Batch::new(KILLED_BATCH_BYTES, STORED_VALUE_BYTES);
-    let load = Produce {
-        batch_bytes: KILLED_BATCH_BYTES,
-        value_bytes: STORED_VALUE_BYTES,
-        connections: 1,
-        in_flight: STORED_IN_FLIGHT as usize,
-        partitions,
-        acks: -1,
-        per_second: None,
-    };
-    let mut lanes = producers(&server, &batch, load, partitions)?;
+    let batch = Batch::new(KILLED.batch_bytes, KILLED.value_bytes);
+    let mut lanes = producers(&server, &batch, KILLED, partitions)?;
     let extent = Extent {
         duration: NO_LIMIT,
         bytes_max: run.size.bytes(bytes),
     };
     drive(&mut lanes, Pace::Closed, extent)?;
     let mut found = Found::default();
+    restart(&mut found, &mut server, cores, &[TOPIC], partitions)?;
+    found.read_back = verify(run, &server, &lanes)?;
+    Ok(found)
+}
+
+/// `kill -9` and a start, until topics with so many partitions each are served.
+pub(super) fn restart(
+    found: &mut Found,
+    server: &mut Server,
+    cores: &CoreList,
+    topics: &[&str],
+    partitions: usize,
+) -> Result<(), String> {
     server.kill_and_restart(cores)?;
     found
         .metrics
         .insert(Metric::FirstReply, milliseconds(server.first_reply_after));
-    wait_for_leaders(&server, partitions)?;
+    wait_for_leaders(server, topics, partitions)?;
     found
         .metrics
         .insert(Metric::Ready, milliseconds(server.started.elapsed()));
-    found.read_back = verify(run, &server, &lanes)?;
-    Ok(found)
+    Ok(())
+}
+
+/// Appends so many bytes to one partition.
+pub(super) fn fill_partition(
+    run: &Run,
+    server: &Server,
+    load: Produce,
+    bytes: u64,
+) -> Result<(Vec<Lane>, Stored), String> {
+    let batch = Batch::new(load.batch_bytes, load.value_bytes);
+    let mut producers = producers(server, &batch, load, 1)?;
+    let extent = Extent {
+        duration: NO_LIMIT,
+        bytes_max: run.size.bytes(bytes),
+    };
+    drive(&mut producers, Pace::Closed, extent)?;
+    let stored = Stored {
+        batch_bytes: batch.bytes.len() as u64,
+        batch_records: batch.records,
+        begin_offset: 0,
+        end_offset: producers[0]
+            .acknowledged()
+            .map(|(_, records)| records)
+            .sum(),
+    };
+    Ok((producers, stored))
+}
+
+/// Reads from an offset on, in pieces of at most so many bytes.
+pub(super) fn consumer(
+    server: &Server,
+    stored: Stored,
+    bytes_max: usize,
+    from: u64,
+) -> Result<Lane, String> {
+    // Whole batches, so that no broker sends a part of one that a client throws away.
+    let batch_bytes = stored.batch_bytes as usize;
+    let whole = (bytes_max / batch_bytes).max(1) * batch_bytes;
+    let ring = Ring::fetch(0, i32::try_from(whole).map_err(|e| e.to_string())?);
+    let ring = ring.map_err(|e| e.to_string())?;
+    Lane::consumer(server.address(), ring, stored, from)
 }
 
 pub(super) fn insert_latencies(metrics: &mut BTreeMap<Metric, f64>, latencies: &Histogram) {
@@ -156,7 +191,7 @@ pub(super) fn insert_latencies(metrics: &mut BTreeMap<Metric, f64>, latencies: &
 }
 
 /// The load that is counted, which will take so much memory of the page cache.
-fn measure(
+pub(super) fn measure(
     run: &Run,
     cores: &CoreList,
     server: &Server,
@@ -209,7 +244,7 @@ fn insert_costs(found: &mut Found, measured: &Measured) {
 
 /// The load that is not counted. Every partition gets its share first: Apache Kafka pays for the first
 /// entries of an index, which come after some kilobytes, milliseconds each.
-fn warm(
+pub(super) fn warm(
     run: &Run,
     lanes: &mut [Lane],
     pace: Pace,
@@ -219,7 +254,7 @@ fn warm(
         duration: NO_LIMIT,
         bytes_max: partition_bytes,
     };
-    drive(lanes, pace, shares)?;
+    drive(lanes, Pace::Closed, shares)?;
     let extent = Extent {
         duration: run.size.warm,
         bytes_max: run.size.bytes_max,
@@ -228,7 +263,7 @@ fn warm(
 }
 
 /// How much memory the counted load may take, going by the one before; generously, for that was slower.
-fn will_dirty(run: &Run, warmed: &Measured) -> u64 {
+pub(super) fn will_dirty(run: &Run, warmed: &Measured) -> u64 {
     let per_second = warmed.bytes as f64 / warmed.elapsed.as_secs_f64();
     let bytes = per_second * run.size.measure.as_secs_f64() * 2.0;
     (bytes as u64).min(run.size.bytes_max)
@@ -264,7 +299,7 @@ fn producers(
 }
 
 /// Everything that was acknowledged, by partition; the limit program has but one log.
-fn verify(run: &Run, server: &Server, lanes: &[Lane]) -> Result<u64, String> {
+pub(super) fn verify(run: &Run, server: &Server, lanes: &[Lane]) -> Result<u64, String> {
     let mut expected = BTreeMap::new();
     for (partition, records) in lanes.iter().flat_map(Lane::acknowledged) {
         *expected.entry(partition).or_default() += records;
@@ -278,7 +313,7 @@ fn verify(run: &Run, server: &Server, lanes: &[Lane]) -> Result<u64, String> {
     read_back(server.address(), &expected, is_broker)
 }
 
-fn create_topic(run: &Run, server: &Server, partitions: usize) -> Result<(), String> {
+pub(super) fn create_topic(run: &Run, server: &Server, partitions: usize) -> Result<(), String> {
     if matches!(run.subject, Subject::Limit(_)) {
         return Ok(());
     }
@@ -295,15 +330,19 @@ fn create_topic(run: &Run, server: &Server, partitions: usize) -> Result<(), Str
     if created.error_code != 0 {
         return Err(format!("{created:?}"));
     }
-    wait_for_leaders(server, partitions)
+    wait_for_leaders(server, &[TOPIC], partitions)
 }
 
 /// Apache Kafka answers before its partitions have leaders.
-fn wait_for_leaders(server: &Server, partitions: usize) -> Result<(), String> {
+pub(super) fn wait_for_leaders(
+    server: &Server,
+    topics: &[&str],
+    partitions: usize,
+) -> Result<(), String> {
     let mut client = WireClient::connect(server.address()).map_err(|e| e.to_string())?;
     let begin = Instant::now();
     while begin.elapsed() < LEADER_LIMIT {
-        if all_have_leaders(&mut client, partitions).map_err(|e| e.to_string())? {
+        if all_have_leaders(&mut client, topics, partitions).map_err(|e| e.to_string())? {
             return Ok(());
         }
         thread::sleep(LEADER_POLL);
@@ -313,30 +352,31 @@ fn wait_for_leaders(server: &Server, partitions: usize) -> Result<(), String> {
     ))
 }
 
-fn all_have_leaders(client: &mut WireClient, partitions: usize) -> Result<bool, WireError> {
+fn all_have_leaders(
+    client: &mut WireClient,
+    topics: &[&str],
+    partitions: usize,
+) -> Result<bool, WireError> {
+    let asked = |name| ListOffsetsTopic {
+        name,
+        partitions: (0_i32..)
+            .take(partitions)
+            .map(|partition_index| ListOffsetsPartition {
+                partition_index,
+                current_leader_epoch: -1,
+                timestamp: LATEST,
+                ..ListOffsetsPartition::default()
+            })
+            .collect(),
+    };
     let request = ListOffsetsRequest {
         replica_id: -1,
-        topics: vec![ListOffsetsTopic {
-            name: TOPIC,
-            partitions: (0_i32..)
-                .take(partitions)
-                .map(|partition_index| ListOffsetsPartition {
-                    partition_index,
-                    current_leader_epoch: -1,
-                    timestamp: LATEST,
-                    ..ListOffsetsPartition::default()
-                })
-                .collect(),
-        }],
+        topics: topics.iter().map(|name| asked(*name)).collect(),
         ..ListOffsetsRequest::default()
     };
     let answer = client.call(&request, 9)?;
     let body = answer.body()?;
     let mut answered = body.topics.iter().flat_map(|topic| &topic.partitions);
-    let count = body
-        .topics
-        .iter()
-        .map(|topic| topic.partitions.len())
-        .sum::<usize>();
-    Ok(count == partitions && answered.all(|partition| partition.error_code == 0))
+    let count = answered.clone().count();
+    Ok(count == topics.len() * partitions && answered.all(|partition| partition.error_code == 0))
 }
