@@ -13,3 +13,5 @@ pub mod catalog;
 pub mod contract;
 pub mod group;
 pub mod partition;
+#[cfg(test)]
+mod testing;

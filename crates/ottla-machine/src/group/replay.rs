@@ -6,7 +6,7 @@ use alloc::collections::btree_map::Entry;
 use alloc::sync::Arc;
 
 use ottla_model::batch::BatchHead;
-use ottla_model::ids::Offset;
+use ottla_model::ids::{Offset, ProducerId};
 
 use super::classic::{Classic, ClassicRecord};
 use super::{Coordinator, Group, GroupId, GroupRecord, Kind, Soft};
@@ -20,10 +20,7 @@ impl Coordinator {
                 partition,
                 value,
             } => {
-                let producer = head
-                    .attributes
-                    .is_transactional()
-                    .then_some(head.producer_id);
+                let producer = Some(head.producer_id).filter(|id| *id != ProducerId::NONE);
                 let entry = match self.groups.entry(group.clone()) {
                     Entry::Occupied(entry) => entry.into_mut(),
                     // A tombstone that compaction left, of a group that is gone.

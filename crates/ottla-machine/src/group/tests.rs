@@ -1,6 +1,23 @@
-//! Data in, data out.
+//! Data in, data out: a rig that drives the machine as a shard does, sends every record through the bytes
+//! that the log would hold, and checks after every step that what must hold does ([`invariants`]).
+//!
+//! Dialogues are text ([`script`], `scripts/`); what nobody thought of is random ([`random`]).
+
+mod invariants;
+mod random;
+mod script;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::string::{String, ToString};
+use std::vec::Vec;
+
+use ottla_model::batch::{BatchBuilder, BatchHead, BatchSpec};
+use ottla_model::ids::{ProducerEpoch, ProducerId};
+use ottla_model::time::WallMs;
+use ottla_model::uuid::Uuid;
 
 use super::*;
+use crate::contract::{Entry, Ids, StoredRecord};
 
 /// `"…".hashCode()` by a JVM.
 #[test]
@@ -18,4 +35,218 @@ fn groups_hash_as_in_kafka() {
     }
     assert_eq!(partition_of("polygenelubricants", i32::MAX), 0);
     assert_eq!(partition_of("a", 0), 0);
+}
+
+/// Counts.
+struct CountedIds(u32);
+
+impl Ids for CountedIds {
+    fn uuid(&mut self) -> Uuid {
+        self.0 += 1;
+        let mut id = [0; 16];
+        id[12..].copy_from_slice(&self.0.to_be_bytes());
+        Uuid(id)
+    }
+}
+
+/// One answer that left.
+struct Left {
+    to: Ticket,
+    value: Result<Answer, Refusal>,
+    /// What it waits for.
+    saw: Offset,
+    wait: Wait,
+}
+
+/// A coordinator with its log, its clock, and who waits for it.
+struct Rig {
+    machine: Coordinator,
+    /// Each batch with its offset, as its records.
+    log: Vec<(Offset, Vec<GroupRecord>)>,
+    end: Offset,
+    now: MonoMs,
+    ids: CountedIds,
+    settings: Arc<Settings>,
+    next_ticket: u64,
+    waiting: BTreeSet<Ticket>,
+    /// Generation of each group when it was looked at last.
+    generations: BTreeMap<GroupId, i32>,
+    /// Where records of undecided transactions lie.
+    undecided_at: BTreeSet<Offset>,
+}
+
+/// The wall clock at the start of each test, in ms.
+const WALL_START_MS: i64 = 1_000_000;
+
+impl Rig {
+    fn new() -> Rig {
+        let mut rig = Rig {
+            machine: Coordinator::default(),
+            log: Vec::new(),
+            end: Offset::ZERO,
+            now: MonoMs(0),
+            ids: CountedIds(0),
+            settings: Arc::default(),
+            next_ticket: 0,
+            waiting: BTreeSet::new(),
+            generations: BTreeMap::new(),
+            undecided_at: BTreeSet::new(),
+        };
+        rig.ask(Request::Begin);
+        rig
+    }
+
+    /// Submits a request; the answers that it leads to, not only its own.
+    fn ask(&mut self, request: Request) -> (Ticket, Vec<Left>) {
+        let to = Ticket(self.next_ticket);
+        self.next_ticket += 1;
+        self.waiting.insert(to);
+        let command = Command {
+            settings: Arc::clone(&self.settings),
+            request,
+        };
+        let mut left = self.decide(|machine, cx, out| machine.decide(to, command, cx, out));
+        left.extend(self.expire());
+        (to, left)
+    }
+
+    /// What is due now, as a shard does after each turn.
+    fn expire(&mut self) -> Vec<Left> {
+        let mut left = Vec::new();
+        for _ in 0..1000 {
+            let deadline = self.machine.deadline();
+            if deadline.is_none_or(|at| at > self.now) {
+                return left;
+            }
+            left.extend(self.decide(|machine, cx, out| machine.expire(cx, out)));
+        }
+        panic!("a deadline that nothing moves: {:?}", self.machine);
+    }
+
+    /// Lets time pass, stopping at every deadline.
+    fn advance(&mut self, ms: u64) -> Vec<(MonoMs, Left)> {
+        let until = self.now + ms;
+        let mut left = Vec::new();
+        while let Some(at) = self.machine.deadline().filter(|at| *at <= until) {
+            self.now = self.now.max(at);
+            let now = self.now;
+            left.extend(self.expire().into_iter().map(|answer| (now, answer)));
+        }
+        self.now = until;
+        left
+    }
+
+    fn decide(
+        &mut self,
+        decide: impl FnOnce(&Coordinator, &mut Cx<'_>, &mut Decision<Coordinator>),
+    ) -> Vec<Left> {
+        let mut cx = Cx {
+            end: self.end,
+            marks: Marks {
+                log_start: Offset::ZERO,
+                written: self.end,
+                durable: self.end,
+            },
+            wall: WallMs(WALL_START_MS + self.now.0 as i64),
+            mono: self.now,
+            ids: &mut self.ids,
+        };
+        let mut out = Decision::default();
+        decide(&self.machine, &mut cx, &mut out);
+        assert!(out.effects.is_empty());
+        for emit in out.emits {
+            match emit {
+                Emit::Logged(Entry::Records {
+                    producer: None,
+                    records,
+                }) => self.append(records),
+                Emit::Volatile(soft) => self.machine.replay(self.end, Event::Soft(&soft)),
+                Emit::Logged(_) => panic!("a coordinator writes records of its own only"),
+            }
+        }
+        let replies: Vec<Left> = out
+            .replies
+            .into_iter()
+            .map(|reply| Left {
+                to: reply.to,
+                value: reply.value,
+                saw: reply.saw.unwrap_or(self.end),
+                wait: reply.wait,
+            })
+            .collect();
+        for reply in &replies {
+            assert!(
+                self.waiting.remove(&reply.to),
+                "answered twice, or never asked"
+            );
+            assert!(reply.saw <= self.end);
+        }
+        invariants::check(self);
+        replies
+    }
+
+    fn append(&mut self, records: Vec<GroupRecord>) {
+        assert!(!records.is_empty());
+        let head = head(&records, self.undecided_at.contains(&self.end));
+        for (record, delta) in records.iter().zip(0..) {
+            let read = through_bytes(record);
+            assert_eq!(read, *record);
+            self.machine
+                .replay(self.end + delta, Event::Record(&head, &read));
+        }
+        let at = self.end;
+        self.end = self.end + records.len() as i64;
+        self.log.push((at, records));
+    }
+
+    /// Another's record: of a transaction that is not decided yet.
+    fn append_undecided(&mut self, record: GroupRecord) {
+        self.undecided_at.insert(self.end);
+        self.append(alloc::vec![record]);
+    }
+
+    /// The machine that a restart would make of the log.
+    fn replayed(&self) -> Coordinator {
+        let mut machine = Coordinator::default();
+        for (at, batch) in &self.log {
+            let head = head(batch, self.undecided_at.contains(at));
+            for (record, delta) in batch.iter().zip(0..) {
+                machine.replay(*at + delta, Event::Record(&head, &through_bytes(record)));
+            }
+        }
+        machine
+    }
+
+    /// A restart: whoever waits waits in vain, members come back or not.
+    fn restart(&mut self) -> Vec<Left> {
+        self.machine = self.replayed();
+        self.waiting.clear();
+        // Generations that were not logged are forgotten, as in Kafka.
+        self.generations.clear();
+        let (_, left) = self.ask(Request::Begin);
+        left
+    }
+}
+
+fn through_bytes(record: &GroupRecord) -> GroupRecord {
+    let (mut key, mut value) = (Vec::new(), Vec::new());
+    let (has_key, has_value) = record.encode(&mut key, &mut value);
+    assert!(has_key);
+    assert!(has_value || value.is_empty());
+    GroupRecord::decode(Some(&key), has_value.then_some(&value[..])).unwrap()
+}
+
+fn head(records: &[GroupRecord], undecided: bool) -> BatchHead {
+    let mut spec = BatchSpec::default();
+    if undecided {
+        spec.producer_id = ProducerId(9);
+        spec.producer_epoch = ProducerEpoch(0);
+    }
+    let mut builder = BatchBuilder::new(spec, 0);
+    for record in records {
+        let (mut key, mut value) = (Vec::new(), Vec::new());
+        record.encode(&mut key, &mut value);
+        builder.push(Some(&key), Some(&value), &[], 0);
+    }
+    *builder.build().head()
 }

@@ -4,21 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
-    }
-
-    fn one_of<T: Copy>(&mut self, all: &[T]) -> T {
-        all[self.below(all.len() as u64) as usize]
-    }
-}
+use crate::testing::Random;
 
 const NAMES: [&str; 8] = [
     "a",
@@ -92,7 +78,7 @@ fn command(random: &mut Random, rig: &Rig) -> Command {
 fn live_replayed_restored_and_published_agree() {
     for seed in 1..=60u64 {
         std::println!("seed {seed}");
-        let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let mut random = Random::new(seed);
         let mut rig = Rig::new();
         let mut published = rig.replayed().image().clone();
         let mut epochs: BTreeMap<(Uuid, i32), (i32, i32)> = BTreeMap::new();

@@ -51,6 +51,11 @@ impl Coordinator {
             }
         };
         let id = request.group.clone();
+        // Below zero is at once, as it is live in Kafka; logged, -1 would come back as the session timeout.
+        let request = Join {
+            rebalance_timeout_ms: request.rebalance_timeout_ms.max(0),
+            ..request
+        };
         let mut turn = Turn::new(&id, group, position.unwrap_or_default(), settings, cx, out);
         turn.join(to, request, cx);
         turn.finish();

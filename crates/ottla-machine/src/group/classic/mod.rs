@@ -24,6 +24,8 @@
 //! Decisions work on a copy of the group ([`turn`]) and emit it as it ends up; members are shared
 //! between the copies.
 
+#[cfg(test)]
+mod checks;
 mod commit;
 mod describe;
 mod expire;

@@ -5,6 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use ottla_model::ids::Offset;
+use ottla_model::uuid::Uuid;
 
 use super::CommittedOffset;
 use crate::contract::{Cx, Decision, Emit, Reply, Ticket, Wait};
@@ -39,6 +40,8 @@ impl Coordinator {
         let expire_time_ms = request
             .retention_ms
             .map(|retention_ms| cx.wall.0.saturating_add(retention_ms));
+        // The only version of the record that has a time to expire at has neither epoch nor topic id.
+        let is_expiring = expire_time_ms.is_some();
         let mut commit = |topic: &Arc<str>, topic_id, partition: CommitPartition| {
             if partition.metadata.encode_utf16().count() > settings.offset_metadata_max {
                 return Err(Refusal::OffsetMetadataTooLarge);
@@ -52,11 +55,15 @@ impl Coordinator {
                 partition: partition.partition,
                 value: Some(CommittedOffset {
                     offset: partition.offset,
-                    leader_epoch: partition.leader_epoch,
+                    leader_epoch: if is_expiring {
+                        -1
+                    } else {
+                        partition.leader_epoch
+                    },
                     metadata: partition.metadata,
                     commit_time_ms: cx.wall.0,
                     expire_time_ms,
-                    topic_id,
+                    topic_id: if is_expiring { Uuid::ZERO } else { topic_id },
                     record_at: Offset::ZERO,
                 }),
             });

@@ -1,0 +1,657 @@
+//! Dialogues as text: a line is a command, the lines behind it that begin with `|` are what happened.
+//!
+//! ```text
+//! join A session=10s          a JoinGroup of the client A; its member id is remembered
+//! | A refused MemberIdRequired(A.1)
+//! advance 30s                 time passes, deadline by deadline
+//! ```
+//! `A.1` is the first id that was made, for the client A. `log …` is a record that was written.
+//! `OTTLA_BLESS=1` writes what happens into the scripts: read the difference.
+
+use std::fmt::Write as _;
+use std::format;
+
+use bytes::Bytes;
+use std::path::{Path, PathBuf};
+
+use super::*;
+
+#[test]
+fn scripts_go_as_written() {
+    let mut produced = BTreeSet::new();
+    let bless = std::env::var_os("OTTLA_BLESS").is_some();
+    let mut wrong = Vec::new();
+    for path in files() {
+        let written = std::fs::read_to_string(&path).unwrap();
+        let mut script = Script::new();
+        let happened = script.run(&written);
+        produced.extend(script.refusals);
+        if bless && happened != written {
+            std::fs::write(&path, &happened).unwrap();
+        } else if happened != written {
+            wrong.push(format!(
+                "{}:\n{}",
+                path.display(),
+                difference(&written, &happened)
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let known = refusals();
+    assert!(known.len() > 10, "refusal.rs is not read as it is written");
+    let missing: Vec<_> = known
+        .iter()
+        .filter(|name| !produced.contains(**name))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "refusals that no script produces: {missing:?}"
+    );
+}
+
+fn files() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/group/tests/scripts");
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    assert!(!files.is_empty());
+    files
+}
+
+/// The variants of [`Refusal`], as its file has them.
+fn refusals() -> BTreeSet<&'static str> {
+    let source = include_str!("../refusal.rs");
+    let body = source.split_once("pub enum Refusal {").unwrap().1;
+    let body = body.split_once("\n}").unwrap().0;
+    body.lines()
+        .filter_map(|line| line.strip_prefix("    "))
+        .filter(|line| line.starts_with(char::is_uppercase))
+        .map(|line| line.split(['(', '{', ',', ' ']).next().unwrap())
+        .collect()
+}
+
+fn difference(written: &str, happened: &str) -> String {
+    let (mut a, mut b) = (written.lines(), happened.lines());
+    let mut line = 1;
+    loop {
+        match (a.next(), b.next()) {
+            (Some(one), Some(other)) if one == other => line += 1,
+            (one, other) => {
+                return format!("line {line}\n  written:  {one:?}\n  happened: {other:?}");
+            }
+        }
+    }
+}
+
+struct Script {
+    rig: Rig,
+    /// Member id of each client.
+    ids: BTreeMap<String, MemberId>,
+    /// Generation that each client was told.
+    generations: BTreeMap<String, i32>,
+    /// Who asked.
+    askers: BTreeMap<Ticket, String>,
+    refusals: BTreeSet<String>,
+    logged: usize,
+}
+
+/// The words of a command behind its name.
+struct Words<'a> {
+    plain: Vec<&'a str>,
+    named: BTreeMap<&'a str, &'a str>,
+}
+
+impl<'a> Words<'a> {
+    fn get(&self, name: &str) -> Option<&'a str> {
+        self.named.get(name).copied()
+    }
+
+    fn ms(&self, name: &str) -> Option<u64> {
+        self.get(name).map(ms)
+    }
+
+    fn number(&self, name: &str) -> Option<i32> {
+        self.get(name).map(|text| text.parse().unwrap())
+    }
+
+    fn group(&self) -> GroupId {
+        GroupId::from(self.get("group").unwrap_or("g"))
+    }
+
+    fn instance(&self) -> Option<InstanceId> {
+        self.get("instance").map(InstanceId::from)
+    }
+}
+
+fn ms(text: &str) -> u64 {
+    for (unit, factor) in [
+        ("ms", 1),
+        ("s", 1000),
+        ("m", 60_000),
+        ("h", 3_600_000),
+        ("d", 86_400_000),
+    ] {
+        if let Some(Ok(count)) = text.strip_suffix(unit).map(str::parse::<u64>) {
+            return count * factor;
+        }
+    }
+    panic!("no time: {text}");
+}
+
+/// A subscription to topics as consumers write it.
+fn subscription(topics: &[&str]) -> Bytes {
+    let mut bytes = Vec::from(0i16.to_be_bytes());
+    bytes.extend((topics.len() as i32).to_be_bytes());
+    for topic in topics {
+        bytes.extend((topic.len() as i16).to_be_bytes());
+        bytes.extend(topic.as_bytes());
+    }
+    bytes.extend((-1i32).to_be_bytes());
+    Bytes::from(bytes)
+}
+
+/// `t:0,1=5` without the `=`.
+fn partitions(word: &str) -> (Arc<str>, Vec<i32>) {
+    let (topic, indexes) = word.split_once(':').unwrap();
+    let indexes = indexes.split(',').map(|index| index.parse().unwrap());
+    (Arc::from(topic), indexes.collect())
+}
+
+fn topic_id(topic: &str) -> Uuid {
+    // Of `t'2`, a second topic of the name t.
+    let mut id = [0; 16];
+    for (place, byte) in id.iter_mut().zip(topic.bytes()) {
+        *place = byte;
+    }
+    Uuid(id)
+}
+
+impl Script {
+    fn new() -> Script {
+        Script {
+            rig: Rig::new(),
+            ids: BTreeMap::new(),
+            generations: BTreeMap::new(),
+            askers: BTreeMap::new(),
+            refusals: BTreeSet::new(),
+            logged: 0,
+        }
+    }
+
+    /// The script with what happened.
+    fn run(&mut self, script: &str) -> String {
+        let mut out = String::new();
+        for line in script.lines().filter(|line| !line.starts_with('|')) {
+            writeln!(out, "{line}").unwrap();
+            let command = line.split('#').next().unwrap().trim();
+            if command.is_empty() {
+                continue;
+            }
+            for happened in self.command(command) {
+                writeln!(out, "| {happened}").unwrap();
+            }
+        }
+        out
+    }
+
+    fn command(&mut self, line: &str) -> Vec<String> {
+        let mut words = line.split_whitespace();
+        let name = words.next().unwrap();
+        let (named, plain): (Vec<&str>, Vec<&str>) = words.partition(|word| {
+            word.contains('=') && !word.contains(':') || word.starts_with("assign=")
+        });
+        let words = Words {
+            plain,
+            named: named
+                .iter()
+                .map(|word| word.split_once('=').unwrap())
+                .collect(),
+        };
+        let left = match name {
+            "restart" => self.now(|script| script.rig.restart()),
+            "advance" => self.rig.advance(ms(words.plain[0])),
+            "settings" => {
+                let mut settings = Settings::clone(&self.rig.settings);
+                words
+                    .ms("initial")
+                    .inspect(|ms| settings.initial_rebalance_delay_ms = *ms);
+                words
+                    .ms("grace")
+                    .inspect(|ms| settings.disconnect_grace_ms = Some(*ms));
+                words
+                    .ms("retention")
+                    .inspect(|ms| settings.offsets_retention_ms = *ms as i64);
+                words
+                    .number("max")
+                    .inspect(|max| settings.members_max = *max as usize);
+                self.rig.settings = Arc::new(settings);
+                self.now(|script| script.rig.ask(Request::Begin).1)
+            }
+            "leave" => {
+                let request = self.leave(&words);
+                self.ask(words.plain.join(","), request)
+            }
+            _ => {
+                let who = words.plain.first().copied().unwrap_or("-").to_string();
+                let request = self.request(name, &who, &words);
+                self.ask(who, request)
+            }
+        };
+        let mut lines: Vec<String> = self.records();
+        for (at, left) in left {
+            let time = if name == "advance" {
+                format!("{}ms ", at.0)
+            } else {
+                String::new()
+            };
+            let line = self.show(&left);
+            lines.push(time + &line);
+        }
+        lines
+    }
+
+    fn now(&mut self, act: impl FnOnce(&mut Self) -> Vec<Left>) -> Vec<(MonoMs, Left)> {
+        let left = act(self);
+        // Answers to the rig itself say nothing.
+        let left = left
+            .into_iter()
+            .filter(|left| left.value != Ok(Answer::Noted));
+        left.map(|left| (self.rig.now, left)).collect()
+    }
+
+    fn ask(&mut self, who: String, request: Request) -> Vec<(MonoMs, Left)> {
+        // Before it is asked: the answer may be there at once.
+        self.askers.insert(Ticket(self.rig.next_ticket), who);
+        let (_, left) = self.rig.ask(request);
+        left.into_iter().map(|left| (self.rig.now, left)).collect()
+    }
+
+    fn member(&self, who: &str, words: &Words<'_>) -> MemberId {
+        match words.get("id") {
+            Some("-") => MemberId::from(""),
+            Some(id) => self
+                .ids
+                .get(id)
+                .cloned()
+                .unwrap_or_else(|| MemberId::from(id)),
+            None => self
+                .ids
+                .get(who)
+                .cloned()
+                .unwrap_or_else(|| MemberId::from("")),
+        }
+    }
+
+    fn generation(&self, who: &str, words: &Words<'_>) -> i32 {
+        let told = self.generations.get(who).copied().unwrap_or(-1);
+        words.number("gen").unwrap_or(told)
+    }
+
+    /// One connection per client.
+    fn connection(who: &str) -> ConnectionId {
+        ConnectionId(u64::from(who.bytes().next().unwrap()))
+    }
+
+    fn leave(&self, words: &Words<'_>) -> Request {
+        let members = words.plain.iter().map(|who| Leaving {
+            member: self.member(who, words),
+            instance: words.instance(),
+        });
+        Request::Leave(Leave {
+            group: words.group(),
+            members: members.collect(),
+        })
+    }
+
+    fn request(&mut self, name: &str, who: &str, words: &Words<'_>) -> Request {
+        let group = words.group();
+        let member = self.member(who, words);
+        let instance = words.instance();
+        let generation = self.generation(who, words);
+        let connection = Script::connection(who);
+        match name {
+            "join" => {
+                let topics: Vec<&str> = words.get("topics").unwrap_or("t").split(',').collect();
+                let metadata = match words.get("metadata") {
+                    Some(text) => Bytes::from(text.to_string()),
+                    None => subscription(&topics),
+                };
+                let protocols = words.get("protocols").unwrap_or("range").split(',');
+                let protocols = protocols.filter(|name| !name.is_empty());
+                let long = "x".repeat(words.number("long").unwrap_or(0) as usize);
+                Request::Join(Join {
+                    group,
+                    member,
+                    instance,
+                    client_id: Arc::from(who.to_string() + &long),
+                    client_host: Arc::from("/127.0.0.1"),
+                    connection,
+                    session_timeout_ms: words.ms("session").unwrap_or(10_000) as i32,
+                    rebalance_timeout_ms: words.ms("rebalance").unwrap_or(60_000) as i32,
+                    protocol_type: Arc::from(words.get("type").unwrap_or("consumer")),
+                    protocols: protocols
+                        .map(|name| Protocol {
+                            name: Arc::from(name),
+                            metadata: metadata.clone(),
+                        })
+                        .collect(),
+                    member_id_required: !words.plain.contains(&"old"),
+                    may_skip_assignment: words.plain.contains(&"skip"),
+                })
+            }
+            "sync" => {
+                let assign = words.get("assign").unwrap_or("").split(',');
+                let assignments = assign.filter_map(|pair| pair.split_once(':'));
+                Request::Sync(Sync {
+                    group,
+                    member,
+                    instance,
+                    generation,
+                    protocol_type: words.get("type").map(Arc::from),
+                    protocol: words.get("protocol").map(Arc::from),
+                    assignments: assignments
+                        .map(|(who, what)| {
+                            let id = self.ids.get(who).cloned();
+                            let id = id.unwrap_or_else(|| MemberId::from(who));
+                            (id, Bytes::from(what.to_string()))
+                        })
+                        .collect(),
+                    connection,
+                })
+            }
+            "heartbeat" => Request::Heartbeat(Heartbeat {
+                group,
+                member,
+                instance,
+                generation,
+                connection,
+            }),
+            "disconnect" => Request::ConnectionClosed { group, connection },
+            "commit" => Request::CommitOffsets(CommitOffsets {
+                group,
+                member,
+                instance,
+                generation,
+                retention_ms: words.ms("retention").map(|ms| ms as i64),
+                topics: words.plain[1..]
+                    .iter()
+                    .map(|word| {
+                        let (place, offset) = word.split_once('=').unwrap();
+                        let (name, indexes) = partitions(place);
+                        let text = words.get("text").unwrap_or("");
+                        let repeat = words.number("times").unwrap_or(1) as usize;
+                        CommitTopic {
+                            topic_id: topic_id(words.get("of").unwrap_or(&name)),
+                            partitions: indexes
+                                .into_iter()
+                                .map(|partition| CommitPartition {
+                                    partition,
+                                    offset: offset.parse().unwrap(),
+                                    leader_epoch: 3,
+                                    metadata: Arc::from(text.repeat(repeat)),
+                                })
+                                .collect(),
+                            name,
+                        }
+                    })
+                    .collect(),
+            }),
+            "fetch" => {
+                let all = words.plain.contains(&"all");
+                let places = words.plain.iter().filter(|word| word.contains(':'));
+                let topics = places.map(|word| {
+                    let (name, partitions) = partitions(word);
+                    FetchTopic {
+                        topic_id: words.get("of").map_or(Uuid::ZERO, topic_id),
+                        name,
+                        partitions,
+                    }
+                });
+                Request::Ask(Query::Offsets(FetchOffsets {
+                    group,
+                    member: MemberId::from(""),
+                    member_epoch: -1,
+                    require_stable: words.plain.contains(&"stable"),
+                    topics: (!all).then(|| topics.collect()),
+                }))
+            }
+            // Another's: a transaction that is not decided yet, straight into the log.
+            "transaction" => {
+                let (topic, indexes) = partitions(words.plain[1]);
+                let record = GroupRecord::Offset {
+                    group,
+                    topic,
+                    partition: indexes[0],
+                    value: Some(CommittedOffset {
+                        offset: 7,
+                        leader_epoch: -1,
+                        metadata: Arc::from(""),
+                        commit_time_ms: WALL_START_MS,
+                        expire_time_ms: None,
+                        topic_id: Uuid::ZERO,
+                        record_at: Offset::ZERO,
+                    }),
+                };
+                self.rig.append_undecided(record);
+                Request::Begin
+            }
+            "delete-offsets" => Request::DeleteOffsets(DeleteOffsets {
+                group,
+                topics: words.plain.iter().map(|word| partitions(word)).collect(),
+            }),
+            "delete-group" => Request::DeleteGroup(group),
+            "describe" => Request::Ask(Query::Describe(group)),
+            "list" => Request::Ask(Query::List(ListFilter {
+                states: words.get("states").map(|states| {
+                    let all = [GroupState::Empty, GroupState::Stable];
+                    let named = |state: &GroupState| states.contains(state.as_str());
+                    all.into_iter().filter(named).collect()
+                }),
+                types: words.get("types").map(|types| {
+                    let all = [GroupType::Classic, GroupType::Consumer];
+                    let named = |kind: &GroupType| types.contains(kind.as_str());
+                    all.into_iter().filter(named).collect()
+                }),
+            })),
+            "topic-deleted" => Request::TopicsDeleted(alloc::vec![DeletedTopic {
+                name: Arc::from(words.plain[0]),
+                topic_id: topic_id(words.get("of").unwrap_or(words.plain[0])),
+            }]),
+            other => panic!("no such command: {other}"),
+        }
+    }
+
+    /// `A.1` for `A-00000000-…-000000000001`.
+    fn short(id: &str) -> String {
+        match id.rsplit_once('-') {
+            Some((rest, number)) if number.len() == 12 && rest.len() > 24 => {
+                let name = &rest[..rest.len() - 24];
+                let name = if name.len() > 20 { "long" } else { name };
+                format!("{name}.{}", u32::from_str_radix(number, 16).unwrap())
+            }
+            _ => id.to_string(),
+        }
+    }
+
+    fn shorts<'a>(ids: impl Iterator<Item = &'a MemberId>) -> String {
+        ids.map(|id| Script::short(id))
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+
+    /// The records that were logged since.
+    fn records(&mut self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for (_, batch) in &self.rig.log[self.logged..] {
+            let records: Vec<String> = batch.iter().map(show_record).collect();
+            lines.push(format!("log {}", records.join("; ")));
+        }
+        self.logged = self.rig.log.len();
+        lines
+    }
+
+    fn show(&mut self, left: &Left) -> String {
+        let who = self.askers.get(&left.to).cloned().unwrap_or_default();
+        let text = match &left.value {
+            Err(refusal) => {
+                if let Refusal::MemberIdRequired(id) = refusal {
+                    self.ids.insert(who.clone(), id.clone());
+                }
+                format!("refused {}", self.refusal(refusal))
+            }
+            Ok(Answer::Joined(joined)) => {
+                self.ids.insert(who.clone(), joined.member.clone());
+                self.generations.insert(who.clone(), joined.generation);
+                let members = joined.members.iter().map(|member| &member.member);
+                let mut text = format!(
+                    "joined as {} generation {} {} {} leader {}",
+                    Script::short(&joined.member),
+                    joined.generation,
+                    joined.protocol_type.as_deref().unwrap_or("-"),
+                    joined.protocol.as_deref().unwrap_or("-"),
+                    Script::short(&joined.leader),
+                );
+                if !joined.members.is_empty() {
+                    write!(text, " of {}", Script::shorts(members)).unwrap();
+                }
+                if joined.skip_assignment {
+                    text += " skip";
+                }
+                text
+            }
+            Ok(Answer::Synced(synced)) => format!(
+                "synced {} {} [{}]",
+                synced.protocol_type.as_deref().unwrap_or("-"),
+                synced.protocol.as_deref().unwrap_or("-"),
+                String::from_utf8_lossy(&synced.assignment),
+            ),
+            Ok(Answer::Alive) => "alive".into(),
+            Ok(Answer::Noted) => "noted".into(),
+            Ok(Answer::GroupDeleted) => "deleted".into(),
+            Ok(Answer::Left(results)) => format!("left {}", self.results(results)),
+            Ok(Answer::Committed(topics)) => {
+                format!("committed {}", self.results(&topics.concat()))
+            }
+            Ok(Answer::OffsetsDeleted(topics)) => {
+                format!("deleted {}", self.results(&topics.concat()))
+            }
+            Ok(Answer::Told(Plan::Offsets(topics))) => format!("offsets{}", self.offsets(topics)),
+            Ok(Answer::Told(Plan::Described(group))) => describe(group),
+            Ok(Answer::Told(Plan::Listed(groups))) => {
+                let groups = groups.iter().map(|group| {
+                    format!(
+                        " {}:{}:{}:{}",
+                        group.group,
+                        group.protocol_type,
+                        group.state,
+                        group.group_type.as_str()
+                    )
+                });
+                format!("groups{}", groups.collect::<String>())
+            }
+        };
+        // What an answer waits for is told where it is not the end of the log.
+        let waits = match left.wait {
+            Wait::Durable if left.saw < self.rig.end => format!(" (saw {})", left.saw),
+            Wait::Durable => String::new(),
+            other => format!(" ({other:?})"),
+        };
+        format!("{who} {text}{waits}")
+    }
+
+    fn refusal(&mut self, refusal: &Refusal) -> String {
+        assert!(!refusal.to_string().is_empty());
+        let shown = match refusal {
+            Refusal::MemberIdRequired(id) => format!("MemberIdRequired({})", Script::short(id)),
+            Refusal::Replaced(id) => format!("Replaced({})", Script::short(id)),
+            other => format!("{other:?}"),
+        };
+        let name = shown.split('(').next().unwrap();
+        self.refusals.insert(name.to_string());
+        shown
+    }
+
+    fn results(&mut self, results: &[Result<(), Refusal>]) -> String {
+        let results = results.iter().map(|result| match result {
+            Ok(()) => "ok".to_string(),
+            Err(refusal) => self.refusal(refusal),
+        });
+        results.collect::<Vec<_>>().join(" ")
+    }
+
+    fn offsets(&mut self, topics: &[FetchedTopic]) -> String {
+        let mut text = String::new();
+        for topic in topics {
+            for partition in &topic.partitions {
+                write!(text, " {}:{}=", topic.name, partition.partition).unwrap();
+                match &partition.committed {
+                    Ok(None) => text += "none",
+                    Ok(Some(offset)) => {
+                        write!(text, "{}", offset.offset).unwrap();
+                        match offset.metadata.len() {
+                            0 => {}
+                            1..40 => write!(text, "({})", offset.metadata).unwrap(),
+                            length => write!(text, "({length} bytes)").unwrap(),
+                        }
+                    }
+                    Err(refusal) => text += &self.refusal(refusal),
+                }
+            }
+        }
+        text
+    }
+}
+
+fn describe(group: &DescribedGroup) -> String {
+    let members = group.members.iter().map(|member| {
+        let instance = member.instance.as_ref();
+        format!(
+            " {}{}[{}{}]",
+            Script::short(&member.member),
+            instance.map_or_else(String::new, |id| format!("({id})")),
+            String::from_utf8_lossy(&member.assignment),
+            if member.metadata.is_empty() { "" } else { "*" },
+        )
+    });
+    format!(
+        "{} type={} protocol={}{}",
+        group.state,
+        group.protocol_type,
+        group.protocol,
+        members.collect::<String>()
+    )
+}
+
+fn show_record(record: &GroupRecord) -> String {
+    match record {
+        GroupRecord::Offset {
+            group,
+            topic,
+            partition,
+            value,
+        } => {
+            let value = value.as_ref();
+            let offset = value.map_or_else(|| "gone".into(), |value| value.offset.to_string());
+            format!("{group} {topic}:{partition}={offset}")
+        }
+        GroupRecord::Classic { group, value: None } => format!("{group} gone"),
+        GroupRecord::Classic {
+            group,
+            value: Some(record),
+        } => {
+            let members = record.members.iter().map(|member| {
+                let assignment = String::from_utf8_lossy(&member.assignment).into_owned();
+                format!("{}[{assignment}]", Script::short(&member.member))
+            });
+            let members: Vec<String> = members.collect();
+            format!(
+                "{group} generation {} {}",
+                record.generation,
+                members.join(" ")
+            )
+            .trim_end()
+            .to_string()
+        }
+        GroupRecord::Other { .. } => "other".into(),
+    }
+}
