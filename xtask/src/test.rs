@@ -18,7 +18,9 @@
 //! `--ottla-at HOST:PORT`.
 //!
 //! With `CI` set, nothing may be skipped. `--target kafka` runs the clients and judges against Apache Kafka: it
-//! proves the suite itself. This command never changes the workspace.
+//! proves the suite itself. `clients --capture` writes what clients and the broker say to each other into
+//! `crates/ottla-wire/tests/captures` instead. Without `--record` and `--capture` this command never changes the
+//! workspace.
 
 pub(crate) mod broker;
 pub(crate) mod cache;
@@ -85,6 +87,7 @@ struct Options {
     sections: Vec<String>,
     kafka: bool,
     seed: u64,
+    capture: bool,
     dialogues: dialogues::Options,
 }
 
@@ -97,6 +100,7 @@ impl Options {
             sections: Vec::new(),
             kafka: false,
             seed: since.as_secs(),
+            capture: false,
             dialogues: dialogues::Options::default(),
         };
         let mut arguments = arguments.iter();
@@ -116,6 +120,7 @@ impl Options {
                 }
                 "--seed" => options.seed = value()?.parse().map_err(|e| format!("--seed: {e}"))?,
                 "--only" => options.dialogues.only = Some(value()?.clone()),
+                "--capture" => options.capture = true,
                 "--record" => options.dialogues.record = true,
                 "--kafka-at" => options.dialogues.kafka_at = Some(value()?.clone()),
                 "--ottla-at" => options.dialogues.ottla_at = Some(value()?.clone()),
@@ -286,6 +291,12 @@ impl Run<'_> {
             return Vec::new();
         }
         let section = Section::new("clients");
+        if self.options.capture {
+            if let Err(why) = self.capture(&section, tools, built) {
+                section.failed(why);
+            }
+            return vec![section.close()];
+        }
         let left = self.target(tools, built).and_then(|target| {
             let work = self.cache.run_dir("clients")?;
             let left = clients::run(
@@ -313,6 +324,19 @@ impl Run<'_> {
         }
         work.keep |= !section.is_ok();
         vec![clients, section.close()]
+    }
+
+    /// In a directory whose name says nothing: it may occur in an answer.
+    fn capture(&self, section: &Section, tools: &Tools, built: bool) -> Result<(), String> {
+        let target = self.target(tools, built)?;
+        let work = std::env::temp_dir().join("ottla-captures");
+        let _ = std::fs::remove_dir_all(&work);
+        let outcome =
+            clients::capture::run(section, &target, tools, self.options.seed, self.root, &work);
+        if outcome.is_ok() {
+            let _ = std::fs::remove_dir_all(&work);
+        }
+        outcome
     }
 
     fn dialogues(

@@ -30,7 +30,8 @@ impl Target<'_> {
 /// A running broker; dropping it kills it.
 pub(super) struct Broker {
     child: Child,
-    log: PathBuf,
+    /// What it says.
+    pub(super) log: PathBuf,
     /// `HOST:PORT` for clients.
     pub(super) address: String,
     /// The directory that holds the partition directories.
@@ -49,11 +50,21 @@ impl Broker {
         home: &Path,
         settings: &[String],
     ) -> Result<Self, String> {
+        Self::start_logging(target, home, settings, false)
+    }
+
+    /// The same; if asked to, Apache Kafka writes every request and its answer to [`log`](Self::log).
+    pub(super) fn start_logging(
+        target: &Target<'_>,
+        home: &Path,
+        settings: &[String],
+        requests: bool,
+    ) -> Result<Self, String> {
         let log = home.join("broker.log");
         fs::create_dir_all(home).map_err(|e| format!("{}: {e}", home.display()))?;
         match target {
             Target::Ottla(binary) => Self::start_ottla(binary, home, log, settings),
-            Target::Kafka(java) => Self::start_kafka(java, home, log, settings),
+            Target::Kafka(java) => Self::start_kafka(java, home, log, settings, requests),
         }
     }
 
@@ -111,7 +122,10 @@ impl Broker {
             ])
             .arg(&data);
         for setting in settings {
-            command.args(["--set", setting]);
+            match setting.strip_prefix("advertised.listeners=PLAINTEXT://") {
+                Some(address) => command.args(["--advertise", address]),
+                None => command.args(["--set", setting]),
+            };
         }
         let child = spawn(&mut command, &log)?;
         let mut broker = Self {
@@ -134,11 +148,15 @@ impl Broker {
         home: &Path,
         log: PathBuf,
         settings: &[String],
+        logs_requests: bool,
     ) -> Result<Self, String> {
         let prepared = prepare_kafka(java, home, settings)?;
         // The line that says "started" is at INFO.
         let mut serve = java.command("kafka.Kafka", 512, "INFO");
         serve.arg(&prepared.properties);
+        if logs_requests {
+            serve.env("JDK_JAVA_OPTIONS", "-Dottla.log.requests=DEBUG");
+        }
         let child = spawn(&mut serve, &log)?;
         let mut broker = Self {
             child,

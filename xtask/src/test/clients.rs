@@ -1,6 +1,10 @@
 //! Real clients against one broker, then judges over what it left on disk, then the lists of expected rows.
 
+pub(super) mod capture;
+#[path = "../../../crates/ottla-wire/tests/captures/fold.rs"]
+mod fold;
 pub(super) mod list;
+mod proxy;
 pub(super) mod table;
 
 use std::collections::VecDeque;

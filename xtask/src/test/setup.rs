@@ -99,6 +99,13 @@ impl Program {
         self
     }
 
+    /// Where a Java program finds its classes.
+    pub(super) fn class_path(&self) -> Option<&OsString> {
+        let mut arguments = self.arguments.iter();
+        arguments.find(|argument| *argument == "-cp")?;
+        arguments.next()
+    }
+
     /// A command that starts it, to which more arguments may be added.
     pub(super) fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
