@@ -3,6 +3,7 @@
 
 mod bench;
 mod codegen;
+mod fuzz;
 mod test;
 
 use std::process::ExitCode;
@@ -24,6 +25,11 @@ const COMMANDS: &[Command] = &[
         name: "codegen",
         about: "[--check]  write the messages and stored records from their schema, or fail if they differ",
         run: codegen::run,
+    },
+    Command {
+        name: "fuzz",
+        about: "[--seed N] [--count N] [--threads N] [GROUP...] | list | replay GROUP HEX | help  hostile bytes for every decoder",
+        run: fuzz::run,
     },
     Command {
         name: "test",

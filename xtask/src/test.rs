@@ -12,6 +12,7 @@
 //! | dialogues | scripted conversations on the wire with it and with Apache Kafka, answers compared |
 //! | kills | the whole broker under kills and hostile bytes |
 //! | planted | builds with planted bugs, which the tests must find |
+//! | fuzz | hostile bytes for every decoder, bounded, and bugs planted there |
 //!
 //! `--only NAME` takes the clients and the dialogues whose names contain it. `dialogues` alone takes `--record` (write
 //! what Kafka answers into the files), and the addresses of brokers that already run: `--kafka-at HOST:PORT`,
@@ -46,7 +47,7 @@ use self::cargo::Cargo;
 use self::report::{Closed, Section, conclude};
 use self::setup::Tools;
 
-const SECTIONS: [&str; 11] = [
+const SECTIONS: [&str; 12] = [
     "setup",
     "fmt",
     "clippy",
@@ -58,6 +59,7 @@ const SECTIONS: [&str; 11] = [
     "dialogues",
     "kills",
     "planted",
+    "fuzz",
 ];
 
 /// # Errors
@@ -235,6 +237,7 @@ impl Run<'_> {
                 kills
                     .into_iter()
                     .chain(self.section("planted", &|section| self.planted(section)))
+                    .chain(self.section("fuzz", &|section| self.fuzz(section)))
                     .collect::<Vec<_>>()
             });
             let mut sections = Vec::new();
@@ -262,6 +265,12 @@ impl Run<'_> {
             }
             sections
         })
+    }
+
+    /// It counts its cases as cargo's tests do, and prints its seed.
+    fn fuzz(&self, section: &Section) {
+        self.cargo
+            .tests(section, &["run", "--release", "--package", "ottla-fuzz"]);
     }
 
     fn section(&self, name: &'static str, body: &dyn Fn(&Section)) -> Option<Closed> {

@@ -18,5 +18,8 @@ mod metrics;
 mod stop;
 mod wrong_protocol;
 
+// For the fuzz harness, which has no socket.
 pub use api::{ServedApi, api_table_markdown, served_apis};
+#[doc(hidden)]
+pub use conn::split_frames;
 pub use gateway::{Gateway, GatewayOptions, bind};

@@ -52,6 +52,12 @@ impl Random {
         self.below(n as u64) as usize
     }
 
+    /// A number below two to the power of `bits_max`, small ones as often as large ones.
+    pub fn magnitude(&mut self, bits_max: u64) -> u64 {
+        let bits = 1 + self.below(bits_max);
+        self.below(1 << bits)
+    }
+
     /// True once in `n` times.
     pub fn one_in(&mut self, n: u64) -> bool {
         self.below(n) == 0
@@ -123,12 +129,22 @@ pub fn varint(bytes: &mut Vec<u8>, mut n: u64) {
 
 /// A value of this struct in this version.
 pub fn value(rng: &mut Random, module: &Module, s: &Struct, version: i16) -> Value {
-    let unknown_tags = None;
+    Maker::new(rng, module, version).value(s)
+}
+
+/// A value that is as small as can be, but for one of its arrays, which has so many elements that are as
+/// small as can be: what takes the most memory for its bytes. Has no large array if the version has no
+/// array at all.
+pub fn crowd(
+    rng: &mut Random,
+    module: &Module,
+    s: &Struct,
+    version: i16,
+    elements: usize,
+) -> Value {
     Maker {
-        rng,
-        module,
-        version,
-        unknown_tags,
+        crowd: Some(elements),
+        ..Maker::new(rng, module, version)
     }
     .value(s)
 }
@@ -145,10 +161,8 @@ pub fn value_with_unknown_tags(
     let unknown_tags = Some(Random(rng.bits()));
     same.bits();
     let with = Maker {
-        rng,
-        module,
-        version,
         unknown_tags,
+        ..Maker::new(rng, module, version)
     };
     let with = with.value(s);
     (with, value(&mut same, module, s, version))
@@ -160,9 +174,21 @@ struct Maker<'a> {
     version: i16,
     /// Dice of their own, so that the value is the same without them.
     unknown_tags: Option<Random>,
+    /// How many elements the large array of a [`crowd`] will have; 0 once it is there.
+    crowd: Option<usize>,
 }
 
-impl Maker<'_> {
+impl<'a> Maker<'a> {
+    fn new(rng: &'a mut Random, module: &'a Module, version: i16) -> Self {
+        Maker {
+            rng,
+            module,
+            version,
+            unknown_tags: None,
+            crowd: None,
+        }
+    }
+
     fn value(mut self, s: &Struct) -> Value {
         let mut out = Value::default();
         self.structure(s, &mut out);
@@ -190,7 +216,10 @@ impl Maker<'_> {
             let mut value = Value::default();
             self.field(field, flexible, &mut value);
             // A field that has its default is left out.
-            if self.rng.one_in(3) || value.bytes == default(self.module, field, version) {
+            if self.crowd.is_some()
+                || self.rng.one_in(3)
+                || value.bytes == default(self.module, field, version)
+            {
                 continue;
             }
             written.push((tag, value.bytes));
@@ -227,7 +256,7 @@ impl Maker<'_> {
     }
 
     fn typed(&mut self, ty: &Type, (flexible, nullable): (bool, bool), out: &mut Value) {
-        let null = nullable && self.rng.one_in(4);
+        let null = nullable && self.crowd.is_none() && self.rng.one_in(4);
         match ty {
             Type::Bool => out.bytes.push(self.rng.below(2) as u8),
             Type::Number(name) => {
@@ -247,9 +276,10 @@ impl Maker<'_> {
             }
             Type::Str if null => out.length(None, 2, flexible),
             Type::Str => {
-                let length = match self.rng.one_in(20) {
-                    true => 300,
-                    false => self.rng.below(12),
+                let length = match self.crowd {
+                    Some(_) => 0,
+                    None if self.rng.one_in(20) => 300,
+                    None => self.rng.below(12),
                 };
                 let text: String = (0..length)
                     .map(|_| *self.rng.pick(&['a', 'Z', '-', 'ä', '日']))
@@ -259,14 +289,24 @@ impl Maker<'_> {
             }
             Type::Bytes | Type::Records if null => out.length(None, 4, flexible),
             Type::Bytes | Type::Records => {
-                let most = if self.rng.one_in(4) { 5000 } else { 10 };
+                let most = match self.crowd {
+                    Some(_) => 1,
+                    None if self.rng.one_in(4) => 5000,
+                    None => 10,
+                };
                 let length = self.rng.index(most);
                 out.length(Some(length), 4, flexible);
                 out.bytes.extend((0..length).map(|_| self.rng.bits() as u8));
             }
             Type::Array(_) if null => out.length(None, 4, flexible),
             Type::Array(inner) => {
-                let count = self.rng.index(4);
+                let count = match &mut self.crowd {
+                    None => self.rng.index(4),
+                    Some(0) => 0,
+                    // Or one element, in which there may be another array.
+                    Some(_) if holds_array(self.module, inner) && self.rng.one_in(2) => 1,
+                    Some(left) => std::mem::take(left),
+                };
                 out.length(Some(count), 4, flexible);
                 for _ in 0..count {
                     self.typed(inner, (flexible, false), out);
@@ -280,6 +320,18 @@ impl Maker<'_> {
                 self.structure(part(self.module, name), out);
             }
         }
+    }
+}
+
+/// Whether a value of this type has an array in it.
+fn holds_array(module: &Module, ty: &Type) -> bool {
+    match ty {
+        Type::Array(_) => true,
+        Type::Struct(name) => {
+            let s = part(module, name);
+            s.fields.iter().any(|field| holds_array(module, &field.ty))
+        }
+        _ => false,
     }
 }
 

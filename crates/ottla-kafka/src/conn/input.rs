@@ -192,5 +192,27 @@ impl Input {
     }
 }
 
+/// What a connection makes of bytes that came at once: its frames, and why it would close. `negotiated`:
+/// a request was understood before.
+pub fn split_frames(
+    bytes: BytesMut,
+    negotiated: bool,
+    options: &GatewayOptions,
+) -> (Vec<BytesMut>, Option<String>) {
+    let mut input = Input {
+        buffer: bytes,
+        negotiated,
+        ..Input::default()
+    };
+    let mut frames = Vec::new();
+    loop {
+        match input.next_frame(options) {
+            Ok(Some(frame)) => frames.push(frame),
+            Ok(None) => return (frames, None),
+            Err(reason) => return (frames, Some(reason.to_string())),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -37,6 +37,7 @@ use crate::stop::Stop;
 use crate::wrong_protocol::WrongProtocol;
 use in_flight::InFlight;
 use input::Input;
+pub use input::split_frames;
 use outbox::{Outbox, Way};
 
 /// How long a client of another protocol may take to hear what it did, and how much of what it still

@@ -137,9 +137,9 @@ fn requests_without_records_are_bounded_in_size_and_in_what_they_repeat() {
         bytes
     };
     // Type broker, name "7", no names of configs.
-    let describe = [&compact(600_000, b"\x04\x027\0\0")[..], &[0, 0, 0]].concat();
-    let find = [&[0][..], &compact(3_000_000, b"\x01"), &[0]].concat();
-    for (key, version, body) in [(32, 4, &describe), (10, 4, &find)] {
+    let describe = |count| [&compact(count, b"\x04\x027\0\0")[..], &[0, 0, 0]].concat();
+    let find = |count| [&[0][..], &compact(count, b"\x01"), &[0]].concat();
+    for (key, version, body) in [(32, 4, &describe(30_000)), (10, 4, &find(80_000))] {
         let mut client = server.client();
         client
             .send_raw(&raw_request(key, version, 2, 1, body))
@@ -152,13 +152,17 @@ fn requests_without_records_are_bounded_in_size_and_in_what_they_repeat() {
         );
         neighbour.check();
     }
+    for (key, version, body) in [(32, 4, &describe(600_000)), (10, 4, &find(3_000_000))] {
+        let mut client = server.client();
+        let _ = client.send_raw(&raw_request(key, version, 2, 1, body));
+        assert!(is_closed(&mut client), "{key}: too large in memory");
+    }
     for negotiated in [false, true] {
         let mut client = server.client();
         if negotiated {
             client.api_versions().unwrap();
         }
-        let find = [&[0][..], &compact(5_000_000, b"\x01"), &[0]].concat();
-        let _ = client.send_raw(&raw_request(10, 4, 2, 1, &find));
+        let _ = client.send_raw(&raw_request(10, 4, 2, 1, &find(5_000_000)));
         assert!(is_closed(&mut client), "above what is read");
     }
     // A Produce of a million partitions without records: nobody's.

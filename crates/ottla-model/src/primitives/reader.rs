@@ -19,31 +19,33 @@ pub struct Reader<'a> {
 }
 
 /// Memory that decoded arrays may take, per byte of input. Elements are larger in memory than on the
-/// wire (an empty string is 1 byte there and 16 here). Names of one letter come to 11 times; only an
-/// input made to exhaust memory goes beyond this.
-const MEMORY_PER_INPUT_BYTE: usize = 16;
-/// What even the smallest input may take, in bytes.
-const MEMORY_BASE: usize = 64 * 1024;
+/// wire (an empty string is 1 byte there and 16 here), but all that a client means is below this: names of
+/// a dozen letters, partitions with a replica each.
+const MEMORY_PER_INPUT_BYTE: usize = 4;
+/// What even the smallest input may take, in bytes. So only an input of hundreds of kilobytes made of
+/// empty elements is refused.
+const MEMORY_BASE: usize = 1 << 20;
 
 impl<'a> Reader<'a> {
-    /// A reader at the start of `input`, which may spend 16 bytes of memory per byte of input (and 64 KiB)
-    /// on arrays.
+    /// A reader at the start of `input`, which may spend 4 bytes of memory per byte of input (and 1 MiB)
+    /// on arrays. It allocates for nothing else.
     #[must_use]
     pub fn new(input: &'a [u8]) -> Self {
-        let limit = input
+        Self::with_memory_limit(input, usize::MAX)
+    }
+
+    /// A reader at the start of `input` that may spend `bytes_max` of memory on arrays, and no more than
+    /// [`Reader::new`] allows.
+    #[must_use]
+    pub fn with_memory_limit(input: &'a [u8], bytes_max: usize) -> Self {
+        let allowed = input
             .len()
             .saturating_mul(MEMORY_PER_INPUT_BYTE)
             .saturating_add(MEMORY_BASE);
-        Self::with_memory_limit(input, limit)
-    }
-
-    /// A reader at the start of `input` that may spend `bytes_max` of memory on arrays.
-    #[must_use]
-    pub fn with_memory_limit(input: &'a [u8], bytes_max: usize) -> Self {
         Reader {
             input,
             at: 0,
-            memory_left: bytes_max,
+            memory_left: bytes_max.min(allowed),
         }
     }
 

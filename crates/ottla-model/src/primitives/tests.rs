@@ -187,15 +187,34 @@ fn counts_are_checked_before_anything_is_allocated() {
             "{bytes:?}"
         );
     }
-    let two = [0, 0, 0, 2, 1, 2, 3, 4];
+    // 17 of them do fit into the bytes left, and are more than a short input may spend.
+    let mut many = vec![0, 0, 0, 17];
+    many.resize(4 + 17 * 2, 0);
     assert_eq!(
-        kind(Reader::new(&two).array(false, 2, never)),
-        Kind::MemoryLimit(2)
+        kind(Reader::new(&many).array(false, 2, never)),
+        Kind::MemoryLimit(17)
     );
+    let two = [0, 0, 0, 2, 1, 2, 3, 4];
     assert_eq!(
         Reader::new(&two).array(false, 2, |r| r.i16()),
         Ok(vec![0x102, 0x304])
     );
+}
+
+#[test]
+fn elements_that_are_nearly_empty_cannot_take_four_times_their_bytes_and_a_mebibyte() {
+    // Empty strings: 1 byte on the wire, 16 in memory.
+    let read = |count: u32| {
+        let mut bytes = Vec::new();
+        bytes.unsigned_varint(count + 1);
+        bytes.resize(bytes.len() + count as usize, 1);
+        let limit = 4 * bytes.len() + (1 << 20);
+        let read = Reader::new(&bytes).array(true, 1, |r| r.str(true));
+        read.map(|strings| assert!(16 * strings.len() <= limit))
+            .map_err(|e| e.kind)
+    };
+    assert_eq!(read(80_000), Ok(()));
+    assert_eq!(read(100_000), Err(Kind::MemoryLimit(100_000)));
 }
 
 #[test]

@@ -16,7 +16,8 @@ use crate::error_map::ErrorCode;
 /// Records below this are copied out of their frame: a small batch must not keep a large read alive.
 pub(super) const COPIED_BYTES_MAX: usize = 4 << 10;
 
-/// Memory that the topics and partitions of a request may take, decoded: about 170,000 partitions.
+/// Memory that the topics and partitions of a request may take at most, decoded, however many bytes of
+/// records it has: about 170,000 partitions.
 const HEADS_BYTES_MAX: usize = 4 << 20;
 
 /// A request, decoded.
