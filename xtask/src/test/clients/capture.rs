@@ -14,7 +14,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::codegen::model::{Module, Struct};
+use ottla_schema::model::{Module, Struct};
 
 use super::super::broker::{Broker, Target};
 use super::super::kcat;
@@ -91,7 +91,7 @@ pub(in crate::test) fn run(
     broker.stop()?;
     let log = fs::read_to_string(&log).map_err(|e| format!("{}: {e}", log.display()))?;
     let told = told(&log)?;
-    let schema = crate::codegen::load()?;
+    let schema = ottla_schema::load()?;
     let requests = schema.wire.iter().filter_map(Module::request);
     let spoken: BTreeSet<&str> = requests.map(Struct::api_name).collect();
     // The APIs between brokers and controllers have no schema here.
