@@ -77,6 +77,7 @@ impl Keeper {
             name: name.clone(),
             config: LogConfig {
                 index_interval_bytes: topic.config.index_interval_bytes,
+                ..LogConfig::default()
             },
         };
         let (log, recovery) = self.store.open_log(&spec)?;

@@ -12,7 +12,7 @@ use ottla_model::ids::{LeaderEpoch, Offset, PartitionIndex};
 use ottla_model::names::TopicName;
 
 use crate::disk::Disk;
-use crate::file_names::UNFINISHED;
+use crate::file_names::{UNFINISHED, with_suffix};
 use crate::store::LogFault;
 
 /// Up to which offsets logs need no recovery.
@@ -55,9 +55,7 @@ pub(crate) fn replace(
 
 /// Where a file lies until it is finished.
 pub(crate) fn unfinished(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(UNFINISHED);
-    PathBuf::from(name)
+    with_suffix(path, UNFINISHED)
 }
 
 /// Offsets by partition.

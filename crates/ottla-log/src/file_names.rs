@@ -12,6 +12,13 @@ pub(crate) const PARTITION_METADATA: &str = "partition.metadata";
 /// A file that was not finished; ours and Kafka's.
 pub(crate) const UNFINISHED: &str = ".tmp";
 
+/// A compacted segment that is being written.
+pub(crate) const CLEANED: &str = ".cleaned";
+/// A segment that waits to be deleted: Kafka keeps it for a while.
+pub(crate) const DELETED: &str = ".deleted";
+/// A compacted segment that takes the place of others.
+pub(crate) const SWAP: &str = ".swap";
+
 /// Longest name of a directory.
 const NAME_BYTES_MAX: usize = 255;
 
@@ -39,6 +46,14 @@ impl SegmentFile {
         (SegmentFile::Snapshot, "snapshot"),
     ];
 
+    /// The files of a segment, its snapshot left out.
+    pub(crate) const OF_SEGMENT: [SegmentFile; 4] = [
+        SegmentFile::Log,
+        SegmentFile::OffsetIndex,
+        SegmentFile::TimeIndex,
+        SegmentFile::TransactionIndex,
+    ];
+
     fn suffix(self) -> &'static str {
         Self::ALL[self as usize].1
     }
@@ -47,6 +62,13 @@ impl SegmentFile {
 /// Path of a file that is named by an offset.
 pub(crate) fn segment_file(directory: &Path, base: Offset, kind: SegmentFile) -> PathBuf {
     directory.join(format!("{:020}.{}", base.0, kind.suffix()))
+}
+
+/// The path with something behind its name.
+pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
 }
 
 /// What a file that is named by an offset is; `None` for all others.

@@ -6,6 +6,7 @@
 //! transactions or requests: a snapshot is bytes to it.
 
 mod checkpoint;
+mod clean;
 pub mod disk;
 mod file_names;
 mod index_file;
@@ -21,12 +22,12 @@ mod time_index;
 mod walk;
 
 pub use local::{
-    Clock, Durability, FoundDirectory, LocalStore, OpenError, Plant, Random, StartReport,
-    StoreOptions,
+    CleanerOptions, Clock, Durability, FoundDirectory, LocalStore, OpenError, Plant, Random,
+    StartReport, StoreOptions,
 };
 pub use log::LocalLog;
 pub use memory::{MemoryLog, MemoryStore};
 pub use store::{
-    ActiveSegment, AppendItem, Cut, Gap, Log, LogConfig, LogFault, LogSpec, LogStore, MarkListener,
-    Read, ReadError, Recovery, RollRule, TimestampHit,
+    ActiveSegment, AppendItem, Cleanup, CompactRule, Cut, Gap, Log, LogConfig, LogFault, LogSpec,
+    LogStore, MarkListener, Read, ReadError, Recovery, RollRule, TimestampHit,
 };

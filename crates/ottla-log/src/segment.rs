@@ -6,6 +6,7 @@
 
 mod holes;
 mod indexes;
+mod replace;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,6 +23,7 @@ use crate::offset_index::OffsetEntry;
 use crate::store::LogFault;
 use crate::time_index::TimeEntry;
 use crate::walk::{Hole, Step, Walk};
+use replace::Names;
 
 /// One segment of a log.
 #[derive(Debug)]
@@ -29,6 +31,7 @@ pub(crate) struct Segment {
     disk: Arc<dyn Disk>,
     base: Offset,
     path: PathBuf,
+    names: Names,
     state: Mutex<State>,
 }
 
@@ -103,6 +106,7 @@ impl Segment {
             disk,
             base,
             path: segment_file(directory, base, SegmentFile::Log),
+            names: Names::default(),
             state: Mutex::new(State {
                 file: None,
                 size_bytes,

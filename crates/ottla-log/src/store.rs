@@ -9,7 +9,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
-pub use log_store::{Cut, Gap, LogConfig, LogSpec, LogStore, Recovery};
+pub use log_store::{Cleanup, CompactRule, Cut, Gap, LogConfig, LogSpec, LogStore, Recovery};
 
 use bytes::Bytes;
 use ottla_model::batch::BatchHead;

@@ -106,6 +106,7 @@ pub fn spec(topic: &str, incarnation: u8) -> LogSpec {
         name: partition(topic, incarnation),
         config: LogConfig {
             index_interval_bytes: 512,
+            ..LogConfig::default()
         },
     }
 }

@@ -1,6 +1,8 @@
 //! What the tests of several crates share. Not shipped; may panic where a test would.
 
 pub mod broker_process;
+#[cfg(test)]
+mod compaction;
 pub mod conformance;
 pub mod conformance_crash;
 #[cfg(test)]

@@ -276,6 +276,7 @@ fn open(
 ) -> Result<(Arc<dyn Log>, ottla_log::store::Recovery), LogFault> {
     let config = LogConfig {
         index_interval_bytes: 512,
+        ..LogConfig::default()
     };
     let (log, recovery) = store.open_log(&LogSpec { name, config })?;
     Ok((log, recovery))

@@ -38,6 +38,7 @@ fn world(durability: Durability) -> World {
     };
     let config = LogConfig {
         index_interval_bytes: 512,
+        ..LogConfig::default()
     };
     let (log, _) = store
         .open_log(&LogSpec { name, config })

@@ -4,6 +4,7 @@
 //! rounds. Guarantees: what a durable mark passed survives power loss under
 //! [`Durability::Synced`]; a removed log does not come back; what is unknown is never deleted.
 
+mod clean;
 mod close;
 mod discarded;
 mod flush;
@@ -29,6 +30,8 @@ use crate::checkpoint::Offsets;
 use crate::disk::Disk;
 use crate::log::LocalLog;
 use crate::store::{Log, LogFault, LogSpec, LogStore, Recovery};
+pub use clean::CleanerOptions;
+use clean::Stopper;
 use discarded::Discarded;
 use flush::Queue;
 use marks::{MarkFile, MarksFound};
@@ -44,7 +47,7 @@ pub enum Durability {
 
 /// A source of random ids.
 pub type Random = Arc<dyn Fn() -> [u8; 16] + Send + Sync>;
-/// The wall clock. Read only to say when a segment was created.
+/// The wall clock. Read to say when a segment was created, and how old records are.
 pub type Clock = Arc<dyn Fn() -> WallMs + Send + Sync>;
 
 /// A fault that is built in on purpose, to see whether the tests find it.
@@ -74,9 +77,11 @@ pub struct StoreOptions {
     /// Index entries that a growing segment keeps in memory before it moves them to its file: up to
     /// twice as many. At least 1.
     pub index_chunk_entries: usize,
+    /// How logs are compacted.
+    pub cleaner: CleanerOptions,
     /// For new ids.
     pub random: Random,
-    /// For the age of segments.
+    /// For the age of segments and records.
     pub clock: Clock,
     /// A fault that is built in on purpose.
     #[cfg(feature = "planted")]
@@ -93,6 +98,7 @@ impl StoreOptions {
             durability,
             sync_threads: 8,
             index_chunk_entries: 4096,
+            cleaner: CleanerOptions::default(),
             random,
             clock: Arc::new(|| {
                 let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
@@ -198,6 +204,8 @@ pub struct LocalStore {
     unsynced_removals: Mutex<HashSet<String>>,
     /// First readable offsets as the checkpoint has them.
     log_starts: Mutex<Offsets>,
+    /// Up to where logs are compacted, as the checkpoint has it.
+    cleaned: Mutex<Offsets>,
     logs: Mutex<HashMap<String, Arc<LocalLog>>>,
 }
 
@@ -209,6 +217,7 @@ pub(crate) struct Shared {
     pub(crate) marks: MarkFile,
     pub(crate) queue: Queue,
     pub(crate) discarded: Discarded,
+    cleaner: Stopper,
     /// Kept until the store is closed, or the last log is gone.
     lock: Mutex<Option<Box<dyn Send + Sync>>>,
 }
@@ -235,6 +244,10 @@ impl LocalStore {
         self.log_starts
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn cleaned(&self) -> MutexGuard<'_, Offsets> {
+        self.cleaned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn unsynced_removals(&self) -> MutexGuard<'_, HashSet<String>> {
@@ -303,6 +316,14 @@ impl LogStore for LocalStore {
         self.shared.delete_until_stopped();
     }
 
+    fn clean_round(&self) -> bool {
+        self.clean_one()
+    }
+
+    fn clean_until_stopped(&self) {
+        self.clean_in_background();
+    }
+
     fn wait_dirty(&self, timeout: Duration) -> bool {
         self.shared.queue.wait(timeout)
     }
@@ -318,6 +339,7 @@ impl LogStore for LocalStore {
     fn stop(&self) {
         self.shared.queue.stop();
         self.shared.discarded.stop();
+        self.shared.cleaner.stop();
     }
 
     fn close(&self) -> Result<(), LogFault> {

@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex};
 
 use ottla_model::uuid::Uuid;
 
+use super::clean::Stopper;
 use super::discarded::Discarded;
 use super::flush::Queue;
 use super::marks::MarkFile;
 use super::{FoundDirectory, LocalStore, OpenError, Shared, Start, StartReport, StoreOptions};
-use crate::checkpoint::{self, LOG_STARTS, Offsets, RECOVERY_POINTS};
+use crate::checkpoint::{self, CLEANED, LOG_STARTS, Offsets, RECOVERY_POINTS};
 use crate::disk::Disk;
 use crate::file_names::{DirectoryKind, PARTITION_METADATA, UNFINISHED, parse_directory};
 use crate::meta::{self, CLEAN_STOP, META_PROPERTIES, MetaError, MetaProperties};
@@ -58,6 +59,7 @@ impl LocalStore {
             marks,
             queue: Queue::default(),
             discarded: Discarded::default(),
+            cleaner: Stopper::default(),
             lock: Mutex::new(Some(lock)),
         });
 
@@ -111,6 +113,7 @@ impl LocalStore {
             recovery_points: offsets(&*disk, &root.join(RECOVERY_POINTS)).map_err(unwritable)?,
         };
         let log_starts = offsets(&*disk, &root.join(LOG_STARTS)).map_err(unwritable)?;
+        let cleaned = offsets(&*disk, &root.join(CLEANED)).map_err(unwritable)?;
         let unopened = Mutex::new(topic_ids);
         Ok((
             Arc::new(LocalStore {
@@ -118,6 +121,7 @@ impl LocalStore {
                 start,
                 unopened,
                 log_starts: Mutex::new(log_starts),
+                cleaned: Mutex::new(cleaned),
                 unsynced_removals: Mutex::default(),
                 logs: Mutex::default(),
             }),

@@ -30,6 +30,7 @@ impl LocalStore {
             return Err(LogFault::refused(&directory, "the log is open already"));
         }
         let slot = shared.marks.find(name);
+        let checkpoint_key = (name.topic.clone(), name.partition);
         // Where there are marks, a log without any is a new one.
         let unmarked = self.start.found.created || self.start.found.damaged > 0;
         let mut there = self.unopened().get(&key).copied();
@@ -54,6 +55,9 @@ impl LocalStore {
                     shared.sync_dir(&shared.root)?;
                     self.unsynced_removals().clear();
                 }
+                if self.forget_cleaned(&checkpoint_key)? {
+                    shared.sync_dir(&shared.root)?;
+                }
                 // Should anything fail from here on, a removal must find it.
                 self.unopened().insert(key.clone(), None);
                 disk.create_dir(&directory)?;
@@ -71,7 +75,6 @@ impl LocalStore {
             let text = encode_partition_metadata(name.topic_id);
             file.write_all_at(&mut [IoSlice::new(text.as_bytes())], 0)?;
         }
-        let checkpoint_key = (name.topic.clone(), name.partition);
         // What Kafka's checkpoint says of a new log may be of an earlier incarnation.
         let recovery_point = self
             .start
@@ -93,6 +96,9 @@ impl LocalStore {
             },
             created: there.is_none(),
         })?;
+        // Should it be of an earlier incarnation, what is dirty would be taken for clean.
+        let cleaned = self.cleaned().get(&checkpoint_key).copied();
+        log.set_cleaned(cleaned.filter(|_| there.is_some()));
         self.unopened().remove(&key);
         self.logs().insert(key, log.clone());
         Ok((log, recovery))

@@ -73,12 +73,13 @@ impl LocalStore {
         let (shared, root) = (&self.shared, &self.shared.root);
         {
             // Before the directory goes, or the next incarnation would begin where this one did.
+            let key = (name.topic.clone(), name.partition);
             let mut starts = self.log_starts();
-            if starts
-                .remove(&(name.topic.clone(), name.partition))
-                .is_some()
-            {
+            let had_start = starts.remove(&key).is_some();
+            if had_start {
                 write_offsets(&*shared.disk, &root.join(LOG_STARTS), &starts)?;
+            }
+            if self.forget_cleaned(&key)? || had_start {
                 shared.sync_dir(root)?;
             }
         }

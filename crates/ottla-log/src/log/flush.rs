@@ -208,6 +208,7 @@ impl LocalLog {
             state.finished = true;
             (state.active().clone(), state.touched || state.is_dirty())
         };
+        self.wait_for_pass();
         // Of an empty segment too: who looks at the files expects them.
         if touched {
             active.write_index_files()?;

@@ -5,6 +5,7 @@
 //! an earlier; after an append that failed the log is as before, or closed.
 
 mod append;
+mod clean;
 mod epochs;
 mod flush;
 mod read;
@@ -25,9 +26,12 @@ use ottla_model::marks::Marks;
 use ottla_model::names::TopicPartition;
 use ottla_model::time::WallMs;
 
+pub(crate) use clean::PassLimits;
 pub(crate) use epochs::Epochs;
 pub(crate) use flush::{Extent, FlushTask};
 pub(crate) use recover::{LastStop, OpenRequest};
+
+use clean::CleanState;
 
 use crate::local::Shared;
 use crate::local::marks::SlotId;
@@ -47,6 +51,8 @@ pub struct LocalLog {
     me: Weak<LocalLog>,
     /// Held by whoever changes files: one append at a time.
     writer: Mutex<()>,
+    /// Taken before the state's lock.
+    clean: Mutex<CleanState>,
     state: Mutex<State>,
 }
 
@@ -169,10 +175,12 @@ impl LocalLog {
         }
     }
 
-    /// Closes the log for good and waits for the append in flight, which may be making files.
+    /// Closes the log for good and waits for the append and the pass of compaction in flight, which
+    /// may be making files.
     pub(crate) fn close_for_removal(&self) {
         self.close(&LogFault::Closed("it was removed".into()), true);
         drop(self.lock_writer());
+        self.wait_for_pass();
     }
 
     /// The fault that closed the log.

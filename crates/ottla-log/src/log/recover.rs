@@ -84,7 +84,7 @@ impl LocalLog {
             checked: !last_stop.clean && !created,
             ..Recovery::default()
         };
-        let listed = list(&**disk, &directory)?;
+        let listed = list(&shared, &directory)?;
         let marks = slot.map(|(_, slot)| slot);
 
         let known_stable = marks.map(|marks| marks.stable).or(last_stop.recovery_point);
@@ -224,6 +224,7 @@ impl LocalLog {
             slot,
             me: me.clone(),
             writer: Mutex::default(),
+            clean: Mutex::default(),
             state: Mutex::new(State {
                 segments,
                 log_start,

@@ -40,8 +40,8 @@ pub(crate) struct GrowingIndexes {
 /// The indexes of a sealed segment.
 #[derive(Debug)]
 pub(crate) struct SealedIndexes {
-    offsets: IndexBytes,
-    times: IndexBytes,
+    pub(super) offsets: IndexBytes,
+    pub(super) times: IndexBytes,
 }
 
 /// How far growing indexes were, to take back what an append that failed added.
@@ -342,7 +342,7 @@ impl Segment {
         }
     }
 
-    fn sealed_indexes(&self) -> Result<Arc<SealedIndexes>, LogFault> {
+    pub(super) fn sealed_indexes(&self) -> Result<Arc<SealedIndexes>, LogFault> {
         if let Indexes::Sealed(Some(indexes)) = &self.lock().indexes {
             return Ok(indexes.clone());
         }
@@ -366,14 +366,15 @@ impl Segment {
         while let Step::Batch { head, position } = walk.step()? {
             growing.add(&head, position, interval);
         }
-        growing.add_latest();
         let [offsets_path, times_path] = index_paths(&self.path);
-        let (offsets, times) = growing.into_bytes();
-        for (path, bytes) in [(offsets_path, &offsets), (times_path, &times)] {
-            if let Err(fault) = replace(&*self.disk, &path, bytes, Synced::No) {
-                tracing::debug!(%fault, "an index built anew stays in memory");
+        let (offsets, times) = growing.into_files();
+        self.names.with(|| {
+            for (path, bytes) in [(offsets_path, &offsets), (times_path, &times)] {
+                if let Err(fault) = replace(&*self.disk, &path, bytes, Synced::No) {
+                    tracing::debug!(%fault, "an index built anew stays in memory");
+                }
             }
-        }
+        });
         Ok(Arc::new(SealedIndexes {
             offsets: IndexBytes::Memory(offsets),
             times: IndexBytes::Memory(times),
@@ -410,7 +411,9 @@ impl GrowingIndexes {
         )
     }
 
-    fn into_bytes(self) -> (Vec<u8>, Vec<u8>) {
+    /// Content of both files, of indexes of which nothing has moved there.
+    pub(crate) fn into_files(mut self) -> (Vec<u8>, Vec<u8>) {
+        self.add_latest();
         (self.offsets.into_bytes(), self.times.into_bytes())
     }
 }

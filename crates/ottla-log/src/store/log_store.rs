@@ -47,6 +47,16 @@ pub trait LogStore: Send + Sync + 'static {
     /// Gives back the space of removed logs, until [`stop`](Self::stop) is called.
     fn delete_until_stopped(&self) {}
 
+    /// Compacts the log that needs it most, of those that are to be compacted. True if there was one.
+    /// For a simulator: a thread of the runtime calls
+    /// [`clean_until_stopped`](Self::clean_until_stopped).
+    fn clean_round(&self) -> bool {
+        false
+    }
+
+    /// Compacts logs whenever one needs it, until [`stop`](Self::stop) is called.
+    fn clean_until_stopped(&self) {}
+
     /// Does at once for logs that were just opened what their first appends would each have to wait
     /// for the disk for.
     ///
@@ -69,8 +79,9 @@ pub trait LogStore: Send + Sync + 'static {
     /// True once [`stop`](Self::stop) was called.
     fn stopped(&self) -> bool;
 
-    /// Ends [`flush_until_stopped`](Self::flush_until_stopped) and
-    /// [`delete_until_stopped`](Self::delete_until_stopped).
+    /// Ends [`flush_until_stopped`](Self::flush_until_stopped),
+    /// [`delete_until_stopped`](Self::delete_until_stopped) and
+    /// [`clean_until_stopped`](Self::clean_until_stopped), also in the middle of a pass.
     fn stop(&self);
 
     /// Syncs everything, writes what a clean start wants to find, and takes no more appends.
@@ -99,16 +110,63 @@ pub struct LogSpec {
 }
 
 /// The part of a topic's config that a log needs.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Debug)]
 pub struct LogConfig {
     /// Bytes of log between two index entries (`index.interval.bytes`).
     pub index_interval_bytes: u32,
+    /// What becomes of old records.
+    pub cleanup: Cleanup,
 }
 
 impl Default for LogConfig {
     fn default() -> LogConfig {
         LogConfig {
             index_interval_bytes: 4096,
+            cleanup: Cleanup::None,
+        }
+    }
+}
+
+/// What becomes of old records (`cleanup.policy`).
+#[derive(Clone, Copy, PartialEq, Default, Debug)]
+pub enum Cleanup {
+    /// They stay.
+    #[default]
+    None,
+    /// The latest record of each key stays.
+    Compact(CompactRule),
+}
+
+/// How a log is compacted. Whoever decides on rolls has to roll at least every `lag_ms_max`, for
+/// only sealed segments are compacted.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct CompactRule {
+    /// Small segments are merged up to this size (`segment.bytes`).
+    pub segment_bytes: u64,
+    /// A pass pays if a larger part of the bytes is dirty (`min.cleanable.dirty.ratio`), 0 to 1.
+    pub dirty_ratio_min: f64,
+    /// A segment stays as it is until its latest record is so old (`min.compaction.lag.ms`).
+    pub lag_ms_min: u64,
+    /// A pass is due once a dirty segment is so old (`max.compaction.lag.ms`).
+    pub lag_ms_max: u64,
+    /// How long tombstones and markers can be seen (`delete.retention.ms`).
+    pub delete_retention_ms: u64,
+    /// For how long the last sequence of a producer that is silent is kept
+    /// (`producer.id.expiration.ms`).
+    pub producer_expiration_ms: u64,
+}
+
+impl Default for CompactRule {
+    /// Kafka's.
+    fn default() -> CompactRule {
+        const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+        CompactRule {
+            segment_bytes: 1024 * 1024 * 1024,
+            dirty_ratio_min: 0.5,
+            lag_ms_min: 0,
+            lag_ms_max: i64::MAX as u64,
+            delete_retention_ms: DAY_MS,
+            producer_expiration_ms: DAY_MS,
         }
     }
 }

@@ -96,6 +96,17 @@ impl Attributes {
         Attributes(self.0 | Self::TRANSACTIONAL)
     }
 
+    /// These attributes, with the base timestamp being a delete horizon, or not (KIP-534).
+    #[must_use]
+    pub fn with_delete_horizon(self, is_one: bool) -> Attributes {
+        let cleared = self.0 & !Self::DELETE_HORIZON;
+        Attributes(if is_one {
+            cleared | Self::DELETE_HORIZON
+        } else {
+            cleared
+        })
+    }
+
     /// Whose clock the timestamps are.
     #[must_use]
     pub fn timestamp_type(self) -> TimestampType {

@@ -4,8 +4,12 @@ use std::path::Path;
 
 use ottla_model::ids::Offset;
 
+use crate::clean::swap::Place;
 use crate::disk::Disk;
-use crate::file_names::{SegmentFile, UNFINISHED, parse_segment_file, segment_file};
+use crate::file_names::{
+    CLEANED, DELETED, SWAP, SegmentFile, UNFINISHED, parse_segment_file, segment_file,
+};
+use crate::local::Shared;
 use crate::store::LogFault;
 
 /// Files of a log's directory.
@@ -17,13 +21,27 @@ pub(super) struct Listed {
 }
 
 /// Lists a log's directory and removes what was never finished.
-pub(super) fn list(disk: &dyn Disk, directory: &Path) -> Result<Listed, LogFault> {
+pub(super) fn list(shared: &Shared, directory: &Path) -> Result<Listed, LogFault> {
+    let disk = &*shared.disk;
+    let mut entries = disk.list(directory)?;
+    if entries.iter().any(|(name, _)| name.ends_with(SWAP)) {
+        let place = Place {
+            disk,
+            directory,
+            sync: &|| shared.sync_dir(directory),
+        };
+        let names: Vec<String> = entries.into_iter().map(|(name, _)| name).collect();
+        if place.recover(&names)? {
+            tracing::info!(directory = %directory.display(), "a compaction that was interrupted is complete");
+        }
+        entries = disk.list(directory)?;
+    }
     let mut listed = Listed {
         bases: Vec::new(),
         snapshots: Vec::new(),
     };
     let mut indexes = Vec::new();
-    for (name, is_dir) in disk.list(directory)? {
+    for (name, is_dir) in entries {
         if is_dir {
             continue;
         }
@@ -32,7 +50,7 @@ pub(super) fn list(disk: &dyn Disk, directory: &Path) -> Result<Listed, LogFault
             Some((at, SegmentFile::Snapshot)) => listed.snapshots.push(at),
             Some((base, _)) => indexes.push((base, name)),
             // Kafka: `.cleaned` was being written, `.deleted` waited to be deleted.
-            None if [UNFINISHED, ".cleaned", ".deleted"]
+            None if [UNFINISHED, CLEANED, DELETED]
                 .iter()
                 .any(|end| name.ends_with(end)) =>
             {

@@ -279,11 +279,5 @@ impl Scan<'_> {
 
 /// The files of a segment, its snapshot left out.
 fn files_of(directory: &Path, base: Offset) -> [PathBuf; 4] {
-    [
-        SegmentFile::Log,
-        SegmentFile::OffsetIndex,
-        SegmentFile::TimeIndex,
-        SegmentFile::TransactionIndex,
-    ]
-    .map(|kind| segment_file(directory, base, kind))
+    SegmentFile::OF_SEGMENT.map(|kind| segment_file(directory, base, kind))
 }

@@ -1,0 +1,4 @@
+//! Decisions of the pure parts: data in, data out.
+
+mod choices;
+mod verdicts;
