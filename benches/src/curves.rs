@@ -8,7 +8,7 @@ pub mod data;
 
 use crate::machine::Cores;
 use crate::metric::Metric;
-use crate::rows::{Fetch, Produce, Promise, READ, Row, SMALL, Work};
+use crate::rows::{Fetch, Limit, Produce, Promise, READ, Row, SMALL, Work};
 
 /// One curve.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +23,8 @@ pub struct Curve {
     pub steps: &'static [u64],
     /// What is done at a step.
     pub work: fn(u64) -> Work,
+    /// The mode of the limit program that does the same, if one does: what of the shape is the system's.
+    pub limits: &'static [Limit],
     /// What is drawn of it.
     pub metrics: &'static [Metric],
     /// Which of them may grow as the size does.
@@ -46,7 +48,7 @@ impl Curve {
             name: self.name,
             about: self.about,
             work: (self.work)(at),
-            limits: &[],
+            limits: self.limits,
             promise: Promise::Written,
             cores: Cores::All,
             metrics: self.metrics,
@@ -85,6 +87,7 @@ pub const CURVES: &[Curve] = &[
                 ..SMALL
             })
         },
+        limits: &[Limit::Append],
         metrics: &[Metric::CpuPerRequest, Metric::CpuPerGb],
         grows: &[Metric::CpuPerRequest],
     },
@@ -101,7 +104,8 @@ pub const CURVES: &[Curve] = &[
                 ..READ
             })
         },
-        metrics: &[Metric::CpuPerGb, Metric::CpuPerRequest],
+        limits: &[Limit::Memory],
+        metrics: &[Metric::CpuPerGb],
         grows: &[],
     },
     Curve {
@@ -119,6 +123,7 @@ pub const CURVES: &[Curve] = &[
                 ..READ
             })
         },
+        limits: &[Limit::Memory],
         metrics: &[Metric::CpuPerRequest, Metric::CpuPerGb],
         grows: &[Metric::CpuPerRequest],
     },
@@ -135,9 +140,9 @@ pub const CURVES: &[Curve] = &[
                 ..SMALL
             })
         },
+        limits: &[],
         metrics: &[
             Metric::CpuPerRequest,
-            Metric::P99,
             Metric::IdleCpu,
             Metric::Resident,
             Metric::Create,
@@ -151,6 +156,7 @@ pub const CURVES: &[Curve] = &[
         axis: Axis::Count("topics"),
         steps: DECADES,
         work: |at| Work::Topics { count: at as usize },
+        limits: &[],
         metrics: &[
             Metric::CpuPerCreate,
             Metric::Create,
@@ -173,12 +179,8 @@ pub const CURVES: &[Curve] = &[
                 ..SMALL
             })
         },
-        metrics: &[
-            Metric::CpuPerRequest,
-            Metric::P99,
-            Metric::IdleCpu,
-            Metric::Resident,
-        ],
+        limits: &[Limit::Echo],
+        metrics: &[Metric::CpuPerRequest, Metric::IdleCpu, Metric::Resident],
         grows: &[Metric::Resident],
     },
     Curve {
@@ -192,6 +194,7 @@ pub const CURVES: &[Curve] = &[
                 ..READ
             })
         },
+        limits: &[Limit::Memory],
         metrics: &[Metric::CpuPerGb, Metric::Resident],
         grows: &[Metric::Resident],
     },
@@ -201,6 +204,7 @@ pub const CURVES: &[Curve] = &[
         axis: Axis::Bytes("retained"),
         steps: &[10_000_000, 100_000_000, 1_000_000_000, 10_000_000_000],
         work: |at| Work::Retained { bytes: at },
+        limits: &[],
         metrics: &[
             Metric::CpuPerGb,
             Metric::MiddleCpuPerGb,

@@ -67,6 +67,15 @@ impl Metric {
         }
     }
 
+    /// Below this, values differ by nothing but chance.
+    #[must_use]
+    pub fn floor(self) -> f64 {
+        match self {
+            Metric::IdleCpu => 0.02,
+            _ => 0.0,
+        }
+    }
+
     /// True if more is better.
     #[must_use]
     pub fn rises(self) -> bool {

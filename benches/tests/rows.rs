@@ -39,10 +39,12 @@ fn main() -> ExitCode {
             // The last step, made small, is where most can be wrong; the second is the least that is no
             // special case.
             let last = curve.steps[curve.steps.len() - 1];
-            for at in [curve.steps[1], last] {
-                cases.run(&format!("{}_{at}", curve.name), || {
-                    small(curve.row(at), Some(at), Subject::Ottla, &cores)
-                });
+            let limits = curve.limits.iter().copied().map(Subject::Limit);
+            for who in [Subject::Ottla].into_iter().chain(limits) {
+                for at in [curve.steps[1], last] {
+                    let name = format!("{}_{at}_{who:?}", curve.name).to_lowercase();
+                    cases.run(&name, || small(curve.row(at), Some(at), who, &cores));
+                }
             }
         }
         cases.run("micro", || {

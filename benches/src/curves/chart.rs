@@ -1,7 +1,8 @@
 //! Curves as drawings: one SVG for a curve, one panel for each metric, both axes logarithmic.
 //!
 //! Without a background and in middle tones, so that they are read on light and on dark pages. A dashed
-//! line says what is allowed: flat from the least value, or in proportion up to the last one.
+//! line says what is allowed: flat from the least value, or in proportion up to the last one. What the
+//! limit program needs for the same is drawn like the axes.
 
 use std::fmt::Write as _;
 
@@ -18,8 +19,9 @@ const FIELD_AT: (f64, f64) = (58.0, 40.0);
 const TOP: f64 = 28.0;
 const INK: &str = "#808080";
 const LINE: &str = "#2f81f7";
+/// Nothing has no place on a logarithmic axis.
 const DRAWN_MIN: f64 = 0.001;
-/// As many as may be in the way of each other.
+/// On a longer axis only the decades have names.
 const LABELLED_DECADES_MAX: f64 = 2.0;
 
 /// The drawing of a curve.
@@ -40,22 +42,24 @@ pub fn svg(curve: &Curve, values: &[&Value]) -> String {
         let x = PANEL.0 * (at % COLUMNS) as f64;
         let y = TOP + PANEL.1 * (at / COLUMNS) as f64;
         let _ = writeln!(text, "<g transform=\"translate({x} {y})\">");
-        panel(&mut text, curve, *metric, &of(values, *metric));
+        panel(&mut text, curve, *metric, values);
         text.push_str("</g>\n");
     }
     text.push_str("</svg>\n");
     text
 }
 
-fn panel(text: &mut String, curve: &Curve, metric: Metric, values: &[&Value]) {
+fn panel(text: &mut String, curve: &Curve, metric: Metric, all: &[&Value]) {
+    let [values, limits] = [false, true].map(|is_limit| of(all, metric, is_limit));
+    let both = || values.iter().chain(&limits);
     let [Some(first), Some(last)] = [values.first(), values.last()] else {
         return;
     };
     let x = Scale::over(first.size as f64, last.size as f64, FIELD_AT.0, FIELD.0);
     let bottom = FIELD_AT.1 + FIELD.1;
     let drawn = |value: f64| value.max(DRAWN_MIN);
-    let least = values.iter().map(|value| drawn(value.cell.least));
-    let most = values.iter().map(|value| drawn(value.cell.most));
+    let least = both().map(|value| drawn(value.cell.least));
+    let most = both().map(|value| drawn(value.cell.most));
     let y = Scale::over(
         least.fold(f64::INFINITY, f64::min),
         most.fold(DRAWN_MIN, f64::max),
@@ -109,36 +113,48 @@ fn panel(text: &mut String, curve: &Curve, metric: Metric, values: &[&Value]) {
         .map(|value| (value.size as f64, drawn(value.cell.middle)))
         .collect();
     allowed(text, &x, &y, &points, curve.grows.contains(&metric));
-    let line: Vec<String> = points
-        .iter()
-        .map(|(size, value)| format!("{:.1},{:.1}", x.place(*size), y.place(*value)))
-        .collect();
-    let _ = writeln!(
-        text,
-        "<polyline points=\"{}\" fill=\"none\" stroke=\"{LINE}\" stroke-width=\"2\"/>",
-        line.join(" ")
-    );
-    for (value, (size, middle)) in values.iter().zip(&points) {
-        let at = x.place(*size);
-        let [low, high] = [value.cell.least, value.cell.most].map(|end| y.place(drawn(end)));
-        let fill = if value.cell.is_noisy { "none" } else { LINE };
-        let _ = writeln!(
-            text,
-            "<path d=\"M{at:.1} {low:.1}V{high:.1}\" stroke=\"{LINE}\"/>\
-             <circle cx=\"{at:.1}\" cy=\"{:.1}\" r=\"3\" fill=\"{fill}\" stroke=\"{LINE}\">\
-             <title>{} at {}</title></circle>",
-            y.place(*middle),
-            number(value.cell.middle),
-            value.size
-        );
+    for (values, colour) in [(&limits, INK), (&values, LINE)] {
+        let line: Vec<String> = values
+            .iter()
+            .map(|value| {
+                let [at, middle] = [
+                    x.place(value.size as f64),
+                    y.place(drawn(value.cell.middle)),
+                ];
+                format!("{at:.1},{middle:.1}")
+            })
+            .collect();
+        if !line.is_empty() {
+            let _ = writeln!(
+                text,
+                "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>",
+                line.join(" ")
+            );
+        }
+        for value in values {
+            let at = x.place(value.size as f64);
+            let [low, middle, high] = [value.cell.least, value.cell.middle, value.cell.most]
+                .map(|cost| y.place(drawn(cost)));
+            let fill = if value.cell.is_noisy { "none" } else { colour };
+            let _ = writeln!(
+                text,
+                "<path d=\"M{at:.1} {low:.1}V{high:.1}\" stroke=\"{colour}\"/>\
+                 <circle cx=\"{at:.1}\" cy=\"{middle:.1}\" r=\"3\" fill=\"{fill}\" stroke=\"{colour}\">\
+                 <title>{} {} at {}</title></circle>",
+                value.subject,
+                number(value.cell.middle),
+                value.size
+            );
+        }
     }
-    for (value, (size, middle)) in [values[0], values[values.len() - 1]]
-        .iter()
-        .zip([points[0], points[points.len() - 1]])
-    {
+    let ends = [
+        (first, points[0], "start"),
+        (last, points[points.len() - 1], "end"),
+    ];
+    for (value, (size, middle), anchor) in ends {
         let _ = writeln!(
             text,
-            "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\" fill=\"{LINE}\">{}</text>",
+            "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\" fill=\"{LINE}\">{}</text>",
             x.place(size),
             y.place(middle) - 8.0,
             number(value.cell.middle)
@@ -291,6 +307,7 @@ mod tests {
         let value = |metric: Metric, size, middle| Value {
             curve: curve.name.to_owned(),
             size,
+            subject: "ottla".to_owned(),
             metric: metric.name().to_owned(),
             cell: Cell {
                 least: middle,
@@ -305,10 +322,14 @@ mod tests {
             value(Metric::CpuPerGb, 1, 0.15),
             value(Metric::CpuPerGb, 100, 0.0),
             value(Metric::Resident, 1, 8.0),
+            Value {
+                subject: "memory".to_owned(),
+                ..value(Metric::CpuPerGb, 1, 0.1)
+            },
         ];
         let drawn = svg(curve, &values.iter().collect::<Vec<_>>());
-        assert_eq!(drawn.matches("<circle").count(), 3);
-        assert_eq!(drawn.matches("<polyline").count(), 2);
+        assert_eq!(drawn.matches("<circle").count(), 4);
+        assert_eq!(drawn.matches("<polyline").count(), 3);
         assert_eq!(drawn.matches("stroke-dasharray").count(), 2);
         assert!(!drawn.contains("NaN") && !drawn.contains("inf"), "{drawn}");
     }

@@ -6,6 +6,8 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
+use clap::ValueEnum as _;
+
 use super::{CURVES, Curve, chart};
 use crate::machine::Environment;
 use crate::metric::Metric;
@@ -14,7 +16,9 @@ use crate::table::{Cell, number, summarize};
 
 /// The file, below the directory of the charts.
 pub const FILE: &str = "curves.tsv";
-const HEAD: &str = "curve\tsize\tmetric\truns\tleast\tmedian\tmost\tnoisy\tat\tcommit\tmachine";
+const OTTLA: &str = "ottla";
+const HEAD: &str =
+    "curve\tsize\tsubject\tmetric\truns\tleast\tmedian\tmost\tnoisy\tat\tcommit\tmachine";
 /// A curve that is to be flat and takes more than so many times its least value is named.
 const FLAT_MAX: f64 = 2.0;
 /// So is one that may grow and takes, from one step to the next, more than so many times its size's share.
@@ -27,6 +31,8 @@ pub struct Value {
     pub curve: String,
     /// Where on it.
     pub size: u64,
+    /// `ottla`, or the mode of the limit program.
+    pub subject: String,
     /// The metric, as [`Metric::name`] says.
     pub metric: String,
     /// The runs.
@@ -65,19 +71,19 @@ pub fn update(lines: &[Line], folder: &Path) -> Result<String, String> {
     Ok(said)
 }
 
-/// The values of one metric, by size.
+/// The values of one metric, by size: of Ottla, or of the limit program.
 #[must_use]
-pub fn of<'a>(values: &[&'a Value], metric: Metric) -> Vec<&'a Value> {
+pub fn of<'a>(values: &[&'a Value], metric: Metric, is_limit: bool) -> Vec<&'a Value> {
     let mut own: Vec<&Value> = values
         .iter()
         .copied()
-        .filter(|value| value.metric == metric.name())
+        .filter(|value| value.metric == metric.name() && is_limit != (value.subject == OTTLA))
         .collect();
     own.sort_by_key(|value| value.size);
     own
 }
 
-/// What the runs of Ottla say.
+/// What the runs say of Ottla and of its limits.
 fn measured(lines: &[Line]) -> Vec<Value> {
     let mut origin = String::new();
     let mut runs: BTreeMap<(&str, u64), Vec<&Outcome>> = BTreeMap::new();
@@ -97,11 +103,15 @@ fn measured(lines: &[Line]) -> Vec<Value> {
             let Some(runs) = runs.get(&(curve.name, size)) else {
                 continue;
             };
-            for metric in curve.metrics {
-                if let Some(cell) = summarize(runs, Subject::Ottla, *metric) {
+            let limits = curve.limits.iter().copied().map(Subject::Limit);
+            let subjects = [Subject::Ottla].into_iter().chain(limits);
+            let of_subjects = subjects.flat_map(|s| curve.metrics.iter().map(move |m| (s, m)));
+            for (subject, metric) in of_subjects {
+                if let Some(cell) = summarize(runs, subject, *metric) {
                     values.push(Value {
                         curve: curve.name.to_owned(),
                         size,
+                        subject: name(subject),
                         metric: metric.name().to_owned(),
                         cell,
                         origin: origin.clone(),
@@ -111,6 +121,14 @@ fn measured(lines: &[Line]) -> Vec<Value> {
         }
     }
     values
+}
+
+fn name(subject: Subject) -> String {
+    let limit = match subject {
+        Subject::Limit(limit) => limit.to_possible_value(),
+        Subject::Ottla | Subject::Kafka => None,
+    };
+    limit.map_or(OTTLA.to_owned(), |limit| limit.get_name().to_owned())
 }
 
 fn origin_of(environment: &Environment) -> String {
@@ -142,9 +160,10 @@ fn written(values: &[Value]) -> String {
         let cell = value.cell;
         let _ = writeln!(
             text,
-            "{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}",
+            "{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}",
             value.curve,
             value.size,
+            value.subject,
             value.metric,
             cell.runs,
             number(cell.least),
@@ -168,11 +187,12 @@ fn parse(text: &str) -> Result<Vec<Value>, String> {
 }
 
 fn value(line: &str) -> Option<Value> {
-    let mut fields = line.splitn(9, '\t');
+    let mut fields = line.splitn(10, '\t');
     let mut next = || fields.next();
     Some(Value {
         curve: next()?.to_owned(),
         size: next()?.parse().ok()?,
+        subject: next()?.to_owned(),
         metric: next()?.to_owned(),
         cell: Cell {
             runs: next()?.parse().ok()?,
@@ -185,34 +205,45 @@ fn value(line: &str) -> Option<Value> {
     })
 }
 
-/// What grows faster than it may.
+/// What grows faster than it may, each with its worst step.
 fn verdicts(curve: &Curve, values: &[&Value]) -> String {
     let mut text = String::new();
     for metric in curve.metrics {
-        let own = of(values, *metric);
+        let own: Vec<(u64, f64)> = of(values, *metric, false)
+            .iter()
+            .map(|value| (value.size, value.cell.middle.max(metric.floor())))
+            .collect();
         let may_grow = curve.grows.contains(metric);
-        let mut least = f64::INFINITY;
-        for pair in own.windows(2) {
-            let [one, other] = [pair[0].cell.middle, pair[1].cell.middle];
-            let size = pair[1].size as f64 / pair[0].size as f64;
-            least = least.min(one);
-            let is_cliff = if may_grow {
-                other / one > size * LINEAR_MAX
+        // What a size costs beside what it may cost, and the size that it is measured by.
+        let steps = (1..own.len()).filter_map(|at| {
+            let (size, value) = own[at];
+            let (from, allowed) = if may_grow {
+                let (from, before) = own[at - 1];
+                (
+                    (from, before),
+                    before * size as f64 / from as f64 * LINEAR_MAX,
+                )
             } else {
-                other / least > FLAT_MAX
+                let least = own[..at].iter().min_by(|a, b| a.1.total_cmp(&b.1));
+                let least = *least?;
+                (least, least.1 * FLAT_MAX)
             };
-            if is_cliff {
-                let _ = writeln!(
-                    text,
-                    "{}: {} goes from {} at {} to {} at {}",
-                    curve.name,
-                    metric.name(),
-                    number(one),
-                    pair[0].size,
-                    number(other),
-                    pair[1].size
-                );
-            }
+            Some((value / allowed, from, (size, value)))
+        });
+        let worst = steps.max_by(|one, other| one.0.total_cmp(&other.0));
+        if let Some((excess, from, to)) = worst
+            && excess > 1.0
+        {
+            let _ = writeln!(
+                text,
+                "{}: {} is {} at {} and {} at {}",
+                curve.name,
+                metric.name(),
+                number(from.1),
+                from.0,
+                number(to.1),
+                to.0
+            );
         }
     }
     text
@@ -273,7 +304,7 @@ mod tests {
         ];
         assert_eq!(
             update(&lines, folder.path()).unwrap(),
-            "topics: create CPU us/request goes from 60.0 at 100 to 600 at 1000\n"
+            "topics: create CPU us/request is 50.0 at 10 and 600 at 1000\n"
         );
     }
 }
