@@ -18,3 +18,16 @@ pub mod primitives;
 pub mod records;
 pub mod time;
 pub mod uuid;
+
+/// What generated files use.
+mod generated {
+    pub(crate) use alloc::borrow::Cow;
+    pub(crate) use alloc::vec::Vec;
+
+    pub(crate) use crate::message;
+    pub(crate) use crate::primitives::message::versioned;
+    pub(crate) use crate::primitives::{
+        DecodeError, DecodeErrorKind, EncodeError, Reader, Tags, Value, Version, Writer,
+    };
+    pub(crate) use crate::uuid::Uuid;
+}

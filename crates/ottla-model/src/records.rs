@@ -5,7 +5,15 @@
 //! Text in them is a `Cow`: reading borrows from the log, and a state machine that makes a record gives
 //! it text of its own.
 
+mod any;
 mod frame;
+// Versions and defaults are written out even where a shorter form exists: the text follows the schema.
+#[allow(
+    unused_variables,
+    clippy::manual_range_contains,
+    clippy::nonminimal_bool,
+    clippy::derivable_impls
+)]
 mod r#gen;
 mod producer_snapshot;
 #[cfg(test)]

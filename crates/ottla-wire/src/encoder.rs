@@ -19,7 +19,7 @@ const LENGTH_BYTES: usize = 4;
 /// ```
 #[derive(Debug)]
 pub struct Encoder {
-    head: BytesMut,
+    head: Vec<u8>,
     /// Record bytes, each with the position in `head` that they go before.
     kept: Vec<(usize, Segment)>,
     kept_bytes: usize,
@@ -53,7 +53,7 @@ impl Encoder {
     /// An empty frame, with room for a head of so many bytes.
     #[must_use]
     pub fn with_capacity(head_bytes: usize) -> Self {
-        let mut head = BytesMut::with_capacity(head_bytes.saturating_add(LENGTH_BYTES));
+        let mut head = Vec::with_capacity(head_bytes.saturating_add(LENGTH_BYTES));
         head.extend_from_slice(&[0; LENGTH_BYTES]);
         Encoder {
             head,
@@ -76,7 +76,7 @@ impl Encoder {
         let length = bytes - LENGTH_BYTES;
         let prefix = i32::try_from(length).map_err(|_| EncodeError::TooLong(length))?;
         head[..LENGTH_BYTES].copy_from_slice(&prefix.to_be_bytes());
-        let mut head = head.freeze();
+        let mut head = Bytes::from(head);
         let mut segments = Vec::with_capacity(2 * kept.len() + 1);
         let mut from = 0;
         for (at, segment) in kept {
@@ -109,8 +109,13 @@ impl Frame {
 }
 
 impl Writer for Encoder {
+    #[inline]
     fn raw(&mut self, bytes: &[u8]) {
         self.head.extend_from_slice(bytes);
+    }
+
+    fn reserve(&mut self, bytes: usize) {
+        self.head.reserve(bytes);
     }
 
     fn position(&self) -> usize {

@@ -15,15 +15,37 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod apis;
 pub mod encoder;
 pub mod frame;
 // Versions and defaults are written out even where a shorter form exists: the text follows the schema.
-#[allow(clippy::collapsible_else_if, clippy::needless_borrow)]
+#[allow(
+    unused_variables,
+    clippy::manual_range_contains,
+    clippy::nonminimal_bool,
+    clippy::derivable_impls
+)]
 mod r#gen;
+mod numbers;
 mod records;
 mod request;
 
 pub use r#gen::*;
+pub use numbers::{Number, Numbers};
 pub use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
 pub use records::Records;
 pub use request::{HeaderVersions, Request};
+
+/// What generated files use.
+mod generated {
+    pub(crate) use alloc::vec::Vec;
+
+    pub(crate) use ottla_model::message;
+    pub(crate) use ottla_model::primitives::{
+        DecodeError, DecodeErrorKind, EncodeError, Reader, Tags, Value, Version, Writer,
+        read_optional, write_optional,
+    };
+    pub(crate) use ottla_model::uuid::Uuid;
+
+    pub(crate) use crate::{Numbers, Records, Request};
+}

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use bytes::Bytes;
-use ottla_model::primitives::{EncodeError, Writer};
+use ottla_model::primitives::{DecodeError, EncodeError, Reader, Value, Version, Writer};
 
 /// Record batches in a response, as bytes that nobody looks into here.
 ///
@@ -55,13 +55,30 @@ impl Records<'_> {
             Self::External { .. } => None,
         }
     }
+}
 
-    pub(crate) fn encode<W: Writer>(
+impl<'a> Value<'a> for Records<'a> {
+    const BYTES_MIN: usize = 1;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        *self = Records::Borrowed(r.bytes(v.is_flexible())?);
+        Ok(())
+    }
+
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        Self::write_nullable(Some(self), w, v)
+    }
+
+    fn read_nullable(r: &mut Reader<'a>, v: Version) -> Result<Option<Self>, DecodeError> {
+        Ok(r.nullable_bytes(v.is_flexible())?.map(Records::Borrowed))
+    }
+
+    fn write_nullable<W: Writer>(
         records: Option<&Self>,
         w: &mut W,
-        flexible: bool,
+        v: Version,
     ) -> Result<(), EncodeError> {
-        w.nullable_length(records.map(Records::len), flexible)?;
+        w.nullable_length(records.map(Records::len), v.is_flexible())?;
         match records {
             Some(Self::Borrowed(bytes)) => w.raw(bytes),
             Some(Self::Shared(bytes)) => w.put_shared(bytes),
@@ -69,6 +86,12 @@ impl Records<'_> {
             None => {}
         }
         Ok(())
+    }
+}
+
+impl Default for Records<'_> {
+    fn default() -> Self {
+        Records::Borrowed(&[])
     }
 }
 

@@ -227,7 +227,7 @@ fn streams_group_heartbeat_response_v1_has_the_lag_later_and_wider() {
     let tasks = |id| {
         Some(vec![TaskIds {
             subtopology_id: id,
-            partitions: vec![1],
+            partitions: vec![1].into(),
         }])
     };
     let response = StreamsGroupHeartbeatResponse {
@@ -252,7 +252,7 @@ fn streams_group_heartbeat_response_v1_has_the_lag_later_and_wider() {
             },
             active_partitions: vec![TopicPartition {
                 topic: "t",
-                partitions: vec![0],
+                partitions: vec![0].into(),
             }],
             standby_partitions: vec![],
         }]),
@@ -349,7 +349,7 @@ fn offset_fetch_v0() {
         group_id: "g",
         topics: Some(vec![OffsetFetchRequestTopic {
             name: "t",
-            partition_indexes: vec![1],
+            partition_indexes: vec![1].into(),
         }]),
         ..Default::default()
     };

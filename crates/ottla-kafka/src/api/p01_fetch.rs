@@ -270,7 +270,7 @@ fn session_request(call: &Call<'_>, request: &FetchRequest<'_>) -> sessions::Req
     for topic in &request.forgotten_topics_data {
         let topic_key = key(topic.topic, topic.topic_id);
         let partitions = topic.partitions.iter();
-        forgotten.extend(partitions.map(|partition| (topic_key.clone(), *partition)));
+        forgotten.extend(partitions.map(|partition| (topic_key.clone(), partition)));
     }
     let replica = if call.version >= 15 {
         request.replica_state.replica_id

@@ -167,7 +167,10 @@ fn query(timestamp: i64, version: i16) -> Result<Option<OffsetQuery>, ErrorCode>
     }
 }
 
-fn response(partition_index: i32, found: Result<Found, ErrorCode>) -> ListOffsetsPartitionResponse {
+fn response(
+    partition_index: i32,
+    found: Result<Found, ErrorCode>,
+) -> ListOffsetsPartitionResponse<'static> {
     let (error, (offset, timestamp, leader_epoch)) = match found {
         Ok(found) => (ErrorCode::None, found),
         Err(code) => (code, NOTHING),

@@ -227,7 +227,8 @@ fn describe<'i>(
     operations: i32,
 ) -> MetadataResponseTopic<'i> {
     let partitions = topic.partitions.iter().map(|partition| {
-        let NodeId(leader) = partition.leader;
+        let NodeId(leader) = &partition.leader;
+        let replicas = std::slice::from_ref(leader);
         let is_open = call.broker().partition(topic.id, partition.index).is_some();
         MetadataResponsePartition {
             error_code: if is_open {
@@ -237,11 +238,11 @@ fn describe<'i>(
             }
             .code(),
             partition_index: partition.index.0,
-            leader_id: if is_open { leader } else { -1 },
+            leader_id: if is_open { *leader } else { -1 },
             leader_epoch: partition.leader_epoch.0,
-            replica_nodes: vec![leader],
-            isr_nodes: vec![leader],
-            offline_replicas: if is_open { Vec::new() } else { vec![leader] },
+            replica_nodes: replicas.into(),
+            isr_nodes: replicas.into(),
+            offline_replicas: if is_open { &[] } else { replicas }.into(),
         }
     });
     MetadataResponseTopic {

@@ -127,7 +127,7 @@ fn new_topic(name: TopicName, topic: &CreatableTopic<'_>) -> NewTopic {
             .iter()
             .map(|assignment| Assignment {
                 partition: assignment.partition_index,
-                replicas: assignment.broker_ids.clone(),
+                replicas: assignment.broker_ids.iter().collect(),
             })
             .collect(),
         configs: topic

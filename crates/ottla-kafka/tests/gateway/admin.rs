@@ -109,7 +109,7 @@ fn topics_that_cannot_be_made_say_why() {
     };
     let assigned = |partition_index, broker_ids: &[i32]| CreatableReplicaAssignment {
         partition_index,
-        broker_ids: broker_ids.to_vec(),
+        broker_ids: broker_ids.to_vec().into(),
     };
     assert_eq!(
         create(&mut client, vec![topic("there", 1, 1)], 4),

@@ -53,13 +53,13 @@ fn a_missing_topic_is_made_within_the_answer() {
             "version {version}"
         );
         for (index, partition) in (0..).zip(&topic.partitions) {
-            let expected = (0, index, NODE, &[NODE][..], &[NODE][..]);
+            let expected = (0, index, NODE, vec![NODE], vec![NODE]);
             let found = (
                 partition.error_code,
                 partition.partition_index,
                 partition.leader_id,
-                &partition.replica_nodes[..],
-                &partition.isr_nodes[..],
+                partition.replica_nodes.iter().collect::<Vec<_>>(),
+                partition.isr_nodes.iter().collect::<Vec<_>>(),
             );
             assert_eq!(found, expected);
         }

@@ -476,7 +476,7 @@ fn offsets(
     let body = answer.body().unwrap();
     let partition = &body.topics[0].partitions[0];
     match partition.error_code {
-        0 => Ok(partition.old_style_offsets.clone()),
+        0 => Ok(partition.old_style_offsets.iter().collect()),
         code => {
             assert!(partition.old_style_offsets.is_empty());
             Err(code)

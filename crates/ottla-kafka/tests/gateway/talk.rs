@@ -55,7 +55,7 @@ pub(crate) fn request(
         ForgottenTopic {
             topic,
             topic_id,
-            partitions: vec![*partition],
+            partitions: vec![*partition].into(),
         }
     };
     FetchRequest {

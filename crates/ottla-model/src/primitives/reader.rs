@@ -3,8 +3,8 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use super::STRING_BYTES_MAX;
 use super::error::{DecodeError, DecodeErrorKind as Kind};
+use super::{STRING_BYTES_MAX, Value, Version};
 use crate::uuid::Uuid;
 
 /// A cursor over bytes that came from a socket or a file.
@@ -14,7 +14,8 @@ use crate::uuid::Uuid;
 #[derive(Clone, Debug)]
 pub struct Reader<'a> {
     input: &'a [u8],
-    at: usize,
+    /// The end of `input` that was not read yet.
+    rest: &'a [u8],
     memory_left: usize,
 }
 
@@ -44,7 +45,7 @@ impl<'a> Reader<'a> {
             .saturating_add(MEMORY_BASE);
         Reader {
             input,
-            at: 0,
+            rest: input,
             memory_left: bytes_max.min(allowed),
         }
     }
@@ -52,19 +53,19 @@ impl<'a> Reader<'a> {
     /// Bytes read so far, counted from the start of the input.
     #[must_use]
     pub fn position(&self) -> usize {
-        self.at
+        self.input.len() - self.rest.len()
     }
 
     /// Bytes not read yet.
     #[must_use]
     pub fn remaining(&self) -> usize {
-        self.input.len() - self.at
+        self.rest.len()
     }
 
     /// The bytes not read yet, without reading them.
     #[must_use]
     pub fn rest(&self) -> &'a [u8] {
-        &self.input[self.at..]
+        self.rest
     }
 
     /// Where `slice`, which this reader handed out, lies in its input: the owner of the buffer splits it
@@ -76,8 +77,10 @@ impl<'a> Reader<'a> {
 
     /// An error of this kind at the current position.
     #[must_use]
+    #[cold]
     pub fn error(&self, kind: Kind) -> DecodeError {
-        DecodeError { kind, at: self.at }
+        let at = self.position();
+        DecodeError { kind, at }
     }
 
     /// Refuses bytes after the end of the value.
@@ -96,20 +99,22 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`Kind::Truncated`]; so do all methods below when the input ends too early.
+    #[inline]
     pub fn take(&mut self, n: usize) -> Result<&'a [u8], DecodeError> {
-        match self.input[self.at..].get(..n) {
-            Some(bytes) => {
-                self.at += n;
+        match self.rest.split_at_checked(n) {
+            Some((bytes, rest)) => {
+                self.rest = rest;
                 Ok(bytes)
             }
             None => Err(self.error(Kind::Truncated)),
         }
     }
 
+    #[inline]
     fn fixed<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
-        match self.input[self.at..].first_chunk::<N>() {
-            Some(bytes) => {
-                self.at += N;
+        match self.rest.split_first_chunk::<N>() {
+            Some((bytes, rest)) => {
+                self.rest = rest;
                 Ok(*bytes)
             }
             None => Err(self.error(Kind::Truncated)),
@@ -120,7 +125,13 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`Kind::VarintTooLong`] if it does not fit 32 bits.
+    #[inline]
     pub fn unsigned_varint(&mut self) -> Result<u32, DecodeError> {
+        // Nearly all lengths, counts and tags.
+        if let [byte @ ..0x80, rest @ ..] = self.rest {
+            self.rest = rest;
+            return Ok(u32::from(*byte));
+        }
         let value = self.base128(5)?;
         u32::try_from(value).map_err(|_| self.error(Kind::VarintTooLong))
     }
@@ -152,20 +163,15 @@ impl<'a> Reader<'a> {
     }
 
     fn base128(&mut self, bytes_max: usize) -> Result<u64, DecodeError> {
-        // Nearly all lengths, counts and tags.
-        if let Some(&byte @ ..0x80) = self.input.get(self.at) {
-            self.at += 1;
-            return Ok(u64::from(byte));
-        }
         let mut value = 0u64;
-        for (i, &byte) in self.input[self.at..].iter().take(bytes_max).enumerate() {
+        for (i, &byte) in self.rest.iter().take(bytes_max).enumerate() {
             // The tenth byte holds one bit; bits of a fifth byte beyond 32 are for the caller to refuse.
             if i == 9 && byte > 1 {
                 return Err(self.error(Kind::VarintTooLong));
             }
             value |= u64::from(byte & 0x7f) << (7 * i);
             if byte < 0x80 {
-                self.at += i + 1;
+                self.rest = &self.rest[i + 1..];
                 return Ok(value);
             }
         }
@@ -182,7 +188,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`Kind::UnexpectedNull`], [`Kind::InvalidLength`], [`Kind::StringTooLong`], [`Kind::InvalidUtf8`].
     pub fn str(&mut self, flexible: bool) -> Result<&'a str, DecodeError> {
-        let at = self.at;
+        let at = self.position();
         self.nullable_str(flexible)?.ok_or(DecodeError {
             kind: Kind::UnexpectedNull,
             at,
@@ -194,7 +200,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// As [`Reader::str`], but null is `None`.
     pub fn nullable_str(&mut self, flexible: bool) -> Result<Option<&'a str>, DecodeError> {
-        let at = self.at;
+        let at = self.position();
         let length = if flexible {
             self.unsigned_varint()?.checked_sub(1)
         } else {
@@ -225,7 +231,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`Kind::UnexpectedNull`], [`Kind::InvalidLength`].
     pub fn bytes(&mut self, flexible: bool) -> Result<&'a [u8], DecodeError> {
-        let at = self.at;
+        let at = self.position();
         self.nullable_bytes(flexible)?.ok_or(DecodeError {
             kind: Kind::UnexpectedNull,
             at,
@@ -243,126 +249,109 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads an array: its count, then each element with `read`.
-    ///
-    /// `element_bytes_min` is the least that one element takes on the wire. Nothing is allocated before
-    /// the count was checked against it.
+    /// Reads an array: its count, then its elements.
     ///
     /// # Errors
     /// [`Kind::UnexpectedNull`], [`Kind::InvalidLength`], [`Kind::CountTooLarge`], [`Kind::MemoryLimit`],
-    /// and those of `read`.
-    pub fn array<T>(
-        &mut self,
-        flexible: bool,
-        element_bytes_min: usize,
-        read: impl FnMut(&mut Self) -> Result<T, DecodeError>,
-    ) -> Result<Vec<T>, DecodeError> {
-        let at = self.at;
-        self.nullable_array(flexible, element_bytes_min, read)?
-            .ok_or(DecodeError {
-                kind: Kind::UnexpectedNull,
-                at,
-            })
+    /// and those of the elements.
+    pub fn array<T: Value<'a>>(&mut self, v: Version) -> Result<Vec<T>, DecodeError> {
+        let at = self.position();
+        let kind = Kind::UnexpectedNull;
+        self.nullable_array(v)?.ok_or(DecodeError { kind, at })
     }
 
-    /// Reads an array that may be null.
+    /// Reads an array that may be null. Nothing is allocated before its count was held against the bytes
+    /// that are left, and against the memory that may be spent.
     ///
     /// # Errors
     /// As [`Reader::array`], but null is `None`.
-    pub fn nullable_array<T>(
+    pub fn nullable_array<T: Value<'a>>(
         &mut self,
-        flexible: bool,
-        element_bytes_min: usize,
-        mut read: impl FnMut(&mut Self) -> Result<T, DecodeError>,
+        v: Version,
     ) -> Result<Option<Vec<T>>, DecodeError> {
-        let at = self.at;
-        let Some(count) = self.nullable_length(flexible)? else {
+        let at = self.position();
+        let Some(count) = self.count(T::BYTES_MIN, v)? else {
             return Ok(None);
         };
-        if count as usize > self.remaining() / element_bytes_min.max(1) {
-            return Err(DecodeError {
-                kind: Kind::CountTooLarge(count),
-                at,
-            });
-        }
-        let memory = (count as usize).saturating_mul(size_of::<T>());
+        let memory = count.saturating_mul(size_of::<T>());
         self.memory_left = self.memory_left.checked_sub(memory).ok_or(DecodeError {
-            kind: Kind::MemoryLimit(count),
+            kind: Kind::MemoryLimit(count as u32),
             at,
         })?;
-        let mut elements = Vec::with_capacity(count as usize);
+        let mut elements = Vec::with_capacity(count);
         for _ in 0..count {
-            elements.push(read(self)?);
+            elements.push(T::default());
+            // Filled where it lies: many are large.
+            if let Some(element) = elements.last_mut() {
+                element.read(self, v)?;
+            }
         }
         Ok(Some(elements))
     }
 
-    /// Reads a struct that may be null: a byte below 0 says so.
+    /// Reads the count of elements that take at least so many bytes each; `None` is null.
     ///
     /// # Errors
-    /// Those of `read`.
-    pub fn nullable_struct<T>(
-        &mut self,
-        read: impl FnOnce(&mut Self) -> Result<T, DecodeError>,
-    ) -> Result<Option<T>, DecodeError> {
-        if self.i8()? < 0 {
-            Ok(None)
-        } else {
-            read(self).map(Some)
+    /// [`Kind::InvalidLength`], [`Kind::CountTooLarge`].
+    pub fn count(&mut self, bytes_min: usize, v: Version) -> Result<Option<usize>, DecodeError> {
+        let at = self.position();
+        match self.nullable_length(v.is_flexible())? {
+            Some(count) if count as usize > self.remaining() / bytes_min.max(1) => {
+                let kind = Kind::CountTooLarge(count);
+                Err(DecodeError { kind, at })
+            }
+            count => Ok(count.map(|count| count as usize)),
         }
     }
 
-    /// Reads a struct that may be null and is a tagged field: a varint of 0 says that it is null
-    /// (`MessageDataGenerator.java`; among the other fields it is a byte).
-    ///
-    /// # Errors
-    /// Those of `read`.
-    pub fn nullable_tagged_struct<T>(
-        &mut self,
-        read: impl FnOnce(&mut Self) -> Result<T, DecodeError>,
-    ) -> Result<Option<T>, DecodeError> {
-        if self.unsigned_varint()? == 0 {
-            Ok(None)
-        } else {
-            read(self).map(Some)
-        }
-    }
-
-    /// Reads the tagged fields at the end of a flexible struct. `known` gets each tag with a reader that
-    /// ends where the field ends; it answers true if it read the value, false to have it skipped.
+    /// Reads the tagged fields at the end of a struct, if the version is flexible. `known` gets each tag
+    /// with a reader that ends where the field ends; it answers true if it read the value, false to have
+    /// it skipped.
     ///
     /// # Errors
     /// [`Kind::TagOrder`], [`Kind::TaggedSize`], and those of `known`.
+    #[inline]
     pub fn tagged_fields(
+        &mut self,
+        v: Version,
+        known: impl FnMut(u32, &mut Self) -> Result<bool, DecodeError>,
+    ) -> Result<(), DecodeError> {
+        match self.rest {
+            _ if !v.is_flexible() => Ok(()),
+            // Nearly always there are none.
+            [0, rest @ ..] => {
+                self.rest = rest;
+                Ok(())
+            }
+            _ => self.some_tagged_fields(known),
+        }
+    }
+
+    fn some_tagged_fields(
         &mut self,
         mut known: impl FnMut(u32, &mut Self) -> Result<bool, DecodeError>,
     ) -> Result<(), DecodeError> {
-        let at = self.at;
+        let at = self.position();
         let count = self.unsigned_varint()?;
         // Each takes at least its tag and its size.
         if count as usize > self.remaining() / 2 {
-            return Err(DecodeError {
-                kind: Kind::CountTooLarge(count),
-                at,
-            });
+            let kind = Kind::CountTooLarge(count);
+            return Err(DecodeError { kind, at });
         }
         let mut tag_min = 0u64;
         for _ in 0..count {
-            let at = self.at;
+            let at = self.position();
             let tag = self.unsigned_varint()?;
             if u64::from(tag) < tag_min {
-                return Err(DecodeError {
-                    kind: Kind::TagOrder(tag),
-                    at,
-                });
+                let kind = Kind::TagOrder(tag);
+                return Err(DecodeError { kind, at });
             }
             tag_min = u64::from(tag) + 1;
             let size = self.unsigned_varint()? as usize;
-            let start = self.at;
-            self.take(size)?;
+            let rest = self.take(size)?;
             let mut field = Reader {
-                input: &self.input[..self.at],
-                at: start,
+                input: &self.input[..self.position()],
+                rest,
                 memory_left: self.memory_left,
             };
             if known(tag, &mut field)? && field.remaining() != 0 {
@@ -373,20 +362,13 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Skips the tagged fields of a struct that knows none.
-    ///
-    /// # Errors
-    /// As [`Reader::tagged_fields`].
-    pub fn skip_tagged_fields(&mut self) -> Result<(), DecodeError> {
-        self.tagged_fields(|_, _| Ok(false))
-    }
-
     /// The length or count of a nullable value: `None` is null.
+    #[inline]
     fn nullable_length(&mut self, flexible: bool) -> Result<Option<u32>, DecodeError> {
         if flexible {
             Ok(self.unsigned_varint()?.checked_sub(1))
         } else {
-            let at = self.at;
+            let at = self.position();
             let length = self.i32()?;
             checked_length(length, at)
         }
@@ -396,6 +378,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`Kind::Truncated`].
+    #[inline]
     pub fn bool(&mut self) -> Result<bool, DecodeError> {
         Ok(self.fixed::<1>()? != [0])
     }
@@ -404,6 +387,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`Kind::Truncated`].
+    #[inline]
     pub fn uuid(&mut self) -> Result<Uuid, DecodeError> {
         self.fixed().map(Uuid)
     }
@@ -415,6 +399,7 @@ macro_rules! numbers {
         ///
         /// # Errors
         /// [`Kind::Truncated`].
+        #[inline]
         pub fn $name(&mut self) -> Result<$name, DecodeError> {
             self.fixed().map($name::from_be_bytes)
         }

@@ -161,9 +161,6 @@ fn bytes_in_both_forms() {
 
 #[test]
 fn counts_are_checked_before_anything_is_allocated() {
-    // Elements of 64 KiB: memory by a claimed count would be 64 TiB, more than any machine gives.
-    type Huge = [u8; 1 << 16];
-    let never = |_: &mut Reader<'_>| -> Result<Huge, DecodeError> { panic!("no element is read") };
     let lies: [(bool, &[u8], Kind); 6] = [
         (
             false,
@@ -182,23 +179,49 @@ fn counts_are_checked_before_anything_is_allocated() {
     ];
     for (flexible, bytes, expected) in lies {
         assert_eq!(
-            kind(Reader::new(bytes).array(flexible, 2, never)),
+            kind(Reader::new(bytes).array::<Huge>(version(flexible))),
             expected,
             "{bytes:?}"
         );
     }
-    // 17 of them do fit into the bytes left, and are more than a short input may spend.
-    let mut many = vec![0, 0, 0, 17];
-    many.resize(4 + 17 * 2, 0);
+    // Three of half a mebibyte do fit into the bytes left, and are more than a short input may spend.
+    let mut many = vec![0, 0, 0, 3];
+    many.resize(4 + 3 * 2, 0);
     assert_eq!(
-        kind(Reader::new(&many).array(false, 2, never)),
-        Kind::MemoryLimit(17)
+        kind(Reader::new(&many).array::<Huge>(version(false))),
+        Kind::MemoryLimit(3)
     );
     let two = [0, 0, 0, 2, 1, 2, 3, 4];
     assert_eq!(
-        Reader::new(&two).array(false, 2, |r| r.i16()),
+        Reader::new(&two).array::<i16>(version(false)),
         Ok(vec![0x102, 0x304])
     );
+}
+
+fn version(is_flexible: bool) -> Version {
+    Version::new(0, is_flexible.then_some(0))
+}
+
+/// Memory by a claimed count of these would be a pebibyte, more than any machine gives.
+#[derive(Debug, PartialEq)]
+struct Huge([u8; 1 << 19]);
+
+impl Default for Huge {
+    fn default() -> Self {
+        panic!("no element is made")
+    }
+}
+
+impl Value<'_> for Huge {
+    const BYTES_MIN: usize = 2;
+
+    fn read(&mut self, _: &mut Reader<'_>, _: Version) -> Result<(), DecodeError> {
+        panic!("no element is read")
+    }
+
+    fn write<W: Writer>(&self, _: &mut W, _: Version) -> Result<(), EncodeError> {
+        panic!("no element is written")
+    }
 }
 
 #[test]
@@ -209,7 +232,7 @@ fn elements_that_are_nearly_empty_cannot_take_four_times_their_bytes_and_a_mebib
         bytes.unsigned_varint(count + 1);
         bytes.resize(bytes.len() + count as usize, 1);
         let limit = 4 * bytes.len() + (1 << 20);
-        let read = Reader::new(&bytes).array(true, 1, |r| r.str(true));
+        let read = Reader::new(&bytes).array::<&str>(version(true));
         read.map(|strings| assert!(16 * strings.len() <= limit))
             .map_err(|e| e.kind)
     };
@@ -225,8 +248,7 @@ fn nested_arrays_share_one_memory_limit() {
             bytes.extend([0, 0, 0, 1, 9]);
         }
         let mut r = Reader::with_memory_limit(&bytes, limit);
-        r.array(false, 4, |r| r.array(false, 1, |r| r.i8()))
-            .map_err(|e| e.kind)
+        r.array::<Vec<i8>>(version(false)).map_err(|e| e.kind)
     };
     let outer = 2 * size_of::<Vec<i8>>();
     assert_eq!(read(outer + 2), Ok(vec![vec![9], vec![9]]));
@@ -239,7 +261,7 @@ fn tagged_fields_in_order_with_honest_sizes() {
     let read = |bytes: &[u8]| {
         let mut seen = Vec::new();
         let mut r = Reader::new(bytes);
-        let result = r.tagged_fields(|tag, r| {
+        let result = r.tagged_fields(version(true), |tag, r| {
             if tag == 1 {
                 seen.push((tag, r.i16()?, r.position()));
             }
@@ -270,63 +292,113 @@ fn tagged_fields_in_order_with_honest_sizes() {
 }
 
 #[test]
-fn the_size_of_a_tagged_field_goes_before_its_value() {
-    for size in [0usize, 1, 127, 128, 20_000] {
+fn inflexible_versions_have_no_tagged_fields() {
+    let mut r = Reader::new(&[1, 2]);
+    let never = |_, _: &mut Reader<'_>| -> Result<bool, DecodeError> { panic!("there is none") };
+    assert_eq!(r.tagged_fields(version(false), never), Ok(()));
+    assert_eq!(r.position(), 0);
+}
+
+#[test]
+fn the_count_and_the_sizes_of_tagged_fields_go_before_them() {
+    for size in [0usize, 1, 126, 127, 128, 20_000] {
+        let value: &[u8] = &vec![b'x'; size];
         let mut vec = vec![7u8];
-        let mut buffer = bytes::BytesMut::from(&[7u8][..]);
-        vec.tagged_field(3, |w| {
-            w.raw(&vec![b'x'; size]);
-            Ok(())
-        })
-        .unwrap();
-        buffer
-            .tagged_field(3, |w| {
-                w.raw(&vec![b'x'; size]);
-                Ok(())
-            })
-            .unwrap();
+        let mut buffer = bytes::BytesMut::from(&vec[..]);
+        write_tags(&mut vec, value);
+        write_tags(&mut buffer, value);
         assert_eq!(vec, buffer);
         let mut r = Reader::new(&vec);
-        assert_eq!(
-            (r.i8(), r.unsigned_varint(), r.unsigned_varint()),
-            (Ok(7), Ok(3), Ok(size as u32))
-        );
-        assert!(r.remaining() == size && r.rest().iter().all(|&b| b == b'x'));
+        assert_eq!(r.i8(), Ok(7));
+        for expected in [&[3, 4, 5][..], &[3, 5]] {
+            let mut seen = Vec::new();
+            r.tagged_fields(version(true), |tag, r| {
+                seen.push(tag);
+                assert_eq!(r.bytes(true), Ok(value));
+                Ok(true)
+            })
+            .unwrap();
+            assert_eq!(seen, expected);
+        }
+        assert_eq!(r.remaining(), 0);
+    }
+    let mut none = vec![7u8];
+    Tags::new(&mut none, version(true)).finish();
+    Tags::none(&mut none, version(true));
+    assert_eq!(none, [7, 0, 0]);
+    let mut tags = Tags::new(&mut none, version(false));
+    tags.field(1, true, &5i32, version(false)).unwrap();
+    tags.finish();
+    Tags::none(&mut none, version(false));
+    assert_eq!(none, [7, 0, 0], "inflexible versions have none");
+}
+
+/// Twice three tagged fields; the second time one of them is left out.
+fn write_tags<W: Writer>(w: &mut W, value: &[u8]) {
+    for is_written in [true, false] {
+        let mut tags = Tags::new(w, version(true));
+        for (tag, is_written) in [(3, true), (4, is_written), (5, true)] {
+            tags.field(tag, is_written, &value, version(true)).unwrap();
+        }
+        tags.finish();
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+struct One(i32);
+
+impl Value<'_> for One {
+    const BYTES_MIN: usize = 4;
+
+    fn read(&mut self, r: &mut Reader<'_>, v: Version) -> Result<(), DecodeError> {
+        self.0.read(r, v)
+    }
+
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.0.write(w, v)
     }
 }
 
 #[test]
-fn nullable_structs() {
-    let mut w = Vec::new();
-    w.nullable_struct(None::<&i32>, |w, v| {
-        w.i32(*v);
-        Ok(())
-    })
-    .unwrap();
-    w.nullable_struct(Some(&5), |w, v| {
-        w.i32(*v);
-        Ok(())
-    })
-    .unwrap();
-    assert_eq!(w, [0xff, 1, 0, 0, 0, 5]);
-    let mut r = Reader::new(&w);
-    assert_eq!(r.nullable_struct(|r| r.i32()), Ok(None));
-    assert_eq!(r.nullable_struct(|r| r.i32()), Ok(Some(5)));
-}
-
-#[test]
-fn a_tagged_struct_says_by_a_varint_that_it_is_null() {
-    for (value, bytes) in [(None, &[0][..]), (Some(5), &[1, 0, 0, 0, 5])] {
+fn a_byte_says_that_a_struct_is_null_and_a_varint_if_it_is_tagged() {
+    let cases: [(Version, Option<One>, &[u8]); 4] = [
+        (version(true), None, &[0xff]),
+        (version(true), Some(One(5)), &[1, 0, 0, 0, 5]),
+        (version(true).tagged(), None, &[0]),
+        (version(true).tagged(), Some(One(5)), &[1, 0, 0, 0, 5]),
+    ];
+    for (v, value, bytes) in cases {
         let mut w = Vec::new();
-        w.nullable_tagged_struct(value.as_ref(), |w, v| {
-            w.i32(*v);
-            Ok(())
-        })
-        .unwrap();
+        value.write(&mut w, v).unwrap();
         assert_eq!(w, bytes);
-        let read = Reader::new(bytes).nullable_tagged_struct(|r| r.i32());
-        assert_eq!(read, Ok(value));
+        let mut read = Some(One(7));
+        read.read(&mut Reader::new(bytes), v).unwrap();
+        assert_eq!(read, value);
     }
+}
+
+#[test]
+fn null_is_read_and_written_only_where_a_version_has_it() {
+    let v = version(true);
+    let null = None::<&str>;
+    let mut w = Vec::new();
+    assert_eq!(
+        write_optional(&null, false, &mut w, v, "S.name"),
+        Err(EncodeError::UnexpectedNull("S.name"))
+    );
+    write_optional(&null, true, &mut w, v, "S.name").unwrap();
+    write_optional(&Some("a"), false, &mut w, v, "S.name").unwrap();
+    assert_eq!(w, [0, 2, b'a']);
+    let mut read = Some("default");
+    assert_eq!(
+        kind(read_optional(&mut read, false, &mut Reader::new(&w), v)),
+        Kind::UnexpectedNull
+    );
+    let mut r = Reader::new(&w);
+    read_optional(&mut read, true, &mut r, v).unwrap();
+    assert_eq!(read, None);
+    read_optional(&mut read, false, &mut r, v).unwrap();
+    assert_eq!(read, Some("a"));
 }
 
 #[test]

@@ -20,6 +20,20 @@ pub trait Writer {
     /// known only after its value. Values are small there, and records never lie in them.
     fn insert_raw(&mut self, at: usize, bytes: &[u8]);
 
+    /// Makes room for at least so many bytes more, so that the buffer grows once.
+    fn reserve(&mut self, bytes: usize);
+
+    /// Puts an unsigned varint at an earlier [`Writer::position`].
+    fn insert_varint(&mut self, at: usize, value: u64) {
+        let mut buffer = [0; 10];
+        let length = base128(value, &mut buffer);
+        if at == self.position() {
+            self.raw(&buffer[..length]);
+        } else {
+            self.insert_raw(at, &buffer[..length]);
+        }
+    }
+
     /// Appends record bytes that can be shared instead of copied.
     fn put_shared(&mut self, bytes: &Bytes) {
         self.raw(bytes);
@@ -82,6 +96,10 @@ pub trait Writer {
 
     /// Writes an unsigned varint of 1 to 5 bytes.
     fn unsigned_varint(&mut self, value: u32) {
+        // Nearly all lengths, counts and tags.
+        if value < 0x80 {
+            return self.raw(&[value as u8]);
+        }
         self.unsigned_varlong(u64::from(value));
     }
 
@@ -167,94 +185,16 @@ pub trait Writer {
         }
         Ok(())
     }
-
-    /// Writes an array: its count, then each element with `write`.
-    ///
-    /// # Errors
-    /// [`EncodeError::TooLong`], and those of `write`.
-    fn array<T>(
-        &mut self,
-        elements: &[T],
-        flexible: bool,
-        write: impl FnMut(&mut Self, &T) -> Result<(), EncodeError>,
-    ) -> Result<(), EncodeError> {
-        self.nullable_array(Some(elements), flexible, write)
-    }
-
-    /// Writes an array or null.
-    ///
-    /// # Errors
-    /// As [`Writer::array`].
-    fn nullable_array<T>(
-        &mut self,
-        elements: Option<&[T]>,
-        flexible: bool,
-        mut write: impl FnMut(&mut Self, &T) -> Result<(), EncodeError>,
-    ) -> Result<(), EncodeError> {
-        self.nullable_length(elements.map(<[T]>::len), flexible)?;
-        for element in elements.unwrap_or_default() {
-            write(self, element)?;
-        }
-        Ok(())
-    }
-
-    /// Writes a struct or null.
-    ///
-    /// # Errors
-    /// Those of `write`.
-    fn nullable_struct<T>(
-        &mut self,
-        value: Option<&T>,
-        write: impl FnOnce(&mut Self, &T) -> Result<(), EncodeError>,
-    ) -> Result<(), EncodeError> {
-        match value {
-            Some(value) => {
-                self.i8(1);
-                write(self, value)
-            }
-            None => {
-                self.i8(-1);
-                Ok(())
-            }
-        }
-    }
-
-    /// Writes a struct or null as the value of a tagged field.
-    ///
-    /// # Errors
-    /// Those of `write`.
-    fn nullable_tagged_struct<T>(
-        &mut self,
-        value: Option<&T>,
-        write: impl FnOnce(&mut Self, &T) -> Result<(), EncodeError>,
-    ) -> Result<(), EncodeError> {
-        self.unsigned_varint(u32::from(value.is_some()));
-        value.map_or(Ok(()), |value| write(self, value))
-    }
-
-    /// Writes one tagged field: its tag, the size of what `write` writes, and that. The caller wrote the
-    /// number of tagged fields before, and goes by ascending tags.
-    ///
-    /// # Errors
-    /// Those of `write`.
-    fn tagged_field(
-        &mut self,
-        tag: u32,
-        write: impl FnOnce(&mut Self) -> Result<(), EncodeError>,
-    ) -> Result<(), EncodeError> {
-        self.unsigned_varint(tag);
-        let start = self.position();
-        write(self)?;
-        let mut buffer = [0; 10];
-        let length = base128((self.position() - start) as u64, &mut buffer);
-        self.insert_raw(start, &buffer[..length]);
-        Ok(())
-    }
 }
 
 impl Writer for Vec<u8> {
+    #[inline]
     fn raw(&mut self, bytes: &[u8]) {
         self.extend_from_slice(bytes);
+    }
+
+    fn reserve(&mut self, bytes: usize) {
+        self.reserve(bytes);
     }
 
     fn position(&self) -> usize {
@@ -269,8 +209,13 @@ impl Writer for Vec<u8> {
 }
 
 impl Writer for BytesMut {
+    #[inline]
     fn raw(&mut self, bytes: &[u8]) {
         self.extend_from_slice(bytes);
+    }
+
+    fn reserve(&mut self, bytes: usize) {
+        self.reserve(bytes);
     }
 
     fn position(&self) -> usize {

@@ -2,8 +2,7 @@
 //!
 //! What stands before the body of every message.
 
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
+use crate::generated::*;
 
 /// A header.
 ///
@@ -31,50 +30,26 @@ impl Default for RequestHeader<'_> {
     }
 }
 
-impl<'a> RequestHeader<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 1..=2;
+message!(RequestHeader<'_>, 1..=2, Some(2));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let flexible = version >= 2;
-        let request_api_key = r.i16()?;
-        let request_api_version = r.i16()?;
-        let correlation_id = r.i32()?;
-        let client_id = r.nullable_str(false)?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            request_api_key,
-            request_api_version,
-            correlation_id,
-            client_id,
-        })
+impl<'a> Value<'a> for RequestHeader<'a> {
+    const BYTES_MIN: usize = 9;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.request_api_key.read(r, v)?;
+        self.request_api_version.read(r, v)?;
+        self.correlation_id.read(r, v)?;
+        self.client_id.read(r, v.classic())?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion("RequestHeader", version));
-        }
-        let flexible = version >= 2;
-        w.i16(self.request_api_key);
-        w.i16(self.request_api_version);
-        w.i32(self.correlation_id);
-        w.nullable_str(self.client_id, false)?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.request_api_key.write(w, v)?;
+        self.request_api_version.write(w, v)?;
+        self.correlation_id.write(w, v)?;
+        self.client_id.write(w, v.classic())?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -88,39 +63,20 @@ pub struct ResponseHeader {
     pub correlation_id: i32,
 }
 
-impl ResponseHeader {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=1;
+message!(ResponseHeader, 0..=1, Some(1));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let flexible = version >= 1;
-        let correlation_id = r.i32()?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self { correlation_id })
+impl<'a> Value<'a> for ResponseHeader {
+    const BYTES_MIN: usize = 4;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.correlation_id.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion("ResponseHeader", version));
-        }
-        let flexible = version >= 1;
-        w.i32(self.correlation_id);
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.correlation_id.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }

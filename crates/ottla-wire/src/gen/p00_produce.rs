@@ -2,12 +2,7 @@
 //!
 //! Produce: append record batches. Versions 0 to 2 are decoded too: Kafka 4 advertises them (KAFKA-18659) and answers an error.
 
-use crate::ApiKey;
-use crate::Request;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
-use ottla_model::uuid::Uuid;
+use crate::generated::*;
 
 /// The request of Produce (key 0).
 ///
@@ -28,69 +23,35 @@ pub struct ProduceRequest<'a> {
     pub topic_data: Vec<TopicProduceData<'a>>,
 }
 
-impl<'a> ProduceRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=13;
+message!(ProduceRequest<'_>, 0..=13, Some(9));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+impl<'a> Value<'a> for ProduceRequest<'a> {
+    const BYTES_MIN: usize = 7;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        if v >= 3 {
+            self.transactional_id.read(r, v)?;
         }
-        let flexible = version >= 9;
-        let transactional_id = if version >= 3 {
-            r.nullable_str(flexible)?
-        } else {
-            None
-        };
-        let acks = r.i16()?;
-        let timeout_ms = r.i32()?;
-        let topic_data = r.array(
-            flexible,
-            match version {
-                ..=8 => 6,
-                9..=12 => 3,
-                _ => 18,
-            },
-            |r| TopicProduceData::decode(r, version),
-        )?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            transactional_id,
-            acks,
-            timeout_ms,
-            topic_data,
-        })
+        self.acks.read(r, v)?;
+        self.timeout_ms.read(r, v)?;
+        self.topic_data.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion("ProduceRequest", version));
-        }
-        let flexible = version >= 9;
-        if version >= 3 {
-            w.nullable_str(self.transactional_id, flexible)?;
-        } else if cfg!(debug_assertions) && self.transactional_id.is_some() {
-            return Err(EncodeError::NotInVersion(
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        if v >= 3 {
+            self.transactional_id.write(w, v)?;
+        } else {
+            v.refuse(
+                self.transactional_id.is_some(),
                 "ProduceRequest.transactional_id",
-                version,
-            ));
+            )?;
         }
-        w.i16(self.acks);
-        w.i32(self.timeout_ms);
-        w.array(&self.topic_data, flexible, |w, v| v.encode(w, version))?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        self.acks.write(w, v)?;
+        self.timeout_ms.write(w, v)?;
+        self.topic_data.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -108,49 +69,30 @@ pub struct TopicProduceData<'a> {
     pub partition_data: Vec<PartitionProduceData<'a>>,
 }
 
-impl<'a> TopicProduceData<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 9;
-        let name = if version <= 12 { r.str(flexible)? } else { "" };
-        let topic_id = if version >= 13 { r.uuid()? } else { Uuid::ZERO };
-        let partition_data = r.array(
-            flexible,
-            match version {
-                ..=8 => 8,
-                _ => 6,
-            },
-            |r| PartitionProduceData::decode(r, version),
-        )?;
-        if flexible {
-            r.skip_tagged_fields()?;
+impl<'a> Value<'a> for TopicProduceData<'a> {
+    const BYTES_MIN: usize = 1;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        if v <= 12 {
+            self.name.read(r, v)?;
         }
-        Ok(Self {
-            name,
-            topic_id,
-            partition_data,
-        })
+        if v >= 13 {
+            self.topic_id.read(r, v)?;
+        }
+        self.partition_data.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 9;
-        if version <= 12 {
-            w.str(self.name, flexible)?;
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        if v <= 12 {
+            self.name.write(w, v)?;
         }
-        if version >= 13 {
-            w.uuid(self.topic_id);
+        if v >= 13 {
+            self.topic_id.write(w, v)?;
         }
-        w.array(&self.partition_data, flexible, |w, v| v.encode(w, version))?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        self.partition_data.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -166,32 +108,20 @@ pub struct PartitionProduceData<'a> {
     pub records: Option<&'a [u8]>,
 }
 
-impl<'a> PartitionProduceData<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 9;
-        let index = r.i32()?;
-        let records = r.nullable_bytes(flexible)?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self { index, records })
+impl<'a> Value<'a> for PartitionProduceData<'a> {
+    const BYTES_MIN: usize = 5;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.index.read(r, v)?;
+        self.records.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 9;
-        w.i32(self.index);
-        w.nullable_bytes(self.records, flexible)?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.index.write(w, v)?;
+        self.records.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -211,78 +141,45 @@ pub struct ProduceResponse<'a> {
     pub node_endpoints: Vec<NodeEndpoint<'a>>,
 }
 
-impl<'a> ProduceResponse<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=13;
+message!(ProduceResponse<'_>, 0..=13, Some(9));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+impl<'a> Value<'a> for ProduceResponse<'a> {
+    const BYTES_MIN: usize = 1;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.responses.read(r, v)?;
+        if v >= 1 {
+            self.throttle_time_ms.read(r, v)?;
         }
-        let flexible = version >= 9;
-        let responses = r.array(
-            flexible,
-            match version {
-                ..=8 => 6,
-                9..=12 => 3,
-                _ => 18,
-            },
-            |r| TopicProduceResponse::decode(r, version),
-        )?;
-        let throttle_time_ms = if version >= 1 { r.i32()? } else { 0 };
-        let mut node_endpoints = Vec::new();
-        if flexible {
-            r.tagged_fields(|tag, r| {
-                match tag {
-                    0 if version >= 10 => {
-                        node_endpoints =
-                            r.array(flexible, 11, |r| NodeEndpoint::decode(r, version))?
-                    }
-                    _ => return Ok(false),
-                }
-                Ok(true)
-            })?;
-        }
-        Ok(Self {
-            responses,
-            throttle_time_ms,
-            node_endpoints,
-        })
+        r.tagged_fields(v, |tag, r| {
+            match tag {
+                0 if v >= 10 => self.node_endpoints.read(r, v)?,
+                _ => return Ok(false),
+            }
+            Ok(true)
+        })?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion("ProduceResponse", version));
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.responses.write(w, v)?;
+        if v >= 1 {
+            self.throttle_time_ms.write(w, v)?;
         }
-        let flexible = version >= 9;
-        w.array(&self.responses, flexible, |w, v| v.encode(w, version))?;
-        if version >= 1 {
-            w.i32(self.throttle_time_ms);
+        let mut tags = Tags::new(w, v);
+        if !(v >= 10) {
+            v.refuse(
+                !self.node_endpoints.is_empty(),
+                "ProduceResponse.node_endpoints",
+            )?;
         }
-        if flexible {
-            let has_node_endpoints = version >= 10 && !self.node_endpoints.is_empty();
-            if cfg!(debug_assertions) && !has_node_endpoints && !self.node_endpoints.is_empty() {
-                return Err(EncodeError::NotInVersion(
-                    "ProduceResponse.node_endpoints",
-                    version,
-                ));
-            }
-            w.unsigned_varint(u32::from(has_node_endpoints));
-            if has_node_endpoints {
-                w.tagged_field(0, |w| {
-                    w.array(&self.node_endpoints, flexible, |w, v| v.encode(w, version))?;
-                    Ok(())
-                })?;
-            }
-        }
+        tags.field(
+            0,
+            (v >= 10) && !self.node_endpoints.is_empty(),
+            &self.node_endpoints,
+            v,
+        )?;
+        tags.finish();
         Ok(())
     }
 }
@@ -300,54 +197,30 @@ pub struct TopicProduceResponse<'a> {
     pub partition_responses: Vec<PartitionProduceResponse<'a>>,
 }
 
-impl<'a> TopicProduceResponse<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 9;
-        let name = if version <= 12 { r.str(flexible)? } else { "" };
-        let topic_id = if version >= 13 { r.uuid()? } else { Uuid::ZERO };
-        let partition_responses = r.array(
-            flexible,
-            match version {
-                ..=1 => 14,
-                2..=4 => 22,
-                5..=7 => 30,
-                8 => 36,
-                _ => 33,
-            },
-            |r| PartitionProduceResponse::decode(r, version),
-        )?;
-        if flexible {
-            r.skip_tagged_fields()?;
+impl<'a> Value<'a> for TopicProduceResponse<'a> {
+    const BYTES_MIN: usize = 1;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        if v <= 12 {
+            self.name.read(r, v)?;
         }
-        Ok(Self {
-            name,
-            topic_id,
-            partition_responses,
-        })
+        if v >= 13 {
+            self.topic_id.read(r, v)?;
+        }
+        self.partition_responses.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 9;
-        if version <= 12 {
-            w.str(self.name, flexible)?;
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        if v <= 12 {
+            self.name.write(w, v)?;
         }
-        if version >= 13 {
-            w.uuid(self.topic_id);
+        if v >= 13 {
+            self.topic_id.write(w, v)?;
         }
-        w.array(&self.partition_responses, flexible, |w, v| {
-            v.encode(w, version)
-        })?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        self.partition_responses.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -400,93 +273,65 @@ impl Default for PartitionProduceResponse<'_> {
     }
 }
 
-impl<'a> PartitionProduceResponse<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 9;
-        let index = r.i32()?;
-        let error_code = r.i16()?;
-        let base_offset = r.i64()?;
-        let log_append_time_ms = if version >= 2 { r.i64()? } else { -1 };
-        let log_start_offset = if version >= 5 { r.i64()? } else { -1 };
-        let record_errors = if version >= 8 {
-            r.array(flexible, 6, |r| {
-                BatchIndexAndErrorMessage::decode(r, version)
-            })?
-        } else {
-            Vec::new()
-        };
-        let error_message = if version >= 8 {
-            r.nullable_str(flexible)?
-        } else {
-            None
-        };
-        let mut current_leader = LeaderIdAndEpoch::default();
-        if flexible {
-            r.tagged_fields(|tag, r| {
-                match tag {
-                    0 if version >= 10 => current_leader = LeaderIdAndEpoch::decode(r, version)?,
-                    _ => return Ok(false),
-                }
-                Ok(true)
-            })?;
+impl<'a> Value<'a> for PartitionProduceResponse<'a> {
+    const BYTES_MIN: usize = 14;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.index.read(r, v)?;
+        self.error_code.read(r, v)?;
+        self.base_offset.read(r, v)?;
+        if v >= 2 {
+            self.log_append_time_ms.read(r, v)?;
         }
-        Ok(Self {
-            index,
-            error_code,
-            base_offset,
-            log_append_time_ms,
-            log_start_offset,
-            record_errors,
-            error_message,
-            current_leader,
-        })
+        if v >= 5 {
+            self.log_start_offset.read(r, v)?;
+        }
+        if v >= 8 {
+            self.record_errors.read(r, v)?;
+        }
+        if v >= 8 {
+            self.error_message.read(r, v)?;
+        }
+        r.tagged_fields(v, |tag, r| {
+            match tag {
+                0 if v >= 10 => self.current_leader.read(r, v)?,
+                _ => return Ok(false),
+            }
+            Ok(true)
+        })?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 9;
-        w.i32(self.index);
-        w.i16(self.error_code);
-        w.i64(self.base_offset);
-        if version >= 2 {
-            w.i64(self.log_append_time_ms);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.index.write(w, v)?;
+        self.error_code.write(w, v)?;
+        self.base_offset.write(w, v)?;
+        if v >= 2 {
+            self.log_append_time_ms.write(w, v)?;
         }
-        if version >= 5 {
-            w.i64(self.log_start_offset);
+        if v >= 5 {
+            self.log_start_offset.write(w, v)?;
         }
-        if version >= 8 {
-            w.array(&self.record_errors, flexible, |w, v| v.encode(w, version))?;
+        if v >= 8 {
+            self.record_errors.write(w, v)?;
         }
-        if version >= 8 {
-            w.nullable_str(self.error_message, flexible)?;
+        if v >= 8 {
+            self.error_message.write(w, v)?;
         }
-        if flexible {
-            let has_current_leader =
-                version >= 10 && self.current_leader != LeaderIdAndEpoch::default();
-            if cfg!(debug_assertions)
-                && !has_current_leader
-                && self.current_leader != LeaderIdAndEpoch::default()
-            {
-                return Err(EncodeError::NotInVersion(
-                    "PartitionProduceResponse.current_leader",
-                    version,
-                ));
-            }
-            w.unsigned_varint(u32::from(has_current_leader));
-            if has_current_leader {
-                w.tagged_field(0, |w| {
-                    self.current_leader.encode(w, version)?;
-                    Ok(())
-                })?;
-            }
+        let mut tags = Tags::new(w, v);
+        if !(v >= 10) {
+            v.refuse(
+                self.current_leader != LeaderIdAndEpoch::default(),
+                "PartitionProduceResponse.current_leader",
+            )?;
         }
+        tags.field(
+            0,
+            (v >= 10) && self.current_leader != LeaderIdAndEpoch::default(),
+            &self.current_leader,
+            v,
+        )?;
+        tags.finish();
         Ok(())
     }
 }
@@ -502,35 +347,20 @@ pub struct BatchIndexAndErrorMessage<'a> {
     pub batch_index_error_message: Option<&'a str>,
 }
 
-impl<'a> BatchIndexAndErrorMessage<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 9;
-        let batch_index = r.i32()?;
-        let batch_index_error_message = r.nullable_str(flexible)?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            batch_index,
-            batch_index_error_message,
-        })
+impl<'a> Value<'a> for BatchIndexAndErrorMessage<'a> {
+    const BYTES_MIN: usize = 5;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.batch_index.read(r, v)?;
+        self.batch_index_error_message.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 9;
-        w.i32(self.batch_index);
-        w.nullable_str(self.batch_index_error_message, flexible)?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.batch_index.write(w, v)?;
+        self.batch_index_error_message.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -555,29 +385,20 @@ impl Default for LeaderIdAndEpoch {
     }
 }
 
-impl LeaderIdAndEpoch {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, _version: i16) -> Result<Self, DecodeError> {
-        let leader_id = r.i32()?;
-        let leader_epoch = r.i32()?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            leader_id,
-            leader_epoch,
-        })
+impl<'a> Value<'a> for LeaderIdAndEpoch {
+    const BYTES_MIN: usize = 9;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.leader_id.read(r, v)?;
+        self.leader_epoch.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.i32(self.leader_id);
-        w.i32(self.leader_epoch);
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.leader_id.write(w, v)?;
+        self.leader_epoch.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -597,51 +418,24 @@ pub struct NodeEndpoint<'a> {
     pub rack: Option<&'a str>,
 }
 
-impl<'a> NodeEndpoint<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, DecodeError> {
-        let node_id = r.i32()?;
-        let host = r.str(true)?;
-        let port = r.i32()?;
-        let rack = r.nullable_str(true)?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            node_id,
-            host,
-            port,
-            rack,
-        })
-    }
+impl<'a> Value<'a> for NodeEndpoint<'a> {
+    const BYTES_MIN: usize = 11;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.i32(self.node_id);
-        w.str(self.host, true)?;
-        w.i32(self.port);
-        w.nullable_str(self.rack, true)?;
-        w.unsigned_varint(0);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.node_id.read(r, v)?;
+        self.host.read(r, v)?;
+        self.port.read(r, v)?;
+        self.rack.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for ProduceRequest<'_> {
-    const KEY: ApiKey = ApiKey::Produce;
-    type Response<'r> = ProduceResponse<'r>;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        ProduceResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.node_id.write(w, v)?;
+        self.host.write(w, v)?;
+        self.port.write(w, v)?;
+        self.rack.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }

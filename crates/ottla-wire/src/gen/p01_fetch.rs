@@ -2,13 +2,7 @@
 //!
 //! Fetch: read record batches, as consumer or as follower.
 
-use crate::ApiKey;
-use crate::Records;
-use crate::Request;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
-use ottla_model::uuid::Uuid;
+use crate::generated::*;
 
 /// The request of Fetch (key 1).
 ///
@@ -70,148 +64,94 @@ impl Default for FetchRequest<'_> {
     }
 }
 
-impl<'a> FetchRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=18;
+message!(FetchRequest<'_>, 0..=18, Some(12));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+impl<'a> Value<'a> for FetchRequest<'a> {
+    const BYTES_MIN: usize = 9;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        if v <= 14 {
+            self.replica_id.read(r, v)?;
         }
-        let flexible = version >= 12;
-        let mut cluster_id = None;
-        let replica_id = if version <= 14 { r.i32()? } else { -1 };
-        let mut replica_state = ReplicaState::default();
-        let max_wait_ms = r.i32()?;
-        let min_bytes = r.i32()?;
-        let max_bytes = if version >= 3 { r.i32()? } else { i32::MAX };
-        let isolation_level = if version >= 4 { r.i8()? } else { 0 };
-        let session_id = if version >= 7 { r.i32()? } else { 0 };
-        let session_epoch = if version >= 7 { r.i32()? } else { -1 };
-        let topics = r.array(
-            flexible,
-            match version {
-                ..=11 => 6,
-                12 => 3,
-                _ => 18,
-            },
-            |r| FetchTopic::decode(r, version),
-        )?;
-        let forgotten_topics_data = if version >= 7 {
-            r.array(
-                flexible,
-                match version {
-                    ..=11 => 6,
-                    12 => 3,
-                    _ => 18,
-                },
-                |r| ForgottenTopic::decode(r, version),
-            )?
-        } else {
-            Vec::new()
-        };
-        let rack_id = if version >= 11 { r.str(flexible)? } else { "" };
-        if flexible {
-            r.tagged_fields(|tag, r| {
-                match tag {
-                    0 => cluster_id = r.nullable_str(flexible)?,
-                    1 if version >= 15 => replica_state = ReplicaState::decode(r, version)?,
-                    _ => return Ok(false),
-                }
-                Ok(true)
-            })?;
+        self.max_wait_ms.read(r, v)?;
+        self.min_bytes.read(r, v)?;
+        if v >= 3 {
+            self.max_bytes.read(r, v)?;
         }
-        Ok(Self {
-            cluster_id,
-            replica_id,
-            replica_state,
-            max_wait_ms,
-            min_bytes,
-            max_bytes,
-            isolation_level,
-            session_id,
-            session_epoch,
-            topics,
-            forgotten_topics_data,
-            rack_id,
-        })
+        if v >= 4 {
+            self.isolation_level.read(r, v)?;
+        }
+        if v >= 7 {
+            self.session_id.read(r, v)?;
+        }
+        if v >= 7 {
+            self.session_epoch.read(r, v)?;
+        }
+        self.topics.read(r, v)?;
+        if v >= 7 {
+            self.forgotten_topics_data.read(r, v)?;
+        }
+        if v >= 11 {
+            self.rack_id.read(r, v)?;
+        }
+        r.tagged_fields(v, |tag, r| {
+            match tag {
+                0 => self.cluster_id.read(r, v)?,
+                1 if v >= 15 => self.replica_state.read(r, v)?,
+                _ => return Ok(false),
+            }
+            Ok(true)
+        })?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion("FetchRequest", version));
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        if v <= 14 {
+            self.replica_id.write(w, v)?;
+        } else {
+            v.refuse(self.replica_id != -1, "FetchRequest.replica_id")?;
         }
-        let flexible = version >= 12;
-        if version <= 14 {
-            w.i32(self.replica_id);
-        } else if cfg!(debug_assertions) && self.replica_id != -1 {
-            return Err(EncodeError::NotInVersion(
-                "FetchRequest.replica_id",
-                version,
-            ));
+        self.max_wait_ms.write(w, v)?;
+        self.min_bytes.write(w, v)?;
+        if v >= 3 {
+            self.max_bytes.write(w, v)?;
         }
-        w.i32(self.max_wait_ms);
-        w.i32(self.min_bytes);
-        if version >= 3 {
-            w.i32(self.max_bytes);
+        if v >= 4 {
+            self.isolation_level.write(w, v)?;
         }
-        if version >= 4 {
-            w.i8(self.isolation_level);
+        if v >= 7 {
+            self.session_id.write(w, v)?;
         }
-        if version >= 7 {
-            w.i32(self.session_id);
+        if v >= 7 {
+            self.session_epoch.write(w, v)?;
         }
-        if version >= 7 {
-            w.i32(self.session_epoch);
-        }
-        w.array(&self.topics, flexible, |w, v| v.encode(w, version))?;
-        if version >= 7 {
-            w.array(&self.forgotten_topics_data, flexible, |w, v| {
-                v.encode(w, version)
-            })?;
-        } else if cfg!(debug_assertions) && !self.forgotten_topics_data.is_empty() {
-            return Err(EncodeError::NotInVersion(
+        self.topics.write(w, v)?;
+        if v >= 7 {
+            self.forgotten_topics_data.write(w, v)?;
+        } else {
+            v.refuse(
+                !self.forgotten_topics_data.is_empty(),
                 "FetchRequest.forgotten_topics_data",
-                version,
-            ));
+            )?;
         }
-        if version >= 11 {
-            w.str(self.rack_id, flexible)?;
+        if v >= 11 {
+            self.rack_id.write(w, v)?;
         }
-        if flexible {
-            let has_cluster_id = self.cluster_id.is_some();
-            let has_replica_state = version >= 15 && self.replica_state != ReplicaState::default();
-            if cfg!(debug_assertions)
-                && !has_replica_state
-                && self.replica_state != ReplicaState::default()
-            {
-                return Err(EncodeError::NotInVersion(
-                    "FetchRequest.replica_state",
-                    version,
-                ));
-            }
-            w.unsigned_varint(u32::from(has_cluster_id) + u32::from(has_replica_state));
-            if has_cluster_id {
-                w.tagged_field(0, |w| {
-                    w.nullable_str(self.cluster_id, flexible)?;
-                    Ok(())
-                })?;
-            }
-            if has_replica_state {
-                w.tagged_field(1, |w| {
-                    self.replica_state.encode(w, version)?;
-                    Ok(())
-                })?;
-            }
+        let mut tags = Tags::new(w, v);
+        tags.field(0, self.cluster_id.is_some(), &self.cluster_id, v)?;
+        if !(v >= 15) {
+            v.refuse(
+                self.replica_state != ReplicaState::default(),
+                "FetchRequest.replica_state",
+            )?;
         }
+        tags.field(
+            1,
+            (v >= 15) && self.replica_state != ReplicaState::default(),
+            &self.replica_state,
+            v,
+        )?;
+        tags.finish();
         Ok(())
     }
 }
@@ -236,29 +176,20 @@ impl Default for ReplicaState {
     }
 }
 
-impl ReplicaState {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, _version: i16) -> Result<Self, DecodeError> {
-        let replica_id = r.i32()?;
-        let replica_epoch = r.i64()?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            replica_id,
-            replica_epoch,
-        })
+impl<'a> Value<'a> for ReplicaState {
+    const BYTES_MIN: usize = 13;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.replica_id.read(r, v)?;
+        self.replica_epoch.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.i32(self.replica_id);
-        w.i64(self.replica_epoch);
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.replica_id.write(w, v)?;
+        self.replica_epoch.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -276,51 +207,30 @@ pub struct FetchTopic<'a> {
     pub partitions: Vec<FetchPartition>,
 }
 
-impl<'a> FetchTopic<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 12;
-        let topic = if version <= 12 { r.str(flexible)? } else { "" };
-        let topic_id = if version >= 13 { r.uuid()? } else { Uuid::ZERO };
-        let partitions = r.array(
-            flexible,
-            match version {
-                ..=4 => 16,
-                5..=8 => 24,
-                9..=11 => 28,
-                _ => 33,
-            },
-            |r| FetchPartition::decode(r, version),
-        )?;
-        if flexible {
-            r.skip_tagged_fields()?;
+impl<'a> Value<'a> for FetchTopic<'a> {
+    const BYTES_MIN: usize = 1;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        if v <= 12 {
+            self.topic.read(r, v)?;
         }
-        Ok(Self {
-            topic,
-            topic_id,
-            partitions,
-        })
+        if v >= 13 {
+            self.topic_id.read(r, v)?;
+        }
+        self.partitions.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 12;
-        if version <= 12 {
-            w.str(self.topic, flexible)?;
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        if v <= 12 {
+            self.topic.write(w, v)?;
         }
-        if version >= 13 {
-            w.uuid(self.topic_id);
+        if v >= 13 {
+            self.topic_id.write(w, v)?;
         }
-        w.array(&self.partitions, flexible, |w, v| v.encode(w, version))?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        self.partitions.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -367,83 +277,65 @@ impl Default for FetchPartition {
     }
 }
 
-impl FetchPartition {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 12;
-        let partition = r.i32()?;
-        let current_leader_epoch = if version >= 9 { r.i32()? } else { -1 };
-        let fetch_offset = r.i64()?;
-        let last_fetched_epoch = if version >= 12 { r.i32()? } else { -1 };
-        let log_start_offset = if version >= 5 { r.i64()? } else { -1 };
-        let partition_max_bytes = r.i32()?;
-        let mut replica_directory_id = Uuid::ZERO;
-        let mut high_watermark = i64::MAX;
-        if flexible {
-            r.tagged_fields(|tag, r| {
-                match tag {
-                    0 if version >= 17 => replica_directory_id = r.uuid()?,
-                    1 if version >= 18 => high_watermark = r.i64()?,
-                    _ => return Ok(false),
-                }
-                Ok(true)
-            })?;
+impl<'a> Value<'a> for FetchPartition {
+    const BYTES_MIN: usize = 16;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.partition.read(r, v)?;
+        if v >= 9 {
+            self.current_leader_epoch.read(r, v)?;
         }
-        Ok(Self {
-            partition,
-            current_leader_epoch,
-            fetch_offset,
-            last_fetched_epoch,
-            log_start_offset,
-            partition_max_bytes,
-            replica_directory_id,
-            high_watermark,
-        })
+        self.fetch_offset.read(r, v)?;
+        if v >= 12 {
+            self.last_fetched_epoch.read(r, v)?;
+        }
+        if v >= 5 {
+            self.log_start_offset.read(r, v)?;
+        }
+        self.partition_max_bytes.read(r, v)?;
+        r.tagged_fields(v, |tag, r| {
+            match tag {
+                0 if v >= 17 => self.replica_directory_id.read(r, v)?,
+                1 if v >= 18 => self.high_watermark.read(r, v)?,
+                _ => return Ok(false),
+            }
+            Ok(true)
+        })?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 12;
-        w.i32(self.partition);
-        if version >= 9 {
-            w.i32(self.current_leader_epoch);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.partition.write(w, v)?;
+        if v >= 9 {
+            self.current_leader_epoch.write(w, v)?;
         }
-        w.i64(self.fetch_offset);
-        if version >= 12 {
-            w.i32(self.last_fetched_epoch);
-        } else if cfg!(debug_assertions) && self.last_fetched_epoch != -1 {
-            return Err(EncodeError::NotInVersion(
+        self.fetch_offset.write(w, v)?;
+        if v >= 12 {
+            self.last_fetched_epoch.write(w, v)?;
+        } else {
+            v.refuse(
+                self.last_fetched_epoch != -1,
                 "FetchPartition.last_fetched_epoch",
-                version,
-            ));
+            )?;
         }
-        if version >= 5 {
-            w.i64(self.log_start_offset);
+        if v >= 5 {
+            self.log_start_offset.write(w, v)?;
         }
-        w.i32(self.partition_max_bytes);
-        if flexible {
-            let has_replica_directory_id = version >= 17 && !self.replica_directory_id.is_zero();
-            let has_high_watermark = version >= 18 && self.high_watermark != i64::MAX;
-            w.unsigned_varint(u32::from(has_replica_directory_id) + u32::from(has_high_watermark));
-            if has_replica_directory_id {
-                w.tagged_field(0, |w| {
-                    w.uuid(self.replica_directory_id);
-                    Ok(())
-                })?;
-            }
-            if has_high_watermark {
-                w.tagged_field(1, |w| {
-                    w.i64(self.high_watermark);
-                    Ok(())
-                })?;
-            }
-        }
+        self.partition_max_bytes.write(w, v)?;
+        let mut tags = Tags::new(w, v);
+        tags.field(
+            0,
+            (v >= 17) && self.replica_directory_id != Uuid::ZERO,
+            &self.replica_directory_id,
+            v,
+        )?;
+        tags.field(
+            1,
+            (v >= 18) && self.high_watermark != i64::MAX,
+            &self.high_watermark,
+            v,
+        )?;
+        tags.finish();
         Ok(())
     }
 }
@@ -458,48 +350,33 @@ pub struct ForgottenTopic<'a> {
     /// `uuid`, versions 13+.
     pub topic_id: Uuid,
     /// `[]int32`, versions 7+.
-    pub partitions: Vec<i32>,
+    pub partitions: Numbers<'a, i32>,
 }
 
-impl<'a> ForgottenTopic<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 12;
-        let topic = if version <= 12 { r.str(flexible)? } else { "" };
-        let topic_id = if version >= 13 { r.uuid()? } else { Uuid::ZERO };
-        let partitions = r.array(flexible, 4, |r| r.i32())?;
-        if flexible {
-            r.skip_tagged_fields()?;
+impl<'a> Value<'a> for ForgottenTopic<'a> {
+    const BYTES_MIN: usize = 1;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        if v <= 12 {
+            self.topic.read(r, v)?;
         }
-        Ok(Self {
-            topic,
-            topic_id,
-            partitions,
-        })
+        if v >= 13 {
+            self.topic_id.read(r, v)?;
+        }
+        self.partitions.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 12;
-        if version <= 12 {
-            w.str(self.topic, flexible)?;
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        if v <= 12 {
+            self.topic.write(w, v)?;
         }
-        if version >= 13 {
-            w.uuid(self.topic_id);
+        if v >= 13 {
+            self.topic_id.write(w, v)?;
         }
-        w.array(&self.partitions, flexible, |w, v| {
-            w.i32(*v);
-            Ok(())
-        })?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        self.partitions.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -525,93 +402,59 @@ pub struct FetchResponse<'a> {
     pub node_endpoints: Vec<NodeEndpoint<'a>>,
 }
 
-impl<'a> FetchResponse<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=18;
+message!(FetchResponse<'_>, 0..=18, Some(12));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+impl<'a> Value<'a> for FetchResponse<'a> {
+    const BYTES_MIN: usize = 1;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        if v >= 1 {
+            self.throttle_time_ms.read(r, v)?;
         }
-        let flexible = version >= 12;
-        let throttle_time_ms = if version >= 1 { r.i32()? } else { 0 };
-        let error_code = if version >= 7 { r.i16()? } else { 0 };
-        let session_id = if version >= 7 { r.i32()? } else { 0 };
-        let responses = r.array(
-            flexible,
-            match version {
-                ..=11 => 6,
-                12 => 3,
-                _ => 18,
-            },
-            |r| FetchableTopicResponse::decode(r, version),
-        )?;
-        let mut node_endpoints = Vec::new();
-        if flexible {
-            r.tagged_fields(|tag, r| {
-                match tag {
-                    0 if version >= 16 => {
-                        node_endpoints =
-                            r.array(flexible, 11, |r| NodeEndpoint::decode(r, version))?
-                    }
-                    _ => return Ok(false),
-                }
-                Ok(true)
-            })?;
+        if v >= 7 {
+            self.error_code.read(r, v)?;
         }
-        Ok(Self {
-            throttle_time_ms,
-            error_code,
-            session_id,
-            responses,
-            node_endpoints,
-        })
+        if v >= 7 {
+            self.session_id.read(r, v)?;
+        }
+        self.responses.read(r, v)?;
+        r.tagged_fields(v, |tag, r| {
+            match tag {
+                0 if v >= 16 => self.node_endpoints.read(r, v)?,
+                _ => return Ok(false),
+            }
+            Ok(true)
+        })?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion("FetchResponse", version));
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        if v >= 1 {
+            self.throttle_time_ms.write(w, v)?;
         }
-        let flexible = version >= 12;
-        if version >= 1 {
-            w.i32(self.throttle_time_ms);
+        if v >= 7 {
+            self.error_code.write(w, v)?;
         }
-        if version >= 7 {
-            w.i16(self.error_code);
+        if v >= 7 {
+            self.session_id.write(w, v)?;
+        } else {
+            v.refuse(self.session_id != 0, "FetchResponse.session_id")?;
         }
-        if version >= 7 {
-            w.i32(self.session_id);
-        } else if cfg!(debug_assertions) && self.session_id != 0 {
-            return Err(EncodeError::NotInVersion(
-                "FetchResponse.session_id",
-                version,
-            ));
+        self.responses.write(w, v)?;
+        let mut tags = Tags::new(w, v);
+        if !(v >= 16) {
+            v.refuse(
+                !self.node_endpoints.is_empty(),
+                "FetchResponse.node_endpoints",
+            )?;
         }
-        w.array(&self.responses, flexible, |w, v| v.encode(w, version))?;
-        if flexible {
-            let has_node_endpoints = version >= 16 && !self.node_endpoints.is_empty();
-            if cfg!(debug_assertions) && !has_node_endpoints && !self.node_endpoints.is_empty() {
-                return Err(EncodeError::NotInVersion(
-                    "FetchResponse.node_endpoints",
-                    version,
-                ));
-            }
-            w.unsigned_varint(u32::from(has_node_endpoints));
-            if has_node_endpoints {
-                w.tagged_field(0, |w| {
-                    w.array(&self.node_endpoints, flexible, |w, v| v.encode(w, version))?;
-                    Ok(())
-                })?;
-            }
-        }
+        tags.field(
+            0,
+            (v >= 16) && !self.node_endpoints.is_empty(),
+            &self.node_endpoints,
+            v,
+        )?;
+        tags.finish();
         Ok(())
     }
 }
@@ -629,52 +472,30 @@ pub struct FetchableTopicResponse<'a> {
     pub partitions: Vec<PartitionData<'a>>,
 }
 
-impl<'a> FetchableTopicResponse<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 12;
-        let topic = if version <= 12 { r.str(flexible)? } else { "" };
-        let topic_id = if version >= 13 { r.uuid()? } else { Uuid::ZERO };
-        let partitions = r.array(
-            flexible,
-            match version {
-                ..=3 => 18,
-                4 => 30,
-                5..=10 => 38,
-                11 => 42,
-                _ => 37,
-            },
-            |r| PartitionData::decode(r, version),
-        )?;
-        if flexible {
-            r.skip_tagged_fields()?;
+impl<'a> Value<'a> for FetchableTopicResponse<'a> {
+    const BYTES_MIN: usize = 1;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        if v <= 12 {
+            self.topic.read(r, v)?;
         }
-        Ok(Self {
-            topic,
-            topic_id,
-            partitions,
-        })
+        if v >= 13 {
+            self.topic_id.read(r, v)?;
+        }
+        self.partitions.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 12;
-        if version <= 12 {
-            w.str(self.topic, flexible)?;
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        if v <= 12 {
+            self.topic.write(w, v)?;
         }
-        if version >= 13 {
-            w.uuid(self.topic_id);
+        if v >= 13 {
+            self.topic_id.write(w, v)?;
         }
-        w.array(&self.partitions, flexible, |w, v| v.encode(w, version))?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        self.partitions.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -738,118 +559,80 @@ impl Default for PartitionData<'_> {
     }
 }
 
-impl<'a> PartitionData<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 12;
-        let partition_index = r.i32()?;
-        let error_code = r.i16()?;
-        let high_watermark = r.i64()?;
-        let last_stable_offset = if version >= 4 { r.i64()? } else { -1 };
-        let log_start_offset = if version >= 5 { r.i64()? } else { -1 };
-        let mut diverging_epoch = EpochEndOffset::default();
-        let mut current_leader = LeaderIdAndEpoch::default();
-        let mut snapshot_id = SnapshotId::default();
-        let aborted_transactions = if version >= 4 {
-            r.nullable_array(
-                flexible,
-                match version {
-                    ..=11 => 16,
-                    _ => 17,
-                },
-                |r| AbortedTransaction::decode(r, version),
-            )?
-        } else {
-            Some(Vec::new())
-        };
-        let preferred_read_replica = if version >= 11 { r.i32()? } else { -1 };
-        let records = r.nullable_bytes(flexible)?.map(Records::Borrowed);
-        if flexible {
-            r.tagged_fields(|tag, r| {
-                match tag {
-                    0 => diverging_epoch = EpochEndOffset::decode(r, version)?,
-                    1 => current_leader = LeaderIdAndEpoch::decode(r, version)?,
-                    2 => snapshot_id = SnapshotId::decode(r, version)?,
-                    _ => return Ok(false),
-                }
-                Ok(true)
-            })?;
+impl<'a> Value<'a> for PartitionData<'a> {
+    const BYTES_MIN: usize = 15;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.partition_index.read(r, v)?;
+        self.error_code.read(r, v)?;
+        self.high_watermark.read(r, v)?;
+        if v >= 4 {
+            self.last_stable_offset.read(r, v)?;
         }
-        Ok(Self {
-            partition_index,
-            error_code,
-            high_watermark,
-            last_stable_offset,
-            log_start_offset,
-            diverging_epoch,
-            current_leader,
-            snapshot_id,
-            aborted_transactions,
-            preferred_read_replica,
-            records,
-        })
+        if v >= 5 {
+            self.log_start_offset.read(r, v)?;
+        }
+        if v >= 4 {
+            self.aborted_transactions.read(r, v)?;
+        }
+        if v >= 11 {
+            self.preferred_read_replica.read(r, v)?;
+        }
+        self.records.read(r, v)?;
+        r.tagged_fields(v, |tag, r| {
+            match tag {
+                0 => self.diverging_epoch.read(r, v)?,
+                1 => self.current_leader.read(r, v)?,
+                2 => self.snapshot_id.read(r, v)?,
+                _ => return Ok(false),
+            }
+            Ok(true)
+        })?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 12;
-        w.i32(self.partition_index);
-        w.i16(self.error_code);
-        w.i64(self.high_watermark);
-        if version >= 4 {
-            w.i64(self.last_stable_offset);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.partition_index.write(w, v)?;
+        self.error_code.write(w, v)?;
+        self.high_watermark.write(w, v)?;
+        if v >= 4 {
+            self.last_stable_offset.write(w, v)?;
         }
-        if version >= 5 {
-            w.i64(self.log_start_offset);
+        if v >= 5 {
+            self.log_start_offset.write(w, v)?;
         }
-        if version >= 4 {
-            w.nullable_array(self.aborted_transactions.as_deref(), flexible, |w, v| {
-                v.encode(w, version)
-            })?;
+        if v >= 4 {
+            self.aborted_transactions.write(w, v)?;
         }
-        if version >= 11 {
-            w.i32(self.preferred_read_replica);
-        } else if cfg!(debug_assertions) && self.preferred_read_replica != -1 {
-            return Err(EncodeError::NotInVersion(
+        if v >= 11 {
+            self.preferred_read_replica.write(w, v)?;
+        } else {
+            v.refuse(
+                self.preferred_read_replica != -1,
                 "PartitionData.preferred_read_replica",
-                version,
-            ));
+            )?;
         }
-        Records::encode(self.records.as_ref(), w, flexible)?;
-        if flexible {
-            let has_diverging_epoch = self.diverging_epoch != EpochEndOffset::default();
-            let has_current_leader = self.current_leader != LeaderIdAndEpoch::default();
-            let has_snapshot_id = self.snapshot_id != SnapshotId::default();
-            w.unsigned_varint(
-                u32::from(has_diverging_epoch)
-                    + u32::from(has_current_leader)
-                    + u32::from(has_snapshot_id),
-            );
-            if has_diverging_epoch {
-                w.tagged_field(0, |w| {
-                    self.diverging_epoch.encode(w, version)?;
-                    Ok(())
-                })?;
-            }
-            if has_current_leader {
-                w.tagged_field(1, |w| {
-                    self.current_leader.encode(w, version)?;
-                    Ok(())
-                })?;
-            }
-            if has_snapshot_id {
-                w.tagged_field(2, |w| {
-                    self.snapshot_id.encode(w, version)?;
-                    Ok(())
-                })?;
-            }
-        }
+        self.records.write(w, v)?;
+        let mut tags = Tags::new(w, v);
+        tags.field(
+            0,
+            self.diverging_epoch != EpochEndOffset::default(),
+            &self.diverging_epoch,
+            v,
+        )?;
+        tags.field(
+            1,
+            self.current_leader != LeaderIdAndEpoch::default(),
+            &self.current_leader,
+            v,
+        )?;
+        tags.field(
+            2,
+            self.snapshot_id != SnapshotId::default(),
+            &self.snapshot_id,
+            v,
+        )?;
+        tags.finish();
         Ok(())
     }
 }
@@ -874,26 +657,20 @@ impl Default for EpochEndOffset {
     }
 }
 
-impl EpochEndOffset {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, _version: i16) -> Result<Self, DecodeError> {
-        let epoch = r.i32()?;
-        let end_offset = r.i64()?;
-        r.skip_tagged_fields()?;
-        Ok(Self { epoch, end_offset })
+impl<'a> Value<'a> for EpochEndOffset {
+    const BYTES_MIN: usize = 13;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.epoch.read(r, v)?;
+        self.end_offset.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.i32(self.epoch);
-        w.i64(self.end_offset);
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.epoch.write(w, v)?;
+        self.end_offset.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -918,29 +695,20 @@ impl Default for LeaderIdAndEpoch {
     }
 }
 
-impl LeaderIdAndEpoch {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, _version: i16) -> Result<Self, DecodeError> {
-        let leader_id = r.i32()?;
-        let leader_epoch = r.i32()?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            leader_id,
-            leader_epoch,
-        })
+impl<'a> Value<'a> for LeaderIdAndEpoch {
+    const BYTES_MIN: usize = 9;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.leader_id.read(r, v)?;
+        self.leader_epoch.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.i32(self.leader_id);
-        w.i32(self.leader_epoch);
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.leader_id.write(w, v)?;
+        self.leader_epoch.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -965,26 +733,20 @@ impl Default for SnapshotId {
     }
 }
 
-impl SnapshotId {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, _version: i16) -> Result<Self, DecodeError> {
-        let end_offset = r.i64()?;
-        let epoch = r.i32()?;
-        r.skip_tagged_fields()?;
-        Ok(Self { end_offset, epoch })
+impl<'a> Value<'a> for SnapshotId {
+    const BYTES_MIN: usize = 13;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.end_offset.read(r, v)?;
+        self.epoch.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.i64(self.end_offset);
-        w.i32(self.epoch);
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.end_offset.write(w, v)?;
+        self.epoch.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -1000,35 +762,20 @@ pub struct AbortedTransaction {
     pub first_offset: i64,
 }
 
-impl AbortedTransaction {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 12;
-        let producer_id = r.i64()?;
-        let first_offset = r.i64()?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            producer_id,
-            first_offset,
-        })
+impl<'a> Value<'a> for AbortedTransaction {
+    const BYTES_MIN: usize = 16;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.producer_id.read(r, v)?;
+        self.first_offset.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 12;
-        w.i64(self.producer_id);
-        w.i64(self.first_offset);
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.producer_id.write(w, v)?;
+        self.first_offset.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -1048,51 +795,24 @@ pub struct NodeEndpoint<'a> {
     pub rack: Option<&'a str>,
 }
 
-impl<'a> NodeEndpoint<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, DecodeError> {
-        let node_id = r.i32()?;
-        let host = r.str(true)?;
-        let port = r.i32()?;
-        let rack = r.nullable_str(true)?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            node_id,
-            host,
-            port,
-            rack,
-        })
-    }
+impl<'a> Value<'a> for NodeEndpoint<'a> {
+    const BYTES_MIN: usize = 11;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.i32(self.node_id);
-        w.str(self.host, true)?;
-        w.i32(self.port);
-        w.nullable_str(self.rack, true)?;
-        w.unsigned_varint(0);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.node_id.read(r, v)?;
+        self.host.read(r, v)?;
+        self.port.read(r, v)?;
+        self.rack.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for FetchRequest<'_> {
-    const KEY: ApiKey = ApiKey::Fetch;
-    type Response<'r> = FetchResponse<'r>;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        FetchResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.node_id.write(w, v)?;
+        self.host.write(w, v)?;
+        self.port.write(w, v)?;
+        self.rack.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }

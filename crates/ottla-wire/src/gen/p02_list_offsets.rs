@@ -2,11 +2,7 @@
 //!
 //! ListOffsets: which offset belongs to a timestamp, or to an end of the log.
 
-use crate::ApiKey;
-use crate::Request;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
+use crate::generated::*;
 
 /// The request of ListOffsets (key 2).
 ///
@@ -25,69 +21,39 @@ pub struct ListOffsetsRequest<'a> {
     pub timeout_ms: i32,
 }
 
-impl<'a> ListOffsetsRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=11;
+message!(ListOffsetsRequest<'_>, 0..=11, Some(6));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+impl<'a> Value<'a> for ListOffsetsRequest<'a> {
+    const BYTES_MIN: usize = 5;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.replica_id.read(r, v)?;
+        if v >= 2 {
+            self.isolation_level.read(r, v)?;
         }
-        let flexible = version >= 6;
-        let replica_id = r.i32()?;
-        let isolation_level = if version >= 2 { r.i8()? } else { 0 };
-        let topics = r.array(
-            flexible,
-            match version {
-                ..=5 => 6,
-                _ => 3,
-            },
-            |r| ListOffsetsTopic::decode(r, version),
-        )?;
-        let timeout_ms = if version >= 10 { r.i32()? } else { 0 };
-        if flexible {
-            r.skip_tagged_fields()?;
+        self.topics.read(r, v)?;
+        if v >= 10 {
+            self.timeout_ms.read(r, v)?;
         }
-        Ok(Self {
-            replica_id,
-            isolation_level,
-            topics,
-            timeout_ms,
-        })
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "ListOffsetsRequest",
-                version,
-            ));
-        }
-        let flexible = version >= 6;
-        w.i32(self.replica_id);
-        if version >= 2 {
-            w.i8(self.isolation_level);
-        } else if cfg!(debug_assertions) && self.isolation_level != 0 {
-            return Err(EncodeError::NotInVersion(
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.replica_id.write(w, v)?;
+        if v >= 2 {
+            self.isolation_level.write(w, v)?;
+        } else {
+            v.refuse(
+                self.isolation_level != 0,
                 "ListOffsetsRequest.isolation_level",
-                version,
-            ));
+            )?;
         }
-        w.array(&self.topics, flexible, |w, v| v.encode(w, version))?;
-        if version >= 10 {
-            w.i32(self.timeout_ms);
+        self.topics.write(w, v)?;
+        if v >= 10 {
+            self.timeout_ms.write(w, v)?;
         }
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -103,41 +69,20 @@ pub struct ListOffsetsTopic<'a> {
     pub partitions: Vec<ListOffsetsPartition>,
 }
 
-impl<'a> ListOffsetsTopic<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 6;
-        let name = r.str(flexible)?;
-        let partitions = r.array(
-            flexible,
-            match version {
-                ..=0 => 16,
-                1..=3 => 12,
-                4..=5 => 16,
-                _ => 17,
-            },
-            |r| ListOffsetsPartition::decode(r, version),
-        )?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self { name, partitions })
+impl<'a> Value<'a> for ListOffsetsTopic<'a> {
+    const BYTES_MIN: usize = 2;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.name.read(r, v)?;
+        self.partitions.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 6;
-        w.str(self.name, flexible)?;
-        w.array(&self.partitions, flexible, |w, v| v.encode(w, version))?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.name.write(w, v)?;
+        self.partitions.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -172,50 +117,37 @@ impl Default for ListOffsetsPartition {
     }
 }
 
-impl ListOffsetsPartition {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 6;
-        let partition_index = r.i32()?;
-        let current_leader_epoch = if version >= 4 { r.i32()? } else { -1 };
-        let timestamp = r.i64()?;
-        let max_num_offsets = if version <= 0 { r.i32()? } else { 1 };
-        if flexible {
-            r.skip_tagged_fields()?;
+impl<'a> Value<'a> for ListOffsetsPartition {
+    const BYTES_MIN: usize = 12;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.partition_index.read(r, v)?;
+        if v >= 4 {
+            self.current_leader_epoch.read(r, v)?;
         }
-        Ok(Self {
-            partition_index,
-            current_leader_epoch,
-            timestamp,
-            max_num_offsets,
-        })
+        self.timestamp.read(r, v)?;
+        if v == 0 {
+            self.max_num_offsets.read(r, v)?;
+        }
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 6;
-        w.i32(self.partition_index);
-        if version >= 4 {
-            w.i32(self.current_leader_epoch);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.partition_index.write(w, v)?;
+        if v >= 4 {
+            self.current_leader_epoch.write(w, v)?;
         }
-        w.i64(self.timestamp);
-        if version <= 0 {
-            w.i32(self.max_num_offsets);
-        } else if cfg!(debug_assertions) && self.max_num_offsets != 1 {
-            return Err(EncodeError::NotInVersion(
+        self.timestamp.write(w, v)?;
+        if v == 0 {
+            self.max_num_offsets.write(w, v)?;
+        } else {
+            v.refuse(
+                self.max_num_offsets != 1,
                 "ListOffsetsPartition.max_num_offsets",
-                version,
-            ));
+            )?;
         }
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -231,56 +163,26 @@ pub struct ListOffsetsResponse<'a> {
     pub topics: Vec<ListOffsetsTopicResponse<'a>>,
 }
 
-impl<'a> ListOffsetsResponse<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=11;
+message!(ListOffsetsResponse<'_>, 0..=11, Some(6));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+impl<'a> Value<'a> for ListOffsetsResponse<'a> {
+    const BYTES_MIN: usize = 1;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        if v >= 2 {
+            self.throttle_time_ms.read(r, v)?;
         }
-        let flexible = version >= 6;
-        let throttle_time_ms = if version >= 2 { r.i32()? } else { 0 };
-        let topics = r.array(
-            flexible,
-            match version {
-                ..=5 => 6,
-                _ => 3,
-            },
-            |r| ListOffsetsTopicResponse::decode(r, version),
-        )?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            throttle_time_ms,
-            topics,
-        })
+        self.topics.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "ListOffsetsResponse",
-                version,
-            ));
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        if v >= 2 {
+            self.throttle_time_ms.write(w, v)?;
         }
-        let flexible = version >= 6;
-        if version >= 2 {
-            w.i32(self.throttle_time_ms);
-        }
-        w.array(&self.topics, flexible, |w, v| v.encode(w, version))?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        self.topics.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -293,44 +195,23 @@ pub struct ListOffsetsTopicResponse<'a> {
     /// `string`, versions 0+.
     pub name: &'a str,
     /// `[]ListOffsetsPartitionResponse`, versions 0+.
-    pub partitions: Vec<ListOffsetsPartitionResponse>,
+    pub partitions: Vec<ListOffsetsPartitionResponse<'a>>,
 }
 
-impl<'a> ListOffsetsTopicResponse<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 6;
-        let name = r.str(flexible)?;
-        let partitions = r.array(
-            flexible,
-            match version {
-                ..=0 => 10,
-                1..=3 => 22,
-                4..=5 => 26,
-                _ => 27,
-            },
-            |r| ListOffsetsPartitionResponse::decode(r, version),
-        )?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self { name, partitions })
+impl<'a> Value<'a> for ListOffsetsTopicResponse<'a> {
+    const BYTES_MIN: usize = 2;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.name.read(r, v)?;
+        self.partitions.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 6;
-        w.str(self.name, flexible)?;
-        w.array(&self.partitions, flexible, |w, v| v.encode(w, version))?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.name.write(w, v)?;
+        self.partitions.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -339,7 +220,7 @@ impl<'a> ListOffsetsTopicResponse<'a> {
 ///
 /// Versions 0-11, flexible 6+.
 #[derive(Clone, Debug, PartialEq)]
-pub struct ListOffsetsPartitionResponse {
+pub struct ListOffsetsPartitionResponse<'a> {
     /// `int32`, versions 0+.
     pub partition_index: i32,
     /// `int16`, versions 0+.
@@ -347,7 +228,7 @@ pub struct ListOffsetsPartitionResponse {
     /// The end and the starts of segments, the largest first.
     ///
     /// `[]int64`, versions 0.
-    pub old_style_offsets: Vec<i64>,
+    pub old_style_offsets: Numbers<'a, i64>,
     /// `int64`, versions 1+, default -1.
     pub timestamp: i64,
     /// `int64`, versions 1+, default -1.
@@ -356,12 +237,12 @@ pub struct ListOffsetsPartitionResponse {
     pub leader_epoch: i32,
 }
 
-impl Default for ListOffsetsPartitionResponse {
+impl Default for ListOffsetsPartitionResponse<'_> {
     fn default() -> Self {
         Self {
             partition_index: 0,
             error_code: 0,
-            old_style_offsets: Vec::new(),
+            old_style_offsets: Default::default(),
             timestamp: -1,
             offset: -1,
             leader_epoch: -1,
@@ -369,98 +250,61 @@ impl Default for ListOffsetsPartitionResponse {
     }
 }
 
-impl ListOffsetsPartitionResponse {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 6;
-        let partition_index = r.i32()?;
-        let error_code = r.i16()?;
-        let old_style_offsets = if version <= 0 {
-            r.array(flexible, 8, |r| r.i64())?
-        } else {
-            Vec::new()
-        };
-        let timestamp = if version >= 1 { r.i64()? } else { -1 };
-        let offset = if version >= 1 { r.i64()? } else { -1 };
-        let leader_epoch = if version >= 4 { r.i32()? } else { -1 };
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            partition_index,
-            error_code,
-            old_style_offsets,
-            timestamp,
-            offset,
-            leader_epoch,
-        })
-    }
+impl<'a> Value<'a> for ListOffsetsPartitionResponse<'a> {
+    const BYTES_MIN: usize = 6;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 6;
-        w.i32(self.partition_index);
-        w.i16(self.error_code);
-        if version <= 0 {
-            w.array(&self.old_style_offsets, flexible, |w, v| {
-                w.i64(*v);
-                Ok(())
-            })?;
-        } else if cfg!(debug_assertions) && !self.old_style_offsets.is_empty() {
-            return Err(EncodeError::NotInVersion(
-                "ListOffsetsPartitionResponse.old_style_offsets",
-                version,
-            ));
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.partition_index.read(r, v)?;
+        self.error_code.read(r, v)?;
+        if v == 0 {
+            self.old_style_offsets.read(r, v)?;
         }
-        if version >= 1 {
-            w.i64(self.timestamp);
-        } else if cfg!(debug_assertions) && self.timestamp != -1 {
-            return Err(EncodeError::NotInVersion(
-                "ListOffsetsPartitionResponse.timestamp",
-                version,
-            ));
+        if v >= 1 {
+            self.timestamp.read(r, v)?;
         }
-        if version >= 1 {
-            w.i64(self.offset);
-        } else if cfg!(debug_assertions) && self.offset != -1 {
-            return Err(EncodeError::NotInVersion(
-                "ListOffsetsPartitionResponse.offset",
-                version,
-            ));
+        if v >= 1 {
+            self.offset.read(r, v)?;
         }
-        if version >= 4 {
-            w.i32(self.leader_epoch);
-        } else if cfg!(debug_assertions) && self.leader_epoch != -1 {
-            return Err(EncodeError::NotInVersion(
-                "ListOffsetsPartitionResponse.leader_epoch",
-                version,
-            ));
+        if v >= 4 {
+            self.leader_epoch.read(r, v)?;
         }
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for ListOffsetsRequest<'_> {
-    const KEY: ApiKey = ApiKey::ListOffsets;
-    type Response<'r> = ListOffsetsResponse<'r>;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        ListOffsetsResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.partition_index.write(w, v)?;
+        self.error_code.write(w, v)?;
+        if v == 0 {
+            self.old_style_offsets.write(w, v)?;
+        } else {
+            v.refuse(
+                !self.old_style_offsets.is_empty(),
+                "ListOffsetsPartitionResponse.old_style_offsets",
+            )?;
+        }
+        if v >= 1 {
+            self.timestamp.write(w, v)?;
+        } else {
+            v.refuse(
+                self.timestamp != -1,
+                "ListOffsetsPartitionResponse.timestamp",
+            )?;
+        }
+        if v >= 1 {
+            self.offset.write(w, v)?;
+        } else {
+            v.refuse(self.offset != -1, "ListOffsetsPartitionResponse.offset")?;
+        }
+        if v >= 4 {
+            self.leader_epoch.write(w, v)?;
+        } else {
+            v.refuse(
+                self.leader_epoch != -1,
+                "ListOffsetsPartitionResponse.leader_epoch",
+            )?;
+        }
+        Tags::none(w, v);
+        Ok(())
     }
 }

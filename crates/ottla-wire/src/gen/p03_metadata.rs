@@ -2,12 +2,7 @@
 //!
 //! Metadata: brokers, topics and who leads their partitions.
 
-use crate::ApiKey;
-use crate::Request;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
-use ottla_model::uuid::Uuid;
+use crate::generated::*;
 
 /// The request of Metadata (key 3).
 ///
@@ -37,105 +32,53 @@ impl Default for MetadataRequest<'_> {
     }
 }
 
-impl<'a> MetadataRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=13;
+message!(MetadataRequest<'_>, 0..=13, Some(9));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+impl<'a> Value<'a> for MetadataRequest<'a> {
+    const BYTES_MIN: usize = 1;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        read_optional(&mut self.topics, v >= 1, r, v)?;
+        if v >= 4 {
+            self.allow_auto_topic_creation.read(r, v)?;
         }
-        let flexible = version >= 9;
-        let topics = if version >= 1 {
-            r.nullable_array(
-                flexible,
-                match version {
-                    ..=9 => 2,
-                    _ => 18,
-                },
-                |r| MetadataRequestTopic::decode(r, version),
-            )?
-        } else {
-            Some(r.array(
-                flexible,
-                match version {
-                    ..=9 => 2,
-                    _ => 18,
-                },
-                |r| MetadataRequestTopic::decode(r, version),
-            )?)
-        };
-        let allow_auto_topic_creation = if version >= 4 { r.bool()? } else { true };
-        let include_cluster_authorized_operations = if (8..=10).contains(&version) {
-            r.bool()?
-        } else {
-            false
-        };
-        let include_topic_authorized_operations = if version >= 8 { r.bool()? } else { false };
-        if flexible {
-            r.skip_tagged_fields()?;
+        if v >= 8 && v <= 10 {
+            self.include_cluster_authorized_operations.read(r, v)?;
         }
-        Ok(Self {
-            topics,
-            allow_auto_topic_creation,
-            include_cluster_authorized_operations,
-            include_topic_authorized_operations,
-        })
+        if v >= 8 {
+            self.include_topic_authorized_operations.read(r, v)?;
+        }
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion("MetadataRequest", version));
-        }
-        let flexible = version >= 9;
-        if version >= 1 {
-            w.nullable_array(self.topics.as_deref(), flexible, |w, v| {
-                v.encode(w, version)
-            })?;
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        write_optional(&self.topics, v >= 1, w, v, "MetadataRequest.topics")?;
+        if v >= 4 {
+            self.allow_auto_topic_creation.write(w, v)?;
         } else {
-            w.array(
-                self.topics
-                    .as_deref()
-                    .ok_or(EncodeError::UnexpectedNull("MetadataRequest.topics"))?,
-                flexible,
-                |w, v| v.encode(w, version),
+            v.refuse(
+                !self.allow_auto_topic_creation,
+                "MetadataRequest.allow_auto_topic_creation",
             )?;
         }
-        if version >= 4 {
-            w.bool(self.allow_auto_topic_creation);
-        } else if cfg!(debug_assertions) && !self.allow_auto_topic_creation {
-            return Err(EncodeError::NotInVersion(
-                "MetadataRequest.allow_auto_topic_creation",
-                version,
-            ));
-        }
-        if (8..=10).contains(&version) {
-            w.bool(self.include_cluster_authorized_operations);
-        } else if cfg!(debug_assertions) && self.include_cluster_authorized_operations {
-            return Err(EncodeError::NotInVersion(
+        if v >= 8 && v <= 10 {
+            self.include_cluster_authorized_operations.write(w, v)?;
+        } else {
+            v.refuse(
+                self.include_cluster_authorized_operations,
                 "MetadataRequest.include_cluster_authorized_operations",
-                version,
-            ));
+            )?;
         }
-        if version >= 8 {
-            w.bool(self.include_topic_authorized_operations);
-        } else if cfg!(debug_assertions) && self.include_topic_authorized_operations {
-            return Err(EncodeError::NotInVersion(
+        if v >= 8 {
+            self.include_topic_authorized_operations.write(w, v)?;
+        } else {
+            v.refuse(
+                self.include_topic_authorized_operations,
                 "MetadataRequest.include_topic_authorized_operations",
-                version,
-            ));
+            )?;
         }
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -160,46 +103,24 @@ impl Default for MetadataRequestTopic<'_> {
     }
 }
 
-impl<'a> MetadataRequestTopic<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 9;
-        let topic_id = if version >= 10 { r.uuid()? } else { Uuid::ZERO };
-        let name = if version >= 10 {
-            r.nullable_str(flexible)?
-        } else {
-            Some(r.str(flexible)?)
-        };
-        if flexible {
-            r.skip_tagged_fields()?;
+impl<'a> Value<'a> for MetadataRequestTopic<'a> {
+    const BYTES_MIN: usize = 1;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        if v >= 10 {
+            self.topic_id.read(r, v)?;
         }
-        Ok(Self { topic_id, name })
+        read_optional(&mut self.name, v >= 10, r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 9;
-        if version >= 10 {
-            w.uuid(self.topic_id);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        if v >= 10 {
+            self.topic_id.write(w, v)?;
         }
-        if version >= 10 {
-            w.nullable_str(self.name, flexible)?;
-        } else {
-            w.str(
-                self.name
-                    .ok_or(EncodeError::UnexpectedNull("MetadataRequestTopic.name"))?,
-                flexible,
-            )?;
-        }
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        write_optional(&self.name, v >= 10, w, v, "MetadataRequestTopic.name")?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -243,100 +164,57 @@ impl Default for MetadataResponse<'_> {
     }
 }
 
-impl<'a> MetadataResponse<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=13;
+message!(MetadataResponse<'_>, 0..=13, Some(9));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+impl<'a> Value<'a> for MetadataResponse<'a> {
+    const BYTES_MIN: usize = 2;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        if v >= 3 {
+            self.throttle_time_ms.read(r, v)?;
         }
-        let flexible = version >= 9;
-        let throttle_time_ms = if version >= 3 { r.i32()? } else { 0 };
-        let brokers = r.array(
-            flexible,
-            match version {
-                ..=0 => 10,
-                1..=8 => 12,
-                _ => 11,
-            },
-            |r| MetadataResponseBroker::decode(r, version),
-        )?;
-        let cluster_id = if version >= 2 {
-            r.nullable_str(flexible)?
-        } else {
-            None
-        };
-        let controller_id = if version >= 1 { r.i32()? } else { -1 };
-        let topics = r.array(
-            flexible,
-            match version {
-                ..=0 => 8,
-                1..=7 => 9,
-                8 => 13,
-                9 => 10,
-                _ => 26,
-            },
-            |r| MetadataResponseTopic::decode(r, version),
-        )?;
-        let cluster_authorized_operations = if (8..=10).contains(&version) {
-            r.i32()?
-        } else {
-            i32::MIN
-        };
-        let error_code = if version >= 13 { r.i16()? } else { 0 };
-        if flexible {
-            r.skip_tagged_fields()?;
+        self.brokers.read(r, v)?;
+        if v >= 2 {
+            self.cluster_id.read(r, v)?;
         }
-        Ok(Self {
-            throttle_time_ms,
-            brokers,
-            cluster_id,
-            controller_id,
-            topics,
-            cluster_authorized_operations,
-            error_code,
-        })
+        if v >= 1 {
+            self.controller_id.read(r, v)?;
+        }
+        self.topics.read(r, v)?;
+        if v >= 8 && v <= 10 {
+            self.cluster_authorized_operations.read(r, v)?;
+        }
+        if v >= 13 {
+            self.error_code.read(r, v)?;
+        }
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion("MetadataResponse", version));
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        if v >= 3 {
+            self.throttle_time_ms.write(w, v)?;
         }
-        let flexible = version >= 9;
-        if version >= 3 {
-            w.i32(self.throttle_time_ms);
+        self.brokers.write(w, v)?;
+        if v >= 2 {
+            self.cluster_id.write(w, v)?;
         }
-        w.array(&self.brokers, flexible, |w, v| v.encode(w, version))?;
-        if version >= 2 {
-            w.nullable_str(self.cluster_id, flexible)?;
+        if v >= 1 {
+            self.controller_id.write(w, v)?;
         }
-        if version >= 1 {
-            w.i32(self.controller_id);
-        }
-        w.array(&self.topics, flexible, |w, v| v.encode(w, version))?;
-        if (8..=10).contains(&version) {
-            w.i32(self.cluster_authorized_operations);
-        } else if cfg!(debug_assertions) && self.cluster_authorized_operations != i32::MIN {
-            return Err(EncodeError::NotInVersion(
+        self.topics.write(w, v)?;
+        if v >= 8 && v <= 10 {
+            self.cluster_authorized_operations.write(w, v)?;
+        } else {
+            v.refuse(
+                self.cluster_authorized_operations != i32::MIN,
                 "MetadataResponse.cluster_authorized_operations",
-                version,
-            ));
+            )?;
         }
-        if version >= 13 {
-            w.i16(self.error_code);
+        if v >= 13 {
+            self.error_code.write(w, v)?;
         }
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -356,47 +234,28 @@ pub struct MetadataResponseBroker<'a> {
     pub rack: Option<&'a str>,
 }
 
-impl<'a> MetadataResponseBroker<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 9;
-        let node_id = r.i32()?;
-        let host = r.str(flexible)?;
-        let port = r.i32()?;
-        let rack = if version >= 1 {
-            r.nullable_str(flexible)?
-        } else {
-            None
-        };
-        if flexible {
-            r.skip_tagged_fields()?;
+impl<'a> Value<'a> for MetadataResponseBroker<'a> {
+    const BYTES_MIN: usize = 9;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.node_id.read(r, v)?;
+        self.host.read(r, v)?;
+        self.port.read(r, v)?;
+        if v >= 1 {
+            self.rack.read(r, v)?;
         }
-        Ok(Self {
-            node_id,
-            host,
-            port,
-            rack,
-        })
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 9;
-        w.i32(self.node_id);
-        w.str(self.host, flexible)?;
-        w.i32(self.port);
-        if version >= 1 {
-            w.nullable_str(self.rack, flexible)?;
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.node_id.write(w, v)?;
+        self.host.write(w, v)?;
+        self.port.write(w, v)?;
+        if v >= 1 {
+            self.rack.write(w, v)?;
         }
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -415,7 +274,7 @@ pub struct MetadataResponseTopic<'a> {
     /// `bool`, versions 1+.
     pub is_internal: bool,
     /// `[]MetadataResponsePartition`, versions 0+.
-    pub partitions: Vec<MetadataResponsePartition>,
+    pub partitions: Vec<MetadataResponsePartition<'a>>,
     /// A bit per operation; the default: not asked for.
     ///
     /// `int32`, versions 8+, default -2147483648.
@@ -435,79 +294,45 @@ impl Default for MetadataResponseTopic<'_> {
     }
 }
 
-impl<'a> MetadataResponseTopic<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 9;
-        let error_code = r.i16()?;
-        let name = if version >= 12 {
-            r.nullable_str(flexible)?
-        } else {
-            Some(r.str(flexible)?)
-        };
-        let topic_id = if version >= 10 { r.uuid()? } else { Uuid::ZERO };
-        let is_internal = if version >= 1 { r.bool()? } else { false };
-        let partitions = r.array(
-            flexible,
-            match version {
-                ..=4 => 18,
-                5..=6 => 22,
-                7..=8 => 26,
-                _ => 18,
-            },
-            |r| MetadataResponsePartition::decode(r, version),
-        )?;
-        let topic_authorized_operations = if version >= 8 { r.i32()? } else { i32::MIN };
-        if flexible {
-            r.skip_tagged_fields()?;
+impl<'a> Value<'a> for MetadataResponseTopic<'a> {
+    const BYTES_MIN: usize = 4;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.error_code.read(r, v)?;
+        read_optional(&mut self.name, v >= 12, r, v)?;
+        if v >= 10 {
+            self.topic_id.read(r, v)?;
         }
-        Ok(Self {
-            error_code,
-            name,
-            topic_id,
-            is_internal,
-            partitions,
-            topic_authorized_operations,
-        })
+        if v >= 1 {
+            self.is_internal.read(r, v)?;
+        }
+        self.partitions.read(r, v)?;
+        if v >= 8 {
+            self.topic_authorized_operations.read(r, v)?;
+        }
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 9;
-        w.i16(self.error_code);
-        if version >= 12 {
-            w.nullable_str(self.name, flexible)?;
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.error_code.write(w, v)?;
+        write_optional(&self.name, v >= 12, w, v, "MetadataResponseTopic.name")?;
+        if v >= 10 {
+            self.topic_id.write(w, v)?;
+        }
+        if v >= 1 {
+            self.is_internal.write(w, v)?;
+        }
+        self.partitions.write(w, v)?;
+        if v >= 8 {
+            self.topic_authorized_operations.write(w, v)?;
         } else {
-            w.str(
-                self.name
-                    .ok_or(EncodeError::UnexpectedNull("MetadataResponseTopic.name"))?,
-                flexible,
+            v.refuse(
+                self.topic_authorized_operations != i32::MIN,
+                "MetadataResponseTopic.topic_authorized_operations",
             )?;
         }
-        if version >= 10 {
-            w.uuid(self.topic_id);
-        }
-        if version >= 1 {
-            w.bool(self.is_internal);
-        }
-        w.array(&self.partitions, flexible, |w, v| v.encode(w, version))?;
-        if version >= 8 {
-            w.i32(self.topic_authorized_operations);
-        } else if cfg!(debug_assertions) && self.topic_authorized_operations != i32::MIN {
-            return Err(EncodeError::NotInVersion(
-                "MetadataResponseTopic.topic_authorized_operations",
-                version,
-            ));
-        }
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -516,7 +341,7 @@ impl<'a> MetadataResponseTopic<'a> {
 ///
 /// Versions 0-13, flexible 9+.
 #[derive(Clone, Debug, PartialEq)]
-pub struct MetadataResponsePartition {
+pub struct MetadataResponsePartition<'a> {
     /// `int16`, versions 0+.
     pub error_code: i16,
     /// `int32`, versions 0+.
@@ -526,104 +351,59 @@ pub struct MetadataResponsePartition {
     /// `int32`, versions 7+, default -1.
     pub leader_epoch: i32,
     /// `[]int32`, versions 0+.
-    pub replica_nodes: Vec<i32>,
+    pub replica_nodes: Numbers<'a, i32>,
     /// `[]int32`, versions 0+.
-    pub isr_nodes: Vec<i32>,
+    pub isr_nodes: Numbers<'a, i32>,
     /// `[]int32`, versions 5+.
-    pub offline_replicas: Vec<i32>,
+    pub offline_replicas: Numbers<'a, i32>,
 }
 
-impl Default for MetadataResponsePartition {
+impl Default for MetadataResponsePartition<'_> {
     fn default() -> Self {
         Self {
             error_code: 0,
             partition_index: 0,
             leader_id: 0,
             leader_epoch: -1,
-            replica_nodes: Vec::new(),
-            isr_nodes: Vec::new(),
-            offline_replicas: Vec::new(),
+            replica_nodes: Default::default(),
+            isr_nodes: Default::default(),
+            offline_replicas: Default::default(),
         }
     }
 }
 
-impl MetadataResponsePartition {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 9;
-        let error_code = r.i16()?;
-        let partition_index = r.i32()?;
-        let leader_id = r.i32()?;
-        let leader_epoch = if version >= 7 { r.i32()? } else { -1 };
-        let replica_nodes = r.array(flexible, 4, |r| r.i32())?;
-        let isr_nodes = r.array(flexible, 4, |r| r.i32())?;
-        let offline_replicas = if version >= 5 {
-            r.array(flexible, 4, |r| r.i32())?
-        } else {
-            Vec::new()
-        };
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            error_code,
-            partition_index,
-            leader_id,
-            leader_epoch,
-            replica_nodes,
-            isr_nodes,
-            offline_replicas,
-        })
-    }
+impl<'a> Value<'a> for MetadataResponsePartition<'a> {
+    const BYTES_MIN: usize = 12;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 9;
-        w.i16(self.error_code);
-        w.i32(self.partition_index);
-        w.i32(self.leader_id);
-        if version >= 7 {
-            w.i32(self.leader_epoch);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.error_code.read(r, v)?;
+        self.partition_index.read(r, v)?;
+        self.leader_id.read(r, v)?;
+        if v >= 7 {
+            self.leader_epoch.read(r, v)?;
         }
-        w.array(&self.replica_nodes, flexible, |w, v| {
-            w.i32(*v);
-            Ok(())
-        })?;
-        w.array(&self.isr_nodes, flexible, |w, v| {
-            w.i32(*v);
-            Ok(())
-        })?;
-        if version >= 5 {
-            w.array(&self.offline_replicas, flexible, |w, v| {
-                w.i32(*v);
-                Ok(())
-            })?;
+        self.replica_nodes.read(r, v)?;
+        self.isr_nodes.read(r, v)?;
+        if v >= 5 {
+            self.offline_replicas.read(r, v)?;
         }
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for MetadataRequest<'_> {
-    const KEY: ApiKey = ApiKey::Metadata;
-    type Response<'r> = MetadataResponse<'r>;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        MetadataResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.error_code.write(w, v)?;
+        self.partition_index.write(w, v)?;
+        self.leader_id.write(w, v)?;
+        if v >= 7 {
+            self.leader_epoch.write(w, v)?;
+        }
+        self.replica_nodes.write(w, v)?;
+        self.isr_nodes.write(w, v)?;
+        if v >= 5 {
+            self.offline_replicas.write(w, v)?;
+        }
+        Tags::none(w, v);
+        Ok(())
     }
 }

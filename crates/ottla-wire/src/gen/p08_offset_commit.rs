@@ -2,12 +2,7 @@
 //!
 //! OffsetCommit: store how far a group has read. Versions 0 and 1 are those of Kafka 3.9 and older.
 
-use crate::ApiKey;
-use crate::Request;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
-use ottla_model::uuid::Uuid;
+use crate::generated::*;
 
 /// The request of OffsetCommit (key 8).
 ///
@@ -45,88 +40,51 @@ impl Default for OffsetCommitRequest<'_> {
     }
 }
 
-impl<'a> OffsetCommitRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=10;
+message!(OffsetCommitRequest<'_>, 0..=10, Some(8));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+impl<'a> Value<'a> for OffsetCommitRequest<'a> {
+    const BYTES_MIN: usize = 2;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.group_id.read(r, v)?;
+        if v >= 1 {
+            self.generation_id_or_member_epoch.read(r, v)?;
         }
-        let flexible = version >= 8;
-        let group_id = r.str(flexible)?;
-        let generation_id_or_member_epoch = if version >= 1 { r.i32()? } else { -1 };
-        let member_id = if version >= 1 { r.str(flexible)? } else { "" };
-        let group_instance_id = if version >= 7 {
-            r.nullable_str(flexible)?
-        } else {
-            None
-        };
-        let retention_time_ms = if (2..=4).contains(&version) {
-            r.i64()?
-        } else {
-            -1
-        };
-        let topics = r.array(
-            flexible,
-            match version {
-                ..=7 => 6,
-                8..=9 => 3,
-                _ => 18,
-            },
-            |r| OffsetCommitRequestTopic::decode(r, version),
-        )?;
-        if flexible {
-            r.skip_tagged_fields()?;
+        if v >= 1 {
+            self.member_id.read(r, v)?;
         }
-        Ok(Self {
-            group_id,
-            generation_id_or_member_epoch,
-            member_id,
-            group_instance_id,
-            retention_time_ms,
-            topics,
-        })
+        if v >= 7 {
+            self.group_instance_id.read(r, v)?;
+        }
+        if v >= 2 && v <= 4 {
+            self.retention_time_ms.read(r, v)?;
+        }
+        self.topics.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "OffsetCommitRequest",
-                version,
-            ));
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.group_id.write(w, v)?;
+        if v >= 1 {
+            self.generation_id_or_member_epoch.write(w, v)?;
         }
-        let flexible = version >= 8;
-        w.str(self.group_id, flexible)?;
-        if version >= 1 {
-            w.i32(self.generation_id_or_member_epoch);
+        if v >= 1 {
+            self.member_id.write(w, v)?;
         }
-        if version >= 1 {
-            w.str(self.member_id, flexible)?;
-        }
-        if version >= 7 {
-            w.nullable_str(self.group_instance_id, flexible)?;
-        } else if cfg!(debug_assertions) && self.group_instance_id.is_some() {
-            return Err(EncodeError::NotInVersion(
+        if v >= 7 {
+            self.group_instance_id.write(w, v)?;
+        } else {
+            v.refuse(
+                self.group_instance_id.is_some(),
                 "OffsetCommitRequest.group_instance_id",
-                version,
-            ));
+            )?;
         }
-        if (2..=4).contains(&version) {
-            w.i64(self.retention_time_ms);
+        if v >= 2 && v <= 4 {
+            self.retention_time_ms.write(w, v)?;
         }
-        w.array(&self.topics, flexible, |w, v| v.encode(w, version))?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        self.topics.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -144,51 +102,30 @@ pub struct OffsetCommitRequestTopic<'a> {
     pub partitions: Vec<OffsetCommitRequestPartition<'a>>,
 }
 
-impl<'a> OffsetCommitRequestTopic<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 8;
-        let name = if version <= 9 { r.str(flexible)? } else { "" };
-        let topic_id = if version >= 10 { r.uuid()? } else { Uuid::ZERO };
-        let partitions = r.array(
-            flexible,
-            match version {
-                ..=0 => 14,
-                1 => 22,
-                2..=5 => 14,
-                _ => 18,
-            },
-            |r| OffsetCommitRequestPartition::decode(r, version),
-        )?;
-        if flexible {
-            r.skip_tagged_fields()?;
+impl<'a> Value<'a> for OffsetCommitRequestTopic<'a> {
+    const BYTES_MIN: usize = 1;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        if v <= 9 {
+            self.name.read(r, v)?;
         }
-        Ok(Self {
-            name,
-            topic_id,
-            partitions,
-        })
+        if v >= 10 {
+            self.topic_id.read(r, v)?;
+        }
+        self.partitions.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 8;
-        if version <= 9 {
-            w.str(self.name, flexible)?;
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        if v <= 9 {
+            self.name.write(w, v)?;
         }
-        if version >= 10 {
-            w.uuid(self.topic_id);
+        if v >= 10 {
+            self.topic_id.write(w, v)?;
         }
-        w.array(&self.partitions, flexible, |w, v| v.encode(w, version))?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        self.partitions.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -226,57 +163,39 @@ impl Default for OffsetCommitRequestPartition<'_> {
     }
 }
 
-impl<'a> OffsetCommitRequestPartition<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 8;
-        let partition_index = r.i32()?;
-        let committed_offset = r.i64()?;
-        let committed_leader_epoch = if version >= 6 { r.i32()? } else { -1 };
-        let commit_timestamp = if (1..=1).contains(&version) {
-            r.i64()?
-        } else {
-            -1
-        };
-        let committed_metadata = r.nullable_str(flexible)?;
-        if flexible {
-            r.skip_tagged_fields()?;
+impl<'a> Value<'a> for OffsetCommitRequestPartition<'a> {
+    const BYTES_MIN: usize = 13;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.partition_index.read(r, v)?;
+        self.committed_offset.read(r, v)?;
+        if v >= 6 {
+            self.committed_leader_epoch.read(r, v)?;
         }
-        Ok(Self {
-            partition_index,
-            committed_offset,
-            committed_leader_epoch,
-            commit_timestamp,
-            committed_metadata,
-        })
+        if v == 1 {
+            self.commit_timestamp.read(r, v)?;
+        }
+        self.committed_metadata.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 8;
-        w.i32(self.partition_index);
-        w.i64(self.committed_offset);
-        if version >= 6 {
-            w.i32(self.committed_leader_epoch);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.partition_index.write(w, v)?;
+        self.committed_offset.write(w, v)?;
+        if v >= 6 {
+            self.committed_leader_epoch.write(w, v)?;
         }
-        if (1..=1).contains(&version) {
-            w.i64(self.commit_timestamp);
-        } else if cfg!(debug_assertions) && self.commit_timestamp != -1 {
-            return Err(EncodeError::NotInVersion(
+        if v == 1 {
+            self.commit_timestamp.write(w, v)?;
+        } else {
+            v.refuse(
+                self.commit_timestamp != -1,
                 "OffsetCommitRequestPartition.commit_timestamp",
-                version,
-            ));
+            )?;
         }
-        w.nullable_str(self.committed_metadata, flexible)?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        self.committed_metadata.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -292,57 +211,26 @@ pub struct OffsetCommitResponse<'a> {
     pub topics: Vec<OffsetCommitResponseTopic<'a>>,
 }
 
-impl<'a> OffsetCommitResponse<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=10;
+message!(OffsetCommitResponse<'_>, 0..=10, Some(8));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+impl<'a> Value<'a> for OffsetCommitResponse<'a> {
+    const BYTES_MIN: usize = 1;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        if v >= 3 {
+            self.throttle_time_ms.read(r, v)?;
         }
-        let flexible = version >= 8;
-        let throttle_time_ms = if version >= 3 { r.i32()? } else { 0 };
-        let topics = r.array(
-            flexible,
-            match version {
-                ..=7 => 6,
-                8..=9 => 3,
-                _ => 18,
-            },
-            |r| OffsetCommitResponseTopic::decode(r, version),
-        )?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            throttle_time_ms,
-            topics,
-        })
+        self.topics.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "OffsetCommitResponse",
-                version,
-            ));
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        if v >= 3 {
+            self.throttle_time_ms.write(w, v)?;
         }
-        let flexible = version >= 8;
-        if version >= 3 {
-            w.i32(self.throttle_time_ms);
-        }
-        w.array(&self.topics, flexible, |w, v| v.encode(w, version))?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        self.topics.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -360,49 +248,30 @@ pub struct OffsetCommitResponseTopic<'a> {
     pub partitions: Vec<OffsetCommitResponsePartition>,
 }
 
-impl<'a> OffsetCommitResponseTopic<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 8;
-        let name = if version <= 9 { r.str(flexible)? } else { "" };
-        let topic_id = if version >= 10 { r.uuid()? } else { Uuid::ZERO };
-        let partitions = r.array(
-            flexible,
-            match version {
-                ..=7 => 6,
-                _ => 7,
-            },
-            |r| OffsetCommitResponsePartition::decode(r, version),
-        )?;
-        if flexible {
-            r.skip_tagged_fields()?;
+impl<'a> Value<'a> for OffsetCommitResponseTopic<'a> {
+    const BYTES_MIN: usize = 1;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        if v <= 9 {
+            self.name.read(r, v)?;
         }
-        Ok(Self {
-            name,
-            topic_id,
-            partitions,
-        })
+        if v >= 10 {
+            self.topic_id.read(r, v)?;
+        }
+        self.partitions.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 8;
-        if version <= 9 {
-            w.str(self.name, flexible)?;
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        if v <= 9 {
+            self.name.write(w, v)?;
         }
-        if version >= 10 {
-            w.uuid(self.topic_id);
+        if v >= 10 {
+            self.topic_id.write(w, v)?;
         }
-        w.array(&self.partitions, flexible, |w, v| v.encode(w, version))?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        self.partitions.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -418,51 +287,20 @@ pub struct OffsetCommitResponsePartition {
     pub error_code: i16,
 }
 
-impl OffsetCommitResponsePartition {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 8;
-        let partition_index = r.i32()?;
-        let error_code = r.i16()?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            partition_index,
-            error_code,
-        })
-    }
+impl<'a> Value<'a> for OffsetCommitResponsePartition {
+    const BYTES_MIN: usize = 6;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 8;
-        w.i32(self.partition_index);
-        w.i16(self.error_code);
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.partition_index.read(r, v)?;
+        self.error_code.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for OffsetCommitRequest<'_> {
-    const KEY: ApiKey = ApiKey::OffsetCommit;
-    type Response<'r> = OffsetCommitResponse<'r>;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        OffsetCommitResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.partition_index.write(w, v)?;
+        self.error_code.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }

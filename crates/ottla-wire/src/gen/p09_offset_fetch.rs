@@ -2,12 +2,7 @@
 //!
 //! OffsetFetch: how far a group has read. From version 8 on, many groups at once. Version 0 is that of Kafka 3.9 and older.
 
-use crate::ApiKey;
-use crate::Request;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
-use ottla_model::uuid::Uuid;
+use crate::generated::*;
 
 /// The request of OffsetFetch (key 9).
 ///
@@ -37,126 +32,50 @@ impl Default for OffsetFetchRequest<'_> {
     }
 }
 
-impl<'a> OffsetFetchRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=10;
+message!(OffsetFetchRequest<'_>, 0..=10, Some(6));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+impl<'a> Value<'a> for OffsetFetchRequest<'a> {
+    const BYTES_MIN: usize = 0;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        if v <= 7 {
+            self.group_id.read(r, v)?;
         }
-        let flexible = version >= 6;
-        let group_id = if version <= 7 { r.str(flexible)? } else { "" };
-        let topics = if version <= 7 {
-            if version >= 2 {
-                r.nullable_array(
-                    flexible,
-                    match version {
-                        ..=5 => 6,
-                        _ => 3,
-                    },
-                    |r| OffsetFetchRequestTopic::decode(r, version),
-                )?
-            } else {
-                Some(r.array(
-                    flexible,
-                    match version {
-                        ..=5 => 6,
-                        _ => 3,
-                    },
-                    |r| OffsetFetchRequestTopic::decode(r, version),
-                )?)
-            }
-        } else {
-            Some(Vec::new())
-        };
-        let groups = if version >= 8 {
-            r.array(
-                flexible,
-                match version {
-                    ..=8 => 3,
-                    _ => 8,
-                },
-                |r| OffsetFetchRequestGroup::decode(r, version),
-            )?
-        } else {
-            Vec::new()
-        };
-        let require_stable = if version >= 7 { r.bool()? } else { false };
-        if flexible {
-            r.skip_tagged_fields()?;
+        if v <= 7 {
+            read_optional(&mut self.topics, v >= 2, r, v)?;
         }
-        Ok(Self {
-            group_id,
-            topics,
-            groups,
-            require_stable,
-        })
+        if v >= 8 {
+            self.groups.read(r, v)?;
+        }
+        if v >= 7 {
+            self.require_stable.read(r, v)?;
+        }
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "OffsetFetchRequest",
-                version,
-            ));
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        if v <= 7 {
+            self.group_id.write(w, v)?;
+        } else {
+            v.refuse(!self.group_id.is_empty(), "OffsetFetchRequest.group_id")?;
         }
-        let flexible = version >= 6;
-        if version <= 7 {
-            w.str(self.group_id, flexible)?;
-        } else if cfg!(debug_assertions) && !self.group_id.is_empty() {
-            return Err(EncodeError::NotInVersion(
-                "OffsetFetchRequest.group_id",
-                version,
-            ));
+        if v <= 7 {
+            write_optional(&self.topics, v >= 2, w, v, "OffsetFetchRequest.topics")?;
+        } else {
+            v.refuse(self.topics != Some(Vec::new()), "OffsetFetchRequest.topics")?;
         }
-        if version <= 7 {
-            if version >= 2 {
-                w.nullable_array(self.topics.as_deref(), flexible, |w, v| {
-                    v.encode(w, version)
-                })?;
-            } else {
-                w.array(
-                    self.topics
-                        .as_deref()
-                        .ok_or(EncodeError::UnexpectedNull("OffsetFetchRequest.topics"))?,
-                    flexible,
-                    |w, v| v.encode(w, version),
-                )?;
-            }
-        } else if cfg!(debug_assertions) && self.topics != Some(Vec::new()) {
-            return Err(EncodeError::NotInVersion(
-                "OffsetFetchRequest.topics",
-                version,
-            ));
+        if v >= 8 {
+            self.groups.write(w, v)?;
+        } else {
+            v.refuse(!self.groups.is_empty(), "OffsetFetchRequest.groups")?;
         }
-        if version >= 8 {
-            w.array(&self.groups, flexible, |w, v| v.encode(w, version))?;
-        } else if cfg!(debug_assertions) && !self.groups.is_empty() {
-            return Err(EncodeError::NotInVersion(
-                "OffsetFetchRequest.groups",
-                version,
-            ));
+        if v >= 7 {
+            self.require_stable.write(w, v)?;
+        } else {
+            v.refuse(self.require_stable, "OffsetFetchRequest.require_stable")?;
         }
-        if version >= 7 {
-            w.bool(self.require_stable);
-        } else if cfg!(debug_assertions) && self.require_stable {
-            return Err(EncodeError::NotInVersion(
-                "OffsetFetchRequest.require_stable",
-                version,
-            ));
-        }
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -169,41 +88,23 @@ pub struct OffsetFetchRequestTopic<'a> {
     /// `string`, versions 0-7.
     pub name: &'a str,
     /// `[]int32`, versions 0-7.
-    pub partition_indexes: Vec<i32>,
+    pub partition_indexes: Numbers<'a, i32>,
 }
 
-impl<'a> OffsetFetchRequestTopic<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 6;
-        let name = r.str(flexible)?;
-        let partition_indexes = r.array(flexible, 4, |r| r.i32())?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            name,
-            partition_indexes,
-        })
+impl<'a> Value<'a> for OffsetFetchRequestTopic<'a> {
+    const BYTES_MIN: usize = 2;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.name.read(r, v)?;
+        self.partition_indexes.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 6;
-        w.str(self.name, flexible)?;
-        w.array(&self.partition_indexes, flexible, |w, v| {
-            w.i32(*v);
-            Ok(())
-        })?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.name.write(w, v)?;
+        self.partition_indexes.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -236,50 +137,32 @@ impl Default for OffsetFetchRequestGroup<'_> {
     }
 }
 
-impl<'a> OffsetFetchRequestGroup<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let group_id = r.str(true)?;
-        let member_id = if version >= 9 {
-            r.nullable_str(true)?
-        } else {
-            None
-        };
-        let member_epoch = if version >= 9 { r.i32()? } else { -1 };
-        let topics = r.nullable_array(
-            true,
-            match version {
-                ..=9 => 3,
-                _ => 18,
-            },
-            |r| OffsetFetchRequestTopics::decode(r, version),
-        )?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            group_id,
-            member_id,
-            member_epoch,
-            topics,
-        })
+impl<'a> Value<'a> for OffsetFetchRequestGroup<'a> {
+    const BYTES_MIN: usize = 3;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.group_id.read(r, v)?;
+        if v >= 9 {
+            self.member_id.read(r, v)?;
+        }
+        if v >= 9 {
+            self.member_epoch.read(r, v)?;
+        }
+        self.topics.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.str(self.group_id, true)?;
-        if version >= 9 {
-            w.nullable_str(self.member_id, true)?;
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.group_id.write(w, v)?;
+        if v >= 9 {
+            self.member_id.write(w, v)?;
         }
-        if version >= 9 {
-            w.i32(self.member_epoch);
+        if v >= 9 {
+            self.member_epoch.write(w, v)?;
         }
-        w.nullable_array(self.topics.as_deref(), true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+        self.topics.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -294,42 +177,33 @@ pub struct OffsetFetchRequestTopics<'a> {
     /// `uuid`, versions 10+.
     pub topic_id: Uuid,
     /// `[]int32`, versions 8+.
-    pub partition_indexes: Vec<i32>,
+    pub partition_indexes: Numbers<'a, i32>,
 }
 
-impl<'a> OffsetFetchRequestTopics<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let name = if version <= 9 { r.str(true)? } else { "" };
-        let topic_id = if version >= 10 { r.uuid()? } else { Uuid::ZERO };
-        let partition_indexes = r.array(true, 4, |r| r.i32())?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            name,
-            topic_id,
-            partition_indexes,
-        })
+impl<'a> Value<'a> for OffsetFetchRequestTopics<'a> {
+    const BYTES_MIN: usize = 2;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        if v <= 9 {
+            self.name.read(r, v)?;
+        }
+        if v >= 10 {
+            self.topic_id.read(r, v)?;
+        }
+        self.partition_indexes.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if version <= 9 {
-            w.str(self.name, true)?;
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        if v <= 9 {
+            self.name.write(w, v)?;
         }
-        if version >= 10 {
-            w.uuid(self.topic_id);
+        if v >= 10 {
+            self.topic_id.write(w, v)?;
         }
-        w.array(&self.partition_indexes, true, |w, v| {
-            w.i32(*v);
-            Ok(())
-        })?;
-        w.unsigned_varint(0);
+        self.partition_indexes.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -349,92 +223,46 @@ pub struct OffsetFetchResponse<'a> {
     pub groups: Vec<OffsetFetchResponseGroup<'a>>,
 }
 
-impl<'a> OffsetFetchResponse<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=10;
+message!(OffsetFetchResponse<'_>, 0..=10, Some(6));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+impl<'a> Value<'a> for OffsetFetchResponse<'a> {
+    const BYTES_MIN: usize = 0;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        if v >= 3 {
+            self.throttle_time_ms.read(r, v)?;
         }
-        let flexible = version >= 6;
-        let throttle_time_ms = if version >= 3 { r.i32()? } else { 0 };
-        let topics = if version <= 7 {
-            r.array(
-                flexible,
-                match version {
-                    ..=5 => 6,
-                    _ => 3,
-                },
-                |r| OffsetFetchResponseTopic::decode(r, version),
-            )?
-        } else {
-            Vec::new()
-        };
-        let error_code = if (2..=7).contains(&version) {
-            r.i16()?
-        } else {
-            0
-        };
-        let groups = if version >= 8 {
-            r.array(flexible, 5, |r| {
-                OffsetFetchResponseGroup::decode(r, version)
-            })?
-        } else {
-            Vec::new()
-        };
-        if flexible {
-            r.skip_tagged_fields()?;
+        if v <= 7 {
+            self.topics.read(r, v)?;
         }
-        Ok(Self {
-            throttle_time_ms,
-            topics,
-            error_code,
-            groups,
-        })
+        if v >= 2 && v <= 7 {
+            self.error_code.read(r, v)?;
+        }
+        if v >= 8 {
+            self.groups.read(r, v)?;
+        }
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "OffsetFetchResponse",
-                version,
-            ));
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        if v >= 3 {
+            self.throttle_time_ms.write(w, v)?;
         }
-        let flexible = version >= 6;
-        if version >= 3 {
-            w.i32(self.throttle_time_ms);
+        if v <= 7 {
+            self.topics.write(w, v)?;
+        } else {
+            v.refuse(!self.topics.is_empty(), "OffsetFetchResponse.topics")?;
         }
-        if version <= 7 {
-            w.array(&self.topics, flexible, |w, v| v.encode(w, version))?;
-        } else if cfg!(debug_assertions) && !self.topics.is_empty() {
-            return Err(EncodeError::NotInVersion(
-                "OffsetFetchResponse.topics",
-                version,
-            ));
+        if v >= 2 && v <= 7 {
+            self.error_code.write(w, v)?;
         }
-        if (2..=7).contains(&version) {
-            w.i16(self.error_code);
+        if v >= 8 {
+            self.groups.write(w, v)?;
+        } else {
+            v.refuse(!self.groups.is_empty(), "OffsetFetchResponse.groups")?;
         }
-        if version >= 8 {
-            w.array(&self.groups, flexible, |w, v| v.encode(w, version))?;
-        } else if cfg!(debug_assertions) && !self.groups.is_empty() {
-            return Err(EncodeError::NotInVersion(
-                "OffsetFetchResponse.groups",
-                version,
-            ));
-        }
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -450,39 +278,20 @@ pub struct OffsetFetchResponseTopic<'a> {
     pub partitions: Vec<OffsetFetchResponsePartition<'a>>,
 }
 
-impl<'a> OffsetFetchResponseTopic<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 6;
-        let name = r.str(flexible)?;
-        let partitions = r.array(
-            flexible,
-            match version {
-                ..=4 => 16,
-                _ => 20,
-            },
-            |r| OffsetFetchResponsePartition::decode(r, version),
-        )?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self { name, partitions })
+impl<'a> Value<'a> for OffsetFetchResponseTopic<'a> {
+    const BYTES_MIN: usize = 2;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.name.read(r, v)?;
+        self.partitions.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 6;
-        w.str(self.name, flexible)?;
-        w.array(&self.partitions, flexible, |w, v| v.encode(w, version))?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.name.write(w, v)?;
+        self.partitions.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -518,46 +327,30 @@ impl Default for OffsetFetchResponsePartition<'_> {
     }
 }
 
-impl<'a> OffsetFetchResponsePartition<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 6;
-        let partition_index = r.i32()?;
-        let committed_offset = r.i64()?;
-        let committed_leader_epoch = if version >= 5 { r.i32()? } else { -1 };
-        let metadata = r.nullable_str(flexible)?;
-        let error_code = r.i16()?;
-        if flexible {
-            r.skip_tagged_fields()?;
+impl<'a> Value<'a> for OffsetFetchResponsePartition<'a> {
+    const BYTES_MIN: usize = 15;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.partition_index.read(r, v)?;
+        self.committed_offset.read(r, v)?;
+        if v >= 5 {
+            self.committed_leader_epoch.read(r, v)?;
         }
-        Ok(Self {
-            partition_index,
-            committed_offset,
-            committed_leader_epoch,
-            metadata,
-            error_code,
-        })
+        self.metadata.read(r, v)?;
+        self.error_code.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 6;
-        w.i32(self.partition_index);
-        w.i64(self.committed_offset);
-        if version >= 5 {
-            w.i32(self.committed_leader_epoch);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.partition_index.write(w, v)?;
+        self.committed_offset.write(w, v)?;
+        if v >= 5 {
+            self.committed_leader_epoch.write(w, v)?;
         }
-        w.nullable_str(self.metadata, flexible)?;
-        w.i16(self.error_code);
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        self.metadata.write(w, v)?;
+        self.error_code.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -575,39 +368,22 @@ pub struct OffsetFetchResponseGroup<'a> {
     pub error_code: i16,
 }
 
-impl<'a> OffsetFetchResponseGroup<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let group_id = r.str(true)?;
-        let topics = r.array(
-            true,
-            match version {
-                ..=9 => 3,
-                _ => 18,
-            },
-            |r| OffsetFetchResponseTopics::decode(r, version),
-        )?;
-        let error_code = r.i16()?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            group_id,
-            topics,
-            error_code,
-        })
+impl<'a> Value<'a> for OffsetFetchResponseGroup<'a> {
+    const BYTES_MIN: usize = 5;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.group_id.read(r, v)?;
+        self.topics.read(r, v)?;
+        self.error_code.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.str(self.group_id, true)?;
-        w.array(&self.topics, true, |w, v| v.encode(w, version))?;
-        w.i16(self.error_code);
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.group_id.write(w, v)?;
+        self.topics.write(w, v)?;
+        self.error_code.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -625,38 +401,30 @@ pub struct OffsetFetchResponseTopics<'a> {
     pub partitions: Vec<OffsetFetchResponsePartitions<'a>>,
 }
 
-impl<'a> OffsetFetchResponseTopics<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let name = if version <= 9 { r.str(true)? } else { "" };
-        let topic_id = if version >= 10 { r.uuid()? } else { Uuid::ZERO };
-        let partitions = r.array(true, 20, |r| {
-            OffsetFetchResponsePartitions::decode(r, version)
-        })?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            name,
-            topic_id,
-            partitions,
-        })
+impl<'a> Value<'a> for OffsetFetchResponseTopics<'a> {
+    const BYTES_MIN: usize = 2;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        if v <= 9 {
+            self.name.read(r, v)?;
+        }
+        if v >= 10 {
+            self.topic_id.read(r, v)?;
+        }
+        self.partitions.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if version <= 9 {
-            w.str(self.name, true)?;
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        if v <= 9 {
+            self.name.write(w, v)?;
         }
-        if version >= 10 {
-            w.uuid(self.topic_id);
+        if v >= 10 {
+            self.topic_id.write(w, v)?;
         }
-        w.array(&self.partitions, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+        self.partitions.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -692,54 +460,26 @@ impl Default for OffsetFetchResponsePartitions<'_> {
     }
 }
 
-impl<'a> OffsetFetchResponsePartitions<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, DecodeError> {
-        let partition_index = r.i32()?;
-        let committed_offset = r.i64()?;
-        let committed_leader_epoch = r.i32()?;
-        let metadata = r.nullable_str(true)?;
-        let error_code = r.i16()?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            partition_index,
-            committed_offset,
-            committed_leader_epoch,
-            metadata,
-            error_code,
-        })
-    }
+impl<'a> Value<'a> for OffsetFetchResponsePartitions<'a> {
+    const BYTES_MIN: usize = 20;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.i32(self.partition_index);
-        w.i64(self.committed_offset);
-        w.i32(self.committed_leader_epoch);
-        w.nullable_str(self.metadata, true)?;
-        w.i16(self.error_code);
-        w.unsigned_varint(0);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.partition_index.read(r, v)?;
+        self.committed_offset.read(r, v)?;
+        self.committed_leader_epoch.read(r, v)?;
+        self.metadata.read(r, v)?;
+        self.error_code.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for OffsetFetchRequest<'_> {
-    const KEY: ApiKey = ApiKey::OffsetFetch;
-    type Response<'r> = OffsetFetchResponse<'r>;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        OffsetFetchResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.partition_index.write(w, v)?;
+        self.committed_offset.write(w, v)?;
+        self.committed_leader_epoch.write(w, v)?;
+        self.metadata.write(w, v)?;
+        self.error_code.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }

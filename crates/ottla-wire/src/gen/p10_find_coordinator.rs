@@ -2,11 +2,7 @@
 //!
 //! FindCoordinator: who coordinates a group, a transactional id or a share partition. From version 4 on, many keys at once.
 
-use crate::ApiKey;
-use crate::Request;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
+use crate::generated::*;
 
 /// The request of FindCoordinator (key 10).
 ///
@@ -23,75 +19,45 @@ pub struct FindCoordinatorRequest<'a> {
     pub coordinator_keys: Vec<&'a str>,
 }
 
-impl<'a> FindCoordinatorRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=6;
+message!(FindCoordinatorRequest<'_>, 0..=6, Some(3));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+impl<'a> Value<'a> for FindCoordinatorRequest<'a> {
+    const BYTES_MIN: usize = 0;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        if v <= 3 {
+            self.key.read(r, v)?;
         }
-        let flexible = version >= 3;
-        let key = if version <= 3 { r.str(flexible)? } else { "" };
-        let key_type = if version >= 1 { r.i8()? } else { 0 };
-        let coordinator_keys = if version >= 4 {
-            r.array(flexible, 1, |r| r.str(flexible))?
-        } else {
-            Vec::new()
-        };
-        if flexible {
-            r.skip_tagged_fields()?;
+        if v >= 1 {
+            self.key_type.read(r, v)?;
         }
-        Ok(Self {
-            key,
-            key_type,
-            coordinator_keys,
-        })
+        if v >= 4 {
+            self.coordinator_keys.read(r, v)?;
+        }
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "FindCoordinatorRequest",
-                version,
-            ));
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        if v <= 3 {
+            self.key.write(w, v)?;
+        } else {
+            v.refuse(!self.key.is_empty(), "FindCoordinatorRequest.key")?;
         }
-        let flexible = version >= 3;
-        if version <= 3 {
-            w.str(self.key, flexible)?;
-        } else if cfg!(debug_assertions) && !self.key.is_empty() {
-            return Err(EncodeError::NotInVersion(
-                "FindCoordinatorRequest.key",
-                version,
-            ));
+        if v >= 1 {
+            self.key_type.write(w, v)?;
+        } else {
+            v.refuse(self.key_type != 0, "FindCoordinatorRequest.key_type")?;
         }
-        if version >= 1 {
-            w.i8(self.key_type);
-        } else if cfg!(debug_assertions) && self.key_type != 0 {
-            return Err(EncodeError::NotInVersion(
-                "FindCoordinatorRequest.key_type",
-                version,
-            ));
-        }
-        if version >= 4 {
-            w.array(&self.coordinator_keys, flexible, |w, v| w.str(v, flexible))?;
-        } else if cfg!(debug_assertions) && !self.coordinator_keys.is_empty() {
-            return Err(EncodeError::NotInVersion(
+        if v >= 4 {
+            self.coordinator_keys.write(w, v)?;
+        } else {
+            v.refuse(
+                !self.coordinator_keys.is_empty(),
                 "FindCoordinatorRequest.coordinator_keys",
-                version,
-            ));
+            )?;
         }
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -131,109 +97,73 @@ impl Default for FindCoordinatorResponse<'_> {
     }
 }
 
-impl<'a> FindCoordinatorResponse<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=6;
+message!(FindCoordinatorResponse<'_>, 0..=6, Some(3));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+impl<'a> Value<'a> for FindCoordinatorResponse<'a> {
+    const BYTES_MIN: usize = 0;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        if v >= 1 {
+            self.throttle_time_ms.read(r, v)?;
         }
-        let flexible = version >= 3;
-        let throttle_time_ms = if version >= 1 { r.i32()? } else { 0 };
-        let error_code = if version <= 3 { r.i16()? } else { 0 };
-        let error_message = if (1..=3).contains(&version) {
-            r.nullable_str(flexible)?
-        } else {
-            Some("")
-        };
-        let node_id = if version <= 3 { r.i32()? } else { 0 };
-        let host = if version <= 3 { r.str(flexible)? } else { "" };
-        let port = if version <= 3 { r.i32()? } else { 0 };
-        let coordinators = if version >= 4 {
-            r.array(flexible, 14, |r| Coordinator::decode(r, version))?
-        } else {
-            Vec::new()
-        };
-        if flexible {
-            r.skip_tagged_fields()?;
+        if v <= 3 {
+            self.error_code.read(r, v)?;
         }
-        Ok(Self {
-            throttle_time_ms,
-            error_code,
-            error_message,
-            node_id,
-            host,
-            port,
-            coordinators,
-        })
+        if v >= 1 && v <= 3 {
+            self.error_message.read(r, v)?;
+        }
+        if v <= 3 {
+            self.node_id.read(r, v)?;
+        }
+        if v <= 3 {
+            self.host.read(r, v)?;
+        }
+        if v <= 3 {
+            self.port.read(r, v)?;
+        }
+        if v >= 4 {
+            self.coordinators.read(r, v)?;
+        }
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "FindCoordinatorResponse",
-                version,
-            ));
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        if v >= 1 {
+            self.throttle_time_ms.write(w, v)?;
         }
-        let flexible = version >= 3;
-        if version >= 1 {
-            w.i32(self.throttle_time_ms);
+        if v <= 3 {
+            self.error_code.write(w, v)?;
+        } else {
+            v.refuse(self.error_code != 0, "FindCoordinatorResponse.error_code")?;
         }
-        if version <= 3 {
-            w.i16(self.error_code);
-        } else if cfg!(debug_assertions) && self.error_code != 0 {
-            return Err(EncodeError::NotInVersion(
-                "FindCoordinatorResponse.error_code",
-                version,
-            ));
+        if v >= 1 && v <= 3 {
+            self.error_message.write(w, v)?;
         }
-        if (1..=3).contains(&version) {
-            w.nullable_str(self.error_message, flexible)?;
+        if v <= 3 {
+            self.node_id.write(w, v)?;
+        } else {
+            v.refuse(self.node_id != 0, "FindCoordinatorResponse.node_id")?;
         }
-        if version <= 3 {
-            w.i32(self.node_id);
-        } else if cfg!(debug_assertions) && self.node_id != 0 {
-            return Err(EncodeError::NotInVersion(
-                "FindCoordinatorResponse.node_id",
-                version,
-            ));
+        if v <= 3 {
+            self.host.write(w, v)?;
+        } else {
+            v.refuse(!self.host.is_empty(), "FindCoordinatorResponse.host")?;
         }
-        if version <= 3 {
-            w.str(self.host, flexible)?;
-        } else if cfg!(debug_assertions) && !self.host.is_empty() {
-            return Err(EncodeError::NotInVersion(
-                "FindCoordinatorResponse.host",
-                version,
-            ));
+        if v <= 3 {
+            self.port.write(w, v)?;
+        } else {
+            v.refuse(self.port != 0, "FindCoordinatorResponse.port")?;
         }
-        if version <= 3 {
-            w.i32(self.port);
-        } else if cfg!(debug_assertions) && self.port != 0 {
-            return Err(EncodeError::NotInVersion(
-                "FindCoordinatorResponse.port",
-                version,
-            ));
-        }
-        if version >= 4 {
-            w.array(&self.coordinators, flexible, |w, v| v.encode(w, version))?;
-        } else if cfg!(debug_assertions) && !self.coordinators.is_empty() {
-            return Err(EncodeError::NotInVersion(
+        if v >= 4 {
+            self.coordinators.write(w, v)?;
+        } else {
+            v.refuse(
+                !self.coordinators.is_empty(),
                 "FindCoordinatorResponse.coordinators",
-                version,
-            ));
+            )?;
         }
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -270,57 +200,28 @@ impl Default for Coordinator<'_> {
     }
 }
 
-impl<'a> Coordinator<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, DecodeError> {
-        let key = r.str(true)?;
-        let node_id = r.i32()?;
-        let host = r.str(true)?;
-        let port = r.i32()?;
-        let error_code = r.i16()?;
-        let error_message = r.nullable_str(true)?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            key,
-            node_id,
-            host,
-            port,
-            error_code,
-            error_message,
-        })
-    }
+impl<'a> Value<'a> for Coordinator<'a> {
+    const BYTES_MIN: usize = 14;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.str(self.key, true)?;
-        w.i32(self.node_id);
-        w.str(self.host, true)?;
-        w.i32(self.port);
-        w.i16(self.error_code);
-        w.nullable_str(self.error_message, true)?;
-        w.unsigned_varint(0);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.key.read(r, v)?;
+        self.node_id.read(r, v)?;
+        self.host.read(r, v)?;
+        self.port.read(r, v)?;
+        self.error_code.read(r, v)?;
+        self.error_message.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for FindCoordinatorRequest<'_> {
-    const KEY: ApiKey = ApiKey::FindCoordinator;
-    type Response<'r> = FindCoordinatorResponse<'r>;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        FindCoordinatorResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.key.write(w, v)?;
+        self.node_id.write(w, v)?;
+        self.host.write(w, v)?;
+        self.port.write(w, v)?;
+        self.error_code.write(w, v)?;
+        self.error_message.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }

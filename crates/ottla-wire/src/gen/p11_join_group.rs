@@ -2,11 +2,7 @@
 //!
 //! JoinGroup: become a member of a classic group, and wait until all have.
 
-use crate::ApiKey;
-use crate::Request;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
+use crate::generated::*;
 
 /// The request of JoinGroup (key 11).
 ///
@@ -58,88 +54,51 @@ impl Default for JoinGroupRequest<'_> {
     }
 }
 
-impl<'a> JoinGroupRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=9;
+message!(JoinGroupRequest<'_>, 0..=9, Some(6));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+impl<'a> Value<'a> for JoinGroupRequest<'a> {
+    const BYTES_MIN: usize = 8;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.group_id.read(r, v)?;
+        self.session_timeout_ms.read(r, v)?;
+        if v >= 1 {
+            self.rebalance_timeout_ms.read(r, v)?;
         }
-        let flexible = version >= 6;
-        let group_id = r.str(flexible)?;
-        let session_timeout_ms = r.i32()?;
-        let rebalance_timeout_ms = if version >= 1 { r.i32()? } else { -1 };
-        let member_id = r.str(flexible)?;
-        let group_instance_id = if version >= 5 {
-            r.nullable_str(flexible)?
-        } else {
-            None
-        };
-        let protocol_type = r.str(flexible)?;
-        let protocols = r.array(
-            flexible,
-            match version {
-                ..=5 => 6,
-                _ => 3,
-            },
-            |r| JoinGroupRequestProtocol::decode(r, version),
-        )?;
-        let reason = if version >= 8 {
-            r.nullable_str(flexible)?
-        } else {
-            None
-        };
-        if flexible {
-            r.skip_tagged_fields()?;
+        self.member_id.read(r, v)?;
+        if v >= 5 {
+            self.group_instance_id.read(r, v)?;
         }
-        Ok(Self {
-            group_id,
-            session_timeout_ms,
-            rebalance_timeout_ms,
-            member_id,
-            group_instance_id,
-            protocol_type,
-            protocols,
-            reason,
-        })
+        self.protocol_type.read(r, v)?;
+        self.protocols.read(r, v)?;
+        if v >= 8 {
+            self.reason.read(r, v)?;
+        }
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion("JoinGroupRequest", version));
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.group_id.write(w, v)?;
+        self.session_timeout_ms.write(w, v)?;
+        if v >= 1 {
+            self.rebalance_timeout_ms.write(w, v)?;
         }
-        let flexible = version >= 6;
-        w.str(self.group_id, flexible)?;
-        w.i32(self.session_timeout_ms);
-        if version >= 1 {
-            w.i32(self.rebalance_timeout_ms);
-        }
-        w.str(self.member_id, flexible)?;
-        if version >= 5 {
-            w.nullable_str(self.group_instance_id, flexible)?;
-        } else if cfg!(debug_assertions) && self.group_instance_id.is_some() {
-            return Err(EncodeError::NotInVersion(
+        self.member_id.write(w, v)?;
+        if v >= 5 {
+            self.group_instance_id.write(w, v)?;
+        } else {
+            v.refuse(
+                self.group_instance_id.is_some(),
                 "JoinGroupRequest.group_instance_id",
-                version,
-            ));
+            )?;
         }
-        w.str(self.protocol_type, flexible)?;
-        w.array(&self.protocols, flexible, |w, v| v.encode(w, version))?;
-        if version >= 8 {
-            w.nullable_str(self.reason, flexible)?;
+        self.protocol_type.write(w, v)?;
+        self.protocols.write(w, v)?;
+        if v >= 8 {
+            self.reason.write(w, v)?;
         }
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -155,32 +114,20 @@ pub struct JoinGroupRequestProtocol<'a> {
     pub metadata: &'a [u8],
 }
 
-impl<'a> JoinGroupRequestProtocol<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 6;
-        let name = r.str(flexible)?;
-        let metadata = r.bytes(flexible)?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self { name, metadata })
+impl<'a> Value<'a> for JoinGroupRequestProtocol<'a> {
+    const BYTES_MIN: usize = 2;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.name.read(r, v)?;
+        self.metadata.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 6;
-        w.str(self.name, flexible)?;
-        w.bytes(self.metadata, flexible)?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.name.write(w, v)?;
+        self.metadata.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -232,104 +179,56 @@ impl Default for JoinGroupResponse<'_> {
     }
 }
 
-impl<'a> JoinGroupResponse<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=9;
+message!(JoinGroupResponse<'_>, 0..=9, Some(6));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+impl<'a> Value<'a> for JoinGroupResponse<'a> {
+    const BYTES_MIN: usize = 10;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        if v >= 2 {
+            self.throttle_time_ms.read(r, v)?;
         }
-        let flexible = version >= 6;
-        let throttle_time_ms = if version >= 2 { r.i32()? } else { 0 };
-        let error_code = r.i16()?;
-        let generation_id = r.i32()?;
-        let protocol_type = if version >= 7 {
-            r.nullable_str(flexible)?
-        } else {
-            None
-        };
-        let protocol_name = if version >= 7 {
-            r.nullable_str(flexible)?
-        } else {
-            Some(r.str(flexible)?)
-        };
-        let leader = r.str(flexible)?;
-        let skip_assignment = if version >= 9 { r.bool()? } else { false };
-        let member_id = r.str(flexible)?;
-        let members = r.array(
-            flexible,
-            match version {
-                ..=4 => 6,
-                5 => 8,
-                _ => 4,
-            },
-            |r| JoinGroupResponseMember::decode(r, version),
-        )?;
-        if flexible {
-            r.skip_tagged_fields()?;
+        self.error_code.read(r, v)?;
+        self.generation_id.read(r, v)?;
+        if v >= 7 {
+            self.protocol_type.read(r, v)?;
         }
-        Ok(Self {
-            throttle_time_ms,
-            error_code,
-            generation_id,
-            protocol_type,
-            protocol_name,
-            leader,
-            skip_assignment,
-            member_id,
-            members,
-        })
+        read_optional(&mut self.protocol_name, v >= 7, r, v)?;
+        self.leader.read(r, v)?;
+        if v >= 9 {
+            self.skip_assignment.read(r, v)?;
+        }
+        self.member_id.read(r, v)?;
+        self.members.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "JoinGroupResponse",
-                version,
-            ));
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        if v >= 2 {
+            self.throttle_time_ms.write(w, v)?;
         }
-        let flexible = version >= 6;
-        if version >= 2 {
-            w.i32(self.throttle_time_ms);
+        self.error_code.write(w, v)?;
+        self.generation_id.write(w, v)?;
+        if v >= 7 {
+            self.protocol_type.write(w, v)?;
         }
-        w.i16(self.error_code);
-        w.i32(self.generation_id);
-        if version >= 7 {
-            w.nullable_str(self.protocol_type, flexible)?;
-        }
-        if version >= 7 {
-            w.nullable_str(self.protocol_name, flexible)?;
+        write_optional(
+            &self.protocol_name,
+            v >= 7,
+            w,
+            v,
+            "JoinGroupResponse.protocol_name",
+        )?;
+        self.leader.write(w, v)?;
+        if v >= 9 {
+            self.skip_assignment.write(w, v)?;
         } else {
-            w.str(
-                self.protocol_name.ok_or(EncodeError::UnexpectedNull(
-                    "JoinGroupResponse.protocol_name",
-                ))?,
-                flexible,
-            )?;
+            v.refuse(self.skip_assignment, "JoinGroupResponse.skip_assignment")?;
         }
-        w.str(self.leader, flexible)?;
-        if version >= 9 {
-            w.bool(self.skip_assignment);
-        } else if cfg!(debug_assertions) && self.skip_assignment {
-            return Err(EncodeError::NotInVersion(
-                "JoinGroupResponse.skip_assignment",
-                version,
-            ));
-        }
-        w.str(self.member_id, flexible)?;
-        w.array(&self.members, flexible, |w, v| v.encode(w, version))?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        self.member_id.write(w, v)?;
+        self.members.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -349,60 +248,26 @@ pub struct JoinGroupResponseMember<'a> {
     pub metadata: &'a [u8],
 }
 
-impl<'a> JoinGroupResponseMember<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 6;
-        let member_id = r.str(flexible)?;
-        let group_instance_id = if version >= 5 {
-            r.nullable_str(flexible)?
-        } else {
-            None
-        };
-        let metadata = r.bytes(flexible)?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            member_id,
-            group_instance_id,
-            metadata,
-        })
-    }
+impl<'a> Value<'a> for JoinGroupResponseMember<'a> {
+    const BYTES_MIN: usize = 2;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 6;
-        w.str(self.member_id, flexible)?;
-        if version >= 5 {
-            w.nullable_str(self.group_instance_id, flexible)?;
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.member_id.read(r, v)?;
+        if v >= 5 {
+            self.group_instance_id.read(r, v)?;
         }
-        w.bytes(self.metadata, flexible)?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        self.metadata.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for JoinGroupRequest<'_> {
-    const KEY: ApiKey = ApiKey::JoinGroup;
-    type Response<'r> = JoinGroupResponse<'r>;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        JoinGroupResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.member_id.write(w, v)?;
+        if v >= 5 {
+            self.group_instance_id.write(w, v)?;
+        }
+        self.metadata.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }

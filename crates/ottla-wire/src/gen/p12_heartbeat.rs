@@ -2,10 +2,7 @@
 //!
 //! Heartbeat: a member of a classic group is alive.
 
-use crate::ApiKey;
-use crate::Request;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
+use crate::generated::*;
 
 /// The request of Heartbeat (key 12).
 ///
@@ -24,61 +21,35 @@ pub struct HeartbeatRequest<'a> {
     pub group_instance_id: Option<&'a str>,
 }
 
-impl<'a> HeartbeatRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=4;
+message!(HeartbeatRequest<'_>, 0..=4, Some(4));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+impl<'a> Value<'a> for HeartbeatRequest<'a> {
+    const BYTES_MIN: usize = 6;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.group_id.read(r, v)?;
+        self.generation_id.read(r, v)?;
+        self.member_id.read(r, v)?;
+        if v >= 3 {
+            self.group_instance_id.read(r, v)?;
         }
-        let flexible = version >= 4;
-        let group_id = r.str(flexible)?;
-        let generation_id = r.i32()?;
-        let member_id = r.str(flexible)?;
-        let group_instance_id = if version >= 3 {
-            r.nullable_str(flexible)?
-        } else {
-            None
-        };
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            group_id,
-            generation_id,
-            member_id,
-            group_instance_id,
-        })
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion("HeartbeatRequest", version));
-        }
-        let flexible = version >= 4;
-        w.str(self.group_id, flexible)?;
-        w.i32(self.generation_id);
-        w.str(self.member_id, flexible)?;
-        if version >= 3 {
-            w.nullable_str(self.group_instance_id, flexible)?;
-        } else if cfg!(debug_assertions) && self.group_instance_id.is_some() {
-            return Err(EncodeError::NotInVersion(
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.group_id.write(w, v)?;
+        self.generation_id.write(w, v)?;
+        self.member_id.write(w, v)?;
+        if v >= 3 {
+            self.group_instance_id.write(w, v)?;
+        } else {
+            v.refuse(
+                self.group_instance_id.is_some(),
                 "HeartbeatRequest.group_instance_id",
-                version,
-            ));
+            )?;
         }
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -94,65 +65,26 @@ pub struct HeartbeatResponse {
     pub error_code: i16,
 }
 
-impl HeartbeatResponse {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=4;
+message!(HeartbeatResponse, 0..=4, Some(4));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let flexible = version >= 4;
-        let throttle_time_ms = if version >= 1 { r.i32()? } else { 0 };
-        let error_code = r.i16()?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            throttle_time_ms,
-            error_code,
-        })
-    }
+impl<'a> Value<'a> for HeartbeatResponse {
+    const BYTES_MIN: usize = 2;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "HeartbeatResponse",
-                version,
-            ));
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        if v >= 1 {
+            self.throttle_time_ms.read(r, v)?;
         }
-        let flexible = version >= 4;
-        if version >= 1 {
-            w.i32(self.throttle_time_ms);
-        }
-        w.i16(self.error_code);
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        self.error_code.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for HeartbeatRequest<'_> {
-    const KEY: ApiKey = ApiKey::Heartbeat;
-    type Response<'r> = HeartbeatResponse;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        HeartbeatResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        if v >= 1 {
+            self.throttle_time_ms.write(w, v)?;
+        }
+        self.error_code.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }

@@ -2,11 +2,7 @@
 //!
 //! LeaveGroup: members of a classic group leave. From version 3 on, many at once (KIP-345).
 
-use crate::ApiKey;
-use crate::Request;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
+use crate::generated::*;
 
 /// The request of LeaveGroup (key 13).
 ///
@@ -21,76 +17,36 @@ pub struct LeaveGroupRequest<'a> {
     pub members: Vec<MemberIdentity<'a>>,
 }
 
-impl<'a> LeaveGroupRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=5;
+message!(LeaveGroupRequest<'_>, 0..=5, Some(4));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+impl<'a> Value<'a> for LeaveGroupRequest<'a> {
+    const BYTES_MIN: usize = 1;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.group_id.read(r, v)?;
+        if v <= 2 {
+            self.member_id.read(r, v)?;
         }
-        let flexible = version >= 4;
-        let group_id = r.str(flexible)?;
-        let member_id = if version <= 2 { r.str(flexible)? } else { "" };
-        let members = if version >= 3 {
-            r.array(
-                flexible,
-                match version {
-                    ..=3 => 4,
-                    4 => 3,
-                    _ => 4,
-                },
-                |r| MemberIdentity::decode(r, version),
-            )?
-        } else {
-            Vec::new()
-        };
-        if flexible {
-            r.skip_tagged_fields()?;
+        if v >= 3 {
+            self.members.read(r, v)?;
         }
-        Ok(Self {
-            group_id,
-            member_id,
-            members,
-        })
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "LeaveGroupRequest",
-                version,
-            ));
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.group_id.write(w, v)?;
+        if v <= 2 {
+            self.member_id.write(w, v)?;
+        } else {
+            v.refuse(!self.member_id.is_empty(), "LeaveGroupRequest.member_id")?;
         }
-        let flexible = version >= 4;
-        w.str(self.group_id, flexible)?;
-        if version <= 2 {
-            w.str(self.member_id, flexible)?;
-        } else if cfg!(debug_assertions) && !self.member_id.is_empty() {
-            return Err(EncodeError::NotInVersion(
-                "LeaveGroupRequest.member_id",
-                version,
-            ));
+        if v >= 3 {
+            self.members.write(w, v)?;
+        } else {
+            v.refuse(!self.members.is_empty(), "LeaveGroupRequest.members")?;
         }
-        if version >= 3 {
-            w.array(&self.members, flexible, |w, v| v.encode(w, version))?;
-        } else if cfg!(debug_assertions) && !self.members.is_empty() {
-            return Err(EncodeError::NotInVersion(
-                "LeaveGroupRequest.members",
-                version,
-            ));
-        }
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -112,44 +68,26 @@ pub struct MemberIdentity<'a> {
     pub reason: Option<&'a str>,
 }
 
-impl<'a> MemberIdentity<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 4;
-        let member_id = r.str(flexible)?;
-        let group_instance_id = r.nullable_str(flexible)?;
-        let reason = if version >= 5 {
-            r.nullable_str(flexible)?
-        } else {
-            None
-        };
-        if flexible {
-            r.skip_tagged_fields()?;
+impl<'a> Value<'a> for MemberIdentity<'a> {
+    const BYTES_MIN: usize = 2;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.member_id.read(r, v)?;
+        self.group_instance_id.read(r, v)?;
+        if v >= 5 {
+            self.reason.read(r, v)?;
         }
-        Ok(Self {
-            member_id,
-            group_instance_id,
-            reason,
-        })
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 4;
-        w.str(self.member_id, flexible)?;
-        w.nullable_str(self.group_instance_id, flexible)?;
-        if version >= 5 {
-            w.nullable_str(self.reason, flexible)?;
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.member_id.write(w, v)?;
+        self.group_instance_id.write(w, v)?;
+        if v >= 5 {
+            self.reason.write(w, v)?;
         }
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -167,70 +105,34 @@ pub struct LeaveGroupResponse<'a> {
     pub members: Vec<MemberResponse<'a>>,
 }
 
-impl<'a> LeaveGroupResponse<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=5;
+message!(LeaveGroupResponse<'_>, 0..=5, Some(4));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+impl<'a> Value<'a> for LeaveGroupResponse<'a> {
+    const BYTES_MIN: usize = 2;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        if v >= 1 {
+            self.throttle_time_ms.read(r, v)?;
         }
-        let flexible = version >= 4;
-        let throttle_time_ms = if version >= 1 { r.i32()? } else { 0 };
-        let error_code = r.i16()?;
-        let members = if version >= 3 {
-            r.array(
-                flexible,
-                match version {
-                    ..=3 => 6,
-                    _ => 5,
-                },
-                |r| MemberResponse::decode(r, version),
-            )?
-        } else {
-            Vec::new()
-        };
-        if flexible {
-            r.skip_tagged_fields()?;
+        self.error_code.read(r, v)?;
+        if v >= 3 {
+            self.members.read(r, v)?;
         }
-        Ok(Self {
-            throttle_time_ms,
-            error_code,
-            members,
-        })
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "LeaveGroupResponse",
-                version,
-            ));
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        if v >= 1 {
+            self.throttle_time_ms.write(w, v)?;
         }
-        let flexible = version >= 4;
-        if version >= 1 {
-            w.i32(self.throttle_time_ms);
+        self.error_code.write(w, v)?;
+        if v >= 3 {
+            self.members.write(w, v)?;
+        } else {
+            v.refuse(!self.members.is_empty(), "LeaveGroupResponse.members")?;
         }
-        w.i16(self.error_code);
-        if version >= 3 {
-            w.array(&self.members, flexible, |w, v| v.encode(w, version))?;
-        } else if cfg!(debug_assertions) && !self.members.is_empty() {
-            return Err(EncodeError::NotInVersion(
-                "LeaveGroupResponse.members",
-                version,
-            ));
-        }
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -260,54 +162,22 @@ impl Default for MemberResponse<'_> {
     }
 }
 
-impl<'a> MemberResponse<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 4;
-        let member_id = r.str(flexible)?;
-        let group_instance_id = r.nullable_str(flexible)?;
-        let error_code = r.i16()?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            member_id,
-            group_instance_id,
-            error_code,
-        })
-    }
+impl<'a> Value<'a> for MemberResponse<'a> {
+    const BYTES_MIN: usize = 4;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 4;
-        w.str(self.member_id, flexible)?;
-        w.nullable_str(self.group_instance_id, flexible)?;
-        w.i16(self.error_code);
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.member_id.read(r, v)?;
+        self.group_instance_id.read(r, v)?;
+        self.error_code.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for LeaveGroupRequest<'_> {
-    const KEY: ApiKey = ApiKey::LeaveGroup;
-    type Response<'r> = LeaveGroupResponse<'r>;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        LeaveGroupResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.member_id.write(w, v)?;
+        self.group_instance_id.write(w, v)?;
+        self.error_code.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }

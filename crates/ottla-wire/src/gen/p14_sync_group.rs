@@ -2,11 +2,7 @@
 //!
 //! SyncGroup: the leader of a classic group hands in the assignment, every member gets its part.
 
-use crate::ApiKey;
-use crate::Request;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
+use crate::generated::*;
 
 /// The request of SyncGroup (key 14).
 ///
@@ -33,89 +29,49 @@ pub struct SyncGroupRequest<'a> {
     pub assignments: Vec<SyncGroupRequestAssignment<'a>>,
 }
 
-impl<'a> SyncGroupRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=5;
+message!(SyncGroupRequest<'_>, 0..=5, Some(4));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+impl<'a> Value<'a> for SyncGroupRequest<'a> {
+    const BYTES_MIN: usize = 7;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.group_id.read(r, v)?;
+        self.generation_id.read(r, v)?;
+        self.member_id.read(r, v)?;
+        if v >= 3 {
+            self.group_instance_id.read(r, v)?;
         }
-        let flexible = version >= 4;
-        let group_id = r.str(flexible)?;
-        let generation_id = r.i32()?;
-        let member_id = r.str(flexible)?;
-        let group_instance_id = if version >= 3 {
-            r.nullable_str(flexible)?
-        } else {
-            None
-        };
-        let protocol_type = if version >= 5 {
-            r.nullable_str(flexible)?
-        } else {
-            None
-        };
-        let protocol_name = if version >= 5 {
-            r.nullable_str(flexible)?
-        } else {
-            None
-        };
-        let assignments = r.array(
-            flexible,
-            match version {
-                ..=3 => 6,
-                _ => 3,
-            },
-            |r| SyncGroupRequestAssignment::decode(r, version),
-        )?;
-        if flexible {
-            r.skip_tagged_fields()?;
+        if v >= 5 {
+            self.protocol_type.read(r, v)?;
         }
-        Ok(Self {
-            group_id,
-            generation_id,
-            member_id,
-            group_instance_id,
-            protocol_type,
-            protocol_name,
-            assignments,
-        })
+        if v >= 5 {
+            self.protocol_name.read(r, v)?;
+        }
+        self.assignments.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion("SyncGroupRequest", version));
-        }
-        let flexible = version >= 4;
-        w.str(self.group_id, flexible)?;
-        w.i32(self.generation_id);
-        w.str(self.member_id, flexible)?;
-        if version >= 3 {
-            w.nullable_str(self.group_instance_id, flexible)?;
-        } else if cfg!(debug_assertions) && self.group_instance_id.is_some() {
-            return Err(EncodeError::NotInVersion(
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.group_id.write(w, v)?;
+        self.generation_id.write(w, v)?;
+        self.member_id.write(w, v)?;
+        if v >= 3 {
+            self.group_instance_id.write(w, v)?;
+        } else {
+            v.refuse(
+                self.group_instance_id.is_some(),
                 "SyncGroupRequest.group_instance_id",
-                version,
-            ));
+            )?;
         }
-        if version >= 5 {
-            w.nullable_str(self.protocol_type, flexible)?;
+        if v >= 5 {
+            self.protocol_type.write(w, v)?;
         }
-        if version >= 5 {
-            w.nullable_str(self.protocol_name, flexible)?;
+        if v >= 5 {
+            self.protocol_name.write(w, v)?;
         }
-        w.array(&self.assignments, flexible, |w, v| v.encode(w, version))?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        self.assignments.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -131,35 +87,20 @@ pub struct SyncGroupRequestAssignment<'a> {
     pub assignment: &'a [u8],
 }
 
-impl<'a> SyncGroupRequestAssignment<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 4;
-        let member_id = r.str(flexible)?;
-        let assignment = r.bytes(flexible)?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            member_id,
-            assignment,
-        })
+impl<'a> Value<'a> for SyncGroupRequestAssignment<'a> {
+    const BYTES_MIN: usize = 2;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.member_id.read(r, v)?;
+        self.assignment.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 4;
-        w.str(self.member_id, flexible)?;
-        w.bytes(self.assignment, flexible)?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.member_id.write(w, v)?;
+        self.assignment.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -181,86 +122,40 @@ pub struct SyncGroupResponse<'a> {
     pub assignment: &'a [u8],
 }
 
-impl<'a> SyncGroupResponse<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=5;
+message!(SyncGroupResponse<'_>, 0..=5, Some(4));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let flexible = version >= 4;
-        let throttle_time_ms = if version >= 1 { r.i32()? } else { 0 };
-        let error_code = r.i16()?;
-        let protocol_type = if version >= 5 {
-            r.nullable_str(flexible)?
-        } else {
-            None
-        };
-        let protocol_name = if version >= 5 {
-            r.nullable_str(flexible)?
-        } else {
-            None
-        };
-        let assignment = r.bytes(flexible)?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            throttle_time_ms,
-            error_code,
-            protocol_type,
-            protocol_name,
-            assignment,
-        })
-    }
+impl<'a> Value<'a> for SyncGroupResponse<'a> {
+    const BYTES_MIN: usize = 3;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "SyncGroupResponse",
-                version,
-            ));
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        if v >= 1 {
+            self.throttle_time_ms.read(r, v)?;
         }
-        let flexible = version >= 4;
-        if version >= 1 {
-            w.i32(self.throttle_time_ms);
+        self.error_code.read(r, v)?;
+        if v >= 5 {
+            self.protocol_type.read(r, v)?;
         }
-        w.i16(self.error_code);
-        if version >= 5 {
-            w.nullable_str(self.protocol_type, flexible)?;
+        if v >= 5 {
+            self.protocol_name.read(r, v)?;
         }
-        if version >= 5 {
-            w.nullable_str(self.protocol_name, flexible)?;
-        }
-        w.bytes(self.assignment, flexible)?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        self.assignment.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for SyncGroupRequest<'_> {
-    const KEY: ApiKey = ApiKey::SyncGroup;
-    type Response<'r> = SyncGroupResponse<'r>;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        SyncGroupResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        if v >= 1 {
+            self.throttle_time_ms.write(w, v)?;
+        }
+        self.error_code.write(w, v)?;
+        if v >= 5 {
+            self.protocol_type.write(w, v)?;
+        }
+        if v >= 5 {
+            self.protocol_name.write(w, v)?;
+        }
+        self.assignment.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }

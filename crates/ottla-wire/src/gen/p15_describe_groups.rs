@@ -2,11 +2,7 @@
 //!
 //! DescribeGroups: state and members of classic groups.
 
-use crate::ApiKey;
-use crate::Request;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
+use crate::generated::*;
 
 /// The request of DescribeGroups (key 15).
 ///
@@ -19,54 +15,31 @@ pub struct DescribeGroupsRequest<'a> {
     pub include_authorized_operations: bool,
 }
 
-impl<'a> DescribeGroupsRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=6;
+message!(DescribeGroupsRequest<'_>, 0..=6, Some(5));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+impl<'a> Value<'a> for DescribeGroupsRequest<'a> {
+    const BYTES_MIN: usize = 1;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.groups.read(r, v)?;
+        if v >= 3 {
+            self.include_authorized_operations.read(r, v)?;
         }
-        let flexible = version >= 5;
-        let groups = r.array(flexible, if flexible { 1 } else { 2 }, |r| r.str(flexible))?;
-        let include_authorized_operations = if version >= 3 { r.bool()? } else { false };
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            groups,
-            include_authorized_operations,
-        })
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "DescribeGroupsRequest",
-                version,
-            ));
-        }
-        let flexible = version >= 5;
-        w.array(&self.groups, flexible, |w, v| w.str(v, flexible))?;
-        if version >= 3 {
-            w.bool(self.include_authorized_operations);
-        } else if cfg!(debug_assertions) && self.include_authorized_operations {
-            return Err(EncodeError::NotInVersion(
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.groups.write(w, v)?;
+        if v >= 3 {
+            self.include_authorized_operations.write(w, v)?;
+        } else {
+            v.refuse(
+                self.include_authorized_operations,
                 "DescribeGroupsRequest.include_authorized_operations",
-                version,
-            ));
+            )?;
         }
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -82,58 +55,26 @@ pub struct DescribeGroupsResponse<'a> {
     pub groups: Vec<DescribedGroup<'a>>,
 }
 
-impl<'a> DescribeGroupsResponse<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=6;
+message!(DescribeGroupsResponse<'_>, 0..=6, Some(5));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+impl<'a> Value<'a> for DescribeGroupsResponse<'a> {
+    const BYTES_MIN: usize = 1;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        if v >= 1 {
+            self.throttle_time_ms.read(r, v)?;
         }
-        let flexible = version >= 5;
-        let throttle_time_ms = if version >= 1 { r.i32()? } else { 0 };
-        let groups = r.array(
-            flexible,
-            match version {
-                ..=2 => 14,
-                3..=4 => 18,
-                5 => 12,
-                _ => 13,
-            },
-            |r| DescribedGroup::decode(r, version),
-        )?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            throttle_time_ms,
-            groups,
-        })
+        self.groups.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "DescribeGroupsResponse",
-                version,
-            ));
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        if v >= 1 {
+            self.throttle_time_ms.write(w, v)?;
         }
-        let flexible = version >= 5;
-        if version >= 1 {
-            w.i32(self.throttle_time_ms);
-        }
-        w.array(&self.groups, flexible, |w, v| v.encode(w, version))?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        self.groups.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -180,79 +121,47 @@ impl Default for DescribedGroup<'_> {
     }
 }
 
-impl<'a> DescribedGroup<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 5;
-        let error_code = r.i16()?;
-        let error_message = if version >= 6 {
-            r.nullable_str(flexible)?
-        } else {
-            None
-        };
-        let group_id = r.str(flexible)?;
-        let group_state = r.str(flexible)?;
-        let protocol_type = r.str(flexible)?;
-        let protocol_data = r.str(flexible)?;
-        let members = r.array(
-            flexible,
-            match version {
-                ..=3 => 14,
-                4 => 16,
-                _ => 7,
-            },
-            |r| DescribedGroupMember::decode(r, version),
-        )?;
-        let authorized_operations = if version >= 3 { r.i32()? } else { i32::MIN };
-        if flexible {
-            r.skip_tagged_fields()?;
+impl<'a> Value<'a> for DescribedGroup<'a> {
+    const BYTES_MIN: usize = 7;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.error_code.read(r, v)?;
+        if v >= 6 {
+            self.error_message.read(r, v)?;
         }
-        Ok(Self {
-            error_code,
-            error_message,
-            group_id,
-            group_state,
-            protocol_type,
-            protocol_data,
-            members,
-            authorized_operations,
-        })
+        self.group_id.read(r, v)?;
+        self.group_state.read(r, v)?;
+        self.protocol_type.read(r, v)?;
+        self.protocol_data.read(r, v)?;
+        self.members.read(r, v)?;
+        if v >= 3 {
+            self.authorized_operations.read(r, v)?;
+        }
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 5;
-        w.i16(self.error_code);
-        if version >= 6 {
-            w.nullable_str(self.error_message, flexible)?;
-        } else if cfg!(debug_assertions) && self.error_message.is_some() {
-            return Err(EncodeError::NotInVersion(
-                "DescribedGroup.error_message",
-                version,
-            ));
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.error_code.write(w, v)?;
+        if v >= 6 {
+            self.error_message.write(w, v)?;
+        } else {
+            v.refuse(self.error_message.is_some(), "DescribedGroup.error_message")?;
         }
-        w.str(self.group_id, flexible)?;
-        w.str(self.group_state, flexible)?;
-        w.str(self.protocol_type, flexible)?;
-        w.str(self.protocol_data, flexible)?;
-        w.array(&self.members, flexible, |w, v| v.encode(w, version))?;
-        if version >= 3 {
-            w.i32(self.authorized_operations);
-        } else if cfg!(debug_assertions) && self.authorized_operations != i32::MIN {
-            return Err(EncodeError::NotInVersion(
+        self.group_id.write(w, v)?;
+        self.group_state.write(w, v)?;
+        self.protocol_type.write(w, v)?;
+        self.protocol_data.write(w, v)?;
+        self.members.write(w, v)?;
+        if v >= 3 {
+            self.authorized_operations.write(w, v)?;
+        } else {
+            v.refuse(
+                self.authorized_operations != i32::MIN,
                 "DescribedGroup.authorized_operations",
-                version,
-            ));
+            )?;
         }
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -276,69 +185,32 @@ pub struct DescribedGroupMember<'a> {
     pub member_assignment: &'a [u8],
 }
 
-impl<'a> DescribedGroupMember<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 5;
-        let member_id = r.str(flexible)?;
-        let group_instance_id = if version >= 4 {
-            r.nullable_str(flexible)?
-        } else {
-            None
-        };
-        let client_id = r.str(flexible)?;
-        let client_host = r.str(flexible)?;
-        let member_metadata = r.bytes(flexible)?;
-        let member_assignment = r.bytes(flexible)?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            member_id,
-            group_instance_id,
-            client_id,
-            client_host,
-            member_metadata,
-            member_assignment,
-        })
-    }
+impl<'a> Value<'a> for DescribedGroupMember<'a> {
+    const BYTES_MIN: usize = 5;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 5;
-        w.str(self.member_id, flexible)?;
-        if version >= 4 {
-            w.nullable_str(self.group_instance_id, flexible)?;
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.member_id.read(r, v)?;
+        if v >= 4 {
+            self.group_instance_id.read(r, v)?;
         }
-        w.str(self.client_id, flexible)?;
-        w.str(self.client_host, flexible)?;
-        w.bytes(self.member_metadata, flexible)?;
-        w.bytes(self.member_assignment, flexible)?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        self.client_id.read(r, v)?;
+        self.client_host.read(r, v)?;
+        self.member_metadata.read(r, v)?;
+        self.member_assignment.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for DescribeGroupsRequest<'_> {
-    const KEY: ApiKey = ApiKey::DescribeGroups;
-    type Response<'r> = DescribeGroupsResponse<'r>;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        DescribeGroupsResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.member_id.write(w, v)?;
+        if v >= 4 {
+            self.group_instance_id.write(w, v)?;
+        }
+        self.client_id.write(w, v)?;
+        self.client_host.write(w, v)?;
+        self.member_metadata.write(w, v)?;
+        self.member_assignment.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }

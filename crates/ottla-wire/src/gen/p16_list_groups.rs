@@ -2,11 +2,7 @@
 //!
 //! ListGroups: the groups that this broker coordinates.
 
-use crate::ApiKey;
-use crate::Request;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
+use crate::generated::*;
 
 /// The request of ListGroups (key 16).
 ///
@@ -23,69 +19,40 @@ pub struct ListGroupsRequest<'a> {
     pub types_filter: Vec<&'a str>,
 }
 
-impl<'a> ListGroupsRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=5;
+message!(ListGroupsRequest<'_>, 0..=5, Some(3));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+impl<'a> Value<'a> for ListGroupsRequest<'a> {
+    const BYTES_MIN: usize = 0;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        if v >= 4 {
+            self.states_filter.read(r, v)?;
         }
-        let flexible = version >= 3;
-        let states_filter = if version >= 4 {
-            r.array(flexible, 1, |r| r.str(flexible))?
-        } else {
-            Vec::new()
-        };
-        let types_filter = if version >= 5 {
-            r.array(flexible, 1, |r| r.str(flexible))?
-        } else {
-            Vec::new()
-        };
-        if flexible {
-            r.skip_tagged_fields()?;
+        if v >= 5 {
+            self.types_filter.read(r, v)?;
         }
-        Ok(Self {
-            states_filter,
-            types_filter,
-        })
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "ListGroupsRequest",
-                version,
-            ));
-        }
-        let flexible = version >= 3;
-        if version >= 4 {
-            w.array(&self.states_filter, flexible, |w, v| w.str(v, flexible))?;
-        } else if cfg!(debug_assertions) && !self.states_filter.is_empty() {
-            return Err(EncodeError::NotInVersion(
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        if v >= 4 {
+            self.states_filter.write(w, v)?;
+        } else {
+            v.refuse(
+                !self.states_filter.is_empty(),
                 "ListGroupsRequest.states_filter",
-                version,
-            ));
+            )?;
         }
-        if version >= 5 {
-            w.array(&self.types_filter, flexible, |w, v| w.str(v, flexible))?;
-        } else if cfg!(debug_assertions) && !self.types_filter.is_empty() {
-            return Err(EncodeError::NotInVersion(
+        if v >= 5 {
+            self.types_filter.write(w, v)?;
+        } else {
+            v.refuse(
+                !self.types_filter.is_empty(),
                 "ListGroupsRequest.types_filter",
-                version,
-            ));
+            )?;
         }
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -103,61 +70,28 @@ pub struct ListGroupsResponse<'a> {
     pub groups: Vec<ListedGroup<'a>>,
 }
 
-impl<'a> ListGroupsResponse<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=5;
+message!(ListGroupsResponse<'_>, 0..=5, Some(3));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+impl<'a> Value<'a> for ListGroupsResponse<'a> {
+    const BYTES_MIN: usize = 3;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        if v >= 1 {
+            self.throttle_time_ms.read(r, v)?;
         }
-        let flexible = version >= 3;
-        let throttle_time_ms = if version >= 1 { r.i32()? } else { 0 };
-        let error_code = r.i16()?;
-        let groups = r.array(
-            flexible,
-            match version {
-                ..=2 => 4,
-                3 => 3,
-                4 => 4,
-                _ => 5,
-            },
-            |r| ListedGroup::decode(r, version),
-        )?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            throttle_time_ms,
-            error_code,
-            groups,
-        })
+        self.error_code.read(r, v)?;
+        self.groups.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "ListGroupsResponse",
-                version,
-            ));
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        if v >= 1 {
+            self.throttle_time_ms.write(w, v)?;
         }
-        let flexible = version >= 3;
-        if version >= 1 {
-            w.i32(self.throttle_time_ms);
-        }
-        w.i16(self.error_code);
-        w.array(&self.groups, flexible, |w, v| v.encode(w, version))?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        self.error_code.write(w, v)?;
+        self.groups.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -177,61 +111,32 @@ pub struct ListedGroup<'a> {
     pub group_type: &'a str,
 }
 
-impl<'a> ListedGroup<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 3;
-        let group_id = r.str(flexible)?;
-        let protocol_type = r.str(flexible)?;
-        let group_state = if version >= 4 { r.str(flexible)? } else { "" };
-        let group_type = if version >= 5 { r.str(flexible)? } else { "" };
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            group_id,
-            protocol_type,
-            group_state,
-            group_type,
-        })
-    }
+impl<'a> Value<'a> for ListedGroup<'a> {
+    const BYTES_MIN: usize = 2;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 3;
-        w.str(self.group_id, flexible)?;
-        w.str(self.protocol_type, flexible)?;
-        if version >= 4 {
-            w.str(self.group_state, flexible)?;
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.group_id.read(r, v)?;
+        self.protocol_type.read(r, v)?;
+        if v >= 4 {
+            self.group_state.read(r, v)?;
         }
-        if version >= 5 {
-            w.str(self.group_type, flexible)?;
+        if v >= 5 {
+            self.group_type.read(r, v)?;
         }
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for ListGroupsRequest<'_> {
-    const KEY: ApiKey = ApiKey::ListGroups;
-    type Response<'r> = ListGroupsResponse<'r>;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        ListGroupsResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.group_id.write(w, v)?;
+        self.protocol_type.write(w, v)?;
+        if v >= 4 {
+            self.group_state.write(w, v)?;
+        }
+        if v >= 5 {
+            self.group_type.write(w, v)?;
+        }
+        Tags::none(w, v);
+        Ok(())
     }
 }

@@ -2,11 +2,7 @@
 //!
 //! SaslHandshake: choose a mechanism. After version 0 tokens go bare over the wire, after version 1 in SaslAuthenticate (KIP-152).
 
-use crate::ApiKey;
-use crate::Request;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
+use crate::generated::*;
 
 /// The request of SaslHandshake (key 17).
 ///
@@ -17,34 +13,18 @@ pub struct SaslHandshakeRequest<'a> {
     pub mechanism: &'a str,
 }
 
-impl<'a> SaslHandshakeRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=1;
+message!(SaslHandshakeRequest<'_>, 0..=1, None);
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let mechanism = r.str(false)?;
-        Ok(Self { mechanism })
+impl<'a> Value<'a> for SaslHandshakeRequest<'a> {
+    const BYTES_MIN: usize = 1;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.mechanism.read(r, v)?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "SaslHandshakeRequest",
-                version,
-            ));
-        }
-        w.str(self.mechanism, false)?;
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.mechanism.write(w, v)?;
         Ok(())
     }
 }
@@ -62,55 +42,20 @@ pub struct SaslHandshakeResponse<'a> {
     pub mechanisms: Vec<&'a str>,
 }
 
-impl<'a> SaslHandshakeResponse<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=1;
+message!(SaslHandshakeResponse<'_>, 0..=1, None);
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let error_code = r.i16()?;
-        let mechanisms = r.array(false, 2, |r| r.str(false))?;
-        Ok(Self {
-            error_code,
-            mechanisms,
-        })
-    }
+impl<'a> Value<'a> for SaslHandshakeResponse<'a> {
+    const BYTES_MIN: usize = 3;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "SaslHandshakeResponse",
-                version,
-            ));
-        }
-        w.i16(self.error_code);
-        w.array(&self.mechanisms, false, |w, v| w.str(v, false))?;
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.error_code.read(r, v)?;
+        self.mechanisms.read(r, v)?;
         Ok(())
     }
-}
 
-impl Request for SaslHandshakeRequest<'_> {
-    const KEY: ApiKey = ApiKey::SaslHandshake;
-    type Response<'r> = SaslHandshakeResponse<'r>;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        SaslHandshakeResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.error_code.write(w, v)?;
+        self.mechanisms.write(w, v)?;
+        Ok(())
     }
 }

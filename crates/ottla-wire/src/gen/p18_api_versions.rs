@@ -2,11 +2,7 @@
 //!
 //! ApiVersions: what this broker speaks. The first request on most connections.
 
-use crate::ApiKey;
-use crate::Request;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
+use crate::generated::*;
 
 /// The request of ApiVersions (key 18).
 ///
@@ -36,65 +32,42 @@ impl Default for ApiVersionsRequest<'_> {
     }
 }
 
-impl<'a> ApiVersionsRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=5;
+message!(ApiVersionsRequest<'_>, 0..=5, Some(3));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+impl<'a> Value<'a> for ApiVersionsRequest<'a> {
+    const BYTES_MIN: usize = 0;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        if v >= 3 {
+            self.client_software_name.read(r, v)?;
         }
-        let flexible = version >= 3;
-        let client_software_name = if version >= 3 { r.str(flexible)? } else { "" };
-        let client_software_version = if version >= 3 { r.str(flexible)? } else { "" };
-        let cluster_id = if version >= 5 {
-            r.nullable_str(flexible)?
-        } else {
-            None
-        };
-        let node_id = if version >= 5 { r.i32()? } else { -1 };
-        if flexible {
-            r.skip_tagged_fields()?;
+        if v >= 3 {
+            self.client_software_version.read(r, v)?;
         }
-        Ok(Self {
-            client_software_name,
-            client_software_version,
-            cluster_id,
-            node_id,
-        })
+        if v >= 5 {
+            self.cluster_id.read(r, v)?;
+        }
+        if v >= 5 {
+            self.node_id.read(r, v)?;
+        }
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "ApiVersionsRequest",
-                version,
-            ));
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        if v >= 3 {
+            self.client_software_name.write(w, v)?;
         }
-        let flexible = version >= 3;
-        if version >= 3 {
-            w.str(self.client_software_name, flexible)?;
+        if v >= 3 {
+            self.client_software_version.write(w, v)?;
         }
-        if version >= 3 {
-            w.str(self.client_software_version, flexible)?;
+        if v >= 5 {
+            self.cluster_id.write(w, v)?;
         }
-        if version >= 5 {
-            w.nullable_str(self.cluster_id, flexible)?;
+        if v >= 5 {
+            self.node_id.write(w, v)?;
         }
-        if version >= 5 {
-            w.i32(self.node_id);
-        }
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -138,119 +111,57 @@ impl Default for ApiVersionsResponse<'_> {
     }
 }
 
-impl<'a> ApiVersionsResponse<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=5;
+message!(ApiVersionsResponse<'_>, 0..=5, Some(3));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+impl<'a> Value<'a> for ApiVersionsResponse<'a> {
+    const BYTES_MIN: usize = 3;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.error_code.read(r, v)?;
+        self.api_keys.read(r, v)?;
+        if v >= 1 {
+            self.throttle_time_ms.read(r, v)?;
         }
-        let flexible = version >= 3;
-        let error_code = r.i16()?;
-        let api_keys = r.array(
-            flexible,
-            match version {
-                ..=2 => 6,
-                _ => 7,
-            },
-            |r| ApiVersion::decode(r, version),
-        )?;
-        let throttle_time_ms = if version >= 1 { r.i32()? } else { 0 };
-        let mut supported_features = Vec::new();
-        let mut finalized_features_epoch = -1;
-        let mut finalized_features = Vec::new();
-        let mut zk_migration_ready = false;
-        if flexible {
-            r.tagged_fields(|tag, r| {
-                match tag {
-                    0 => {
-                        supported_features =
-                            r.array(flexible, 6, |r| SupportedFeatureKey::decode(r, version))?
-                    }
-                    1 => finalized_features_epoch = r.i64()?,
-                    2 => {
-                        finalized_features =
-                            r.array(flexible, 6, |r| FinalizedFeatureKey::decode(r, version))?
-                    }
-                    3 => zk_migration_ready = r.bool()?,
-                    _ => return Ok(false),
-                }
-                Ok(true)
-            })?;
-        }
-        Ok(Self {
-            error_code,
-            api_keys,
-            throttle_time_ms,
-            supported_features,
-            finalized_features_epoch,
-            finalized_features,
-            zk_migration_ready,
-        })
+        r.tagged_fields(v, |tag, r| {
+            match tag {
+                0 => self.supported_features.read(r, v)?,
+                1 => self.finalized_features_epoch.read(r, v)?,
+                2 => self.finalized_features.read(r, v)?,
+                3 => self.zk_migration_ready.read(r, v)?,
+                _ => return Ok(false),
+            }
+            Ok(true)
+        })?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "ApiVersionsResponse",
-                version,
-            ));
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.error_code.write(w, v)?;
+        self.api_keys.write(w, v)?;
+        if v >= 1 {
+            self.throttle_time_ms.write(w, v)?;
         }
-        let flexible = version >= 3;
-        w.i16(self.error_code);
-        w.array(&self.api_keys, flexible, |w, v| v.encode(w, version))?;
-        if version >= 1 {
-            w.i32(self.throttle_time_ms);
-        }
-        if flexible {
-            let has_supported_features = !self.supported_features.is_empty();
-            let has_finalized_features_epoch = self.finalized_features_epoch != -1;
-            let has_finalized_features = !self.finalized_features.is_empty();
-            let has_zk_migration_ready = self.zk_migration_ready;
-            w.unsigned_varint(
-                u32::from(has_supported_features)
-                    + u32::from(has_finalized_features_epoch)
-                    + u32::from(has_finalized_features)
-                    + u32::from(has_zk_migration_ready),
-            );
-            if has_supported_features {
-                w.tagged_field(0, |w| {
-                    w.array(&self.supported_features, flexible, |w, v| {
-                        v.encode(w, version)
-                    })?;
-                    Ok(())
-                })?;
-            }
-            if has_finalized_features_epoch {
-                w.tagged_field(1, |w| {
-                    w.i64(self.finalized_features_epoch);
-                    Ok(())
-                })?;
-            }
-            if has_finalized_features {
-                w.tagged_field(2, |w| {
-                    w.array(&self.finalized_features, flexible, |w, v| {
-                        v.encode(w, version)
-                    })?;
-                    Ok(())
-                })?;
-            }
-            if has_zk_migration_ready {
-                w.tagged_field(3, |w| {
-                    w.bool(self.zk_migration_ready);
-                    Ok(())
-                })?;
-            }
-        }
+        let mut tags = Tags::new(w, v);
+        tags.field(
+            0,
+            !self.supported_features.is_empty(),
+            &self.supported_features,
+            v,
+        )?;
+        tags.field(
+            1,
+            self.finalized_features_epoch != -1,
+            &self.finalized_features_epoch,
+            v,
+        )?;
+        tags.field(
+            2,
+            !self.finalized_features.is_empty(),
+            &self.finalized_features,
+            v,
+        )?;
+        tags.field(3, self.zk_migration_ready, &self.zk_migration_ready, v)?;
+        tags.finish();
         Ok(())
     }
 }
@@ -268,38 +179,22 @@ pub struct ApiVersion {
     pub max_version: i16,
 }
 
-impl ApiVersion {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 3;
-        let api_key = r.i16()?;
-        let min_version = r.i16()?;
-        let max_version = r.i16()?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            api_key,
-            min_version,
-            max_version,
-        })
+impl<'a> Value<'a> for ApiVersion {
+    const BYTES_MIN: usize = 6;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.api_key.read(r, v)?;
+        self.min_version.read(r, v)?;
+        self.max_version.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 3;
-        w.i16(self.api_key);
-        w.i16(self.min_version);
-        w.i16(self.max_version);
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.api_key.write(w, v)?;
+        self.min_version.write(w, v)?;
+        self.max_version.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -317,32 +212,22 @@ pub struct SupportedFeatureKey<'a> {
     pub max_version: i16,
 }
 
-impl<'a> SupportedFeatureKey<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, DecodeError> {
-        let name = r.str(true)?;
-        let min_version = r.i16()?;
-        let max_version = r.i16()?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            name,
-            min_version,
-            max_version,
-        })
+impl<'a> Value<'a> for SupportedFeatureKey<'a> {
+    const BYTES_MIN: usize = 6;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.name.read(r, v)?;
+        self.min_version.read(r, v)?;
+        self.max_version.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.str(self.name, true)?;
-        w.i16(self.min_version);
-        w.i16(self.max_version);
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.name.write(w, v)?;
+        self.min_version.write(w, v)?;
+        self.max_version.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -360,48 +245,22 @@ pub struct FinalizedFeatureKey<'a> {
     pub min_version_level: i16,
 }
 
-impl<'a> FinalizedFeatureKey<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, DecodeError> {
-        let name = r.str(true)?;
-        let max_version_level = r.i16()?;
-        let min_version_level = r.i16()?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            name,
-            max_version_level,
-            min_version_level,
-        })
-    }
+impl<'a> Value<'a> for FinalizedFeatureKey<'a> {
+    const BYTES_MIN: usize = 6;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.str(self.name, true)?;
-        w.i16(self.max_version_level);
-        w.i16(self.min_version_level);
-        w.unsigned_varint(0);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.name.read(r, v)?;
+        self.max_version_level.read(r, v)?;
+        self.min_version_level.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for ApiVersionsRequest<'_> {
-    const KEY: ApiKey = ApiKey::ApiVersions;
-    type Response<'r> = ApiVersionsResponse<'r>;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        ApiVersionsResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.name.write(w, v)?;
+        self.max_version_level.write(w, v)?;
+        self.min_version_level.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }

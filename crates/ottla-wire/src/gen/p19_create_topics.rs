@@ -2,12 +2,7 @@
 //!
 //! CreateTopics. Versions 0 and 1 are those of Kafka 3.9 and older.
 
-use crate::ApiKey;
-use crate::Request;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
-use ottla_model::uuid::Uuid;
+use crate::generated::*;
 
 /// The request of CreateTopics (key 19).
 ///
@@ -32,64 +27,30 @@ impl Default for CreateTopicsRequest<'_> {
     }
 }
 
-impl<'a> CreateTopicsRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=7;
+message!(CreateTopicsRequest<'_>, 0..=7, Some(5));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+impl<'a> Value<'a> for CreateTopicsRequest<'a> {
+    const BYTES_MIN: usize = 5;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.topics.read(r, v)?;
+        self.timeout_ms.read(r, v)?;
+        if v >= 1 {
+            self.validate_only.read(r, v)?;
         }
-        let flexible = version >= 5;
-        let topics = r.array(
-            flexible,
-            match version {
-                ..=4 => 16,
-                _ => 10,
-            },
-            |r| CreatableTopic::decode(r, version),
-        )?;
-        let timeout_ms = r.i32()?;
-        let validate_only = if version >= 1 { r.bool()? } else { false };
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            topics,
-            timeout_ms,
-            validate_only,
-        })
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "CreateTopicsRequest",
-                version,
-            ));
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.topics.write(w, v)?;
+        self.timeout_ms.write(w, v)?;
+        if v >= 1 {
+            self.validate_only.write(w, v)?;
+        } else {
+            v.refuse(self.validate_only, "CreateTopicsRequest.validate_only")?;
         }
-        let flexible = version >= 5;
-        w.array(&self.topics, flexible, |w, v| v.encode(w, version))?;
-        w.i32(self.timeout_ms);
-        if version >= 1 {
-            w.bool(self.validate_only);
-        } else if cfg!(debug_assertions) && self.validate_only {
-            return Err(EncodeError::NotInVersion(
-                "CreateTopicsRequest.validate_only",
-                version,
-            ));
-        }
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -110,63 +71,31 @@ pub struct CreatableTopic<'a> {
     /// `int16`, versions 0+.
     pub replication_factor: i16,
     /// `[]CreatableReplicaAssignment`, versions 0+.
-    pub assignments: Vec<CreatableReplicaAssignment>,
+    pub assignments: Vec<CreatableReplicaAssignment<'a>>,
     /// `[]CreatableTopicConfig`, versions 0+.
     pub configs: Vec<CreatableTopicConfig<'a>>,
 }
 
-impl<'a> CreatableTopic<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 5;
-        let name = r.str(flexible)?;
-        let num_partitions = r.i32()?;
-        let replication_factor = r.i16()?;
-        let assignments = r.array(
-            flexible,
-            match version {
-                ..=4 => 8,
-                _ => 6,
-            },
-            |r| CreatableReplicaAssignment::decode(r, version),
-        )?;
-        let configs = r.array(
-            flexible,
-            match version {
-                ..=4 => 4,
-                _ => 3,
-            },
-            |r| CreatableTopicConfig::decode(r, version),
-        )?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            name,
-            num_partitions,
-            replication_factor,
-            assignments,
-            configs,
-        })
+impl<'a> Value<'a> for CreatableTopic<'a> {
+    const BYTES_MIN: usize = 9;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.name.read(r, v)?;
+        self.num_partitions.read(r, v)?;
+        self.replication_factor.read(r, v)?;
+        self.assignments.read(r, v)?;
+        self.configs.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 5;
-        w.str(self.name, flexible)?;
-        w.i32(self.num_partitions);
-        w.i16(self.replication_factor);
-        w.array(&self.assignments, flexible, |w, v| v.encode(w, version))?;
-        w.array(&self.configs, flexible, |w, v| v.encode(w, version))?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.name.write(w, v)?;
+        self.num_partitions.write(w, v)?;
+        self.replication_factor.write(w, v)?;
+        self.assignments.write(w, v)?;
+        self.configs.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -175,45 +104,27 @@ impl<'a> CreatableTopic<'a> {
 ///
 /// Versions 0-7, flexible 5+.
 #[derive(Clone, Debug, PartialEq, Default)]
-pub struct CreatableReplicaAssignment {
+pub struct CreatableReplicaAssignment<'a> {
     /// `int32`, versions 0+.
     pub partition_index: i32,
     /// `[]int32`, versions 0+.
-    pub broker_ids: Vec<i32>,
+    pub broker_ids: Numbers<'a, i32>,
 }
 
-impl CreatableReplicaAssignment {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 5;
-        let partition_index = r.i32()?;
-        let broker_ids = r.array(flexible, 4, |r| r.i32())?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            partition_index,
-            broker_ids,
-        })
+impl<'a> Value<'a> for CreatableReplicaAssignment<'a> {
+    const BYTES_MIN: usize = 5;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.partition_index.read(r, v)?;
+        self.broker_ids.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 5;
-        w.i32(self.partition_index);
-        w.array(&self.broker_ids, flexible, |w, v| {
-            w.i32(*v);
-            Ok(())
-        })?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.partition_index.write(w, v)?;
+        self.broker_ids.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -238,32 +149,20 @@ impl Default for CreatableTopicConfig<'_> {
     }
 }
 
-impl<'a> CreatableTopicConfig<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 5;
-        let name = r.str(flexible)?;
-        let value = r.nullable_str(flexible)?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self { name, value })
+impl<'a> Value<'a> for CreatableTopicConfig<'a> {
+    const BYTES_MIN: usize = 2;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.name.read(r, v)?;
+        self.value.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 5;
-        w.str(self.name, flexible)?;
-        w.nullable_str(self.value, flexible)?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.name.write(w, v)?;
+        self.value.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -279,58 +178,26 @@ pub struct CreateTopicsResponse<'a> {
     pub topics: Vec<CreatableTopicResult<'a>>,
 }
 
-impl<'a> CreateTopicsResponse<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=7;
+message!(CreateTopicsResponse<'_>, 0..=7, Some(5));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+impl<'a> Value<'a> for CreateTopicsResponse<'a> {
+    const BYTES_MIN: usize = 1;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        if v >= 2 {
+            self.throttle_time_ms.read(r, v)?;
         }
-        let flexible = version >= 5;
-        let throttle_time_ms = if version >= 2 { r.i32()? } else { 0 };
-        let topics = r.array(
-            flexible,
-            match version {
-                ..=0 => 4,
-                1..=4 => 6,
-                5..=6 => 12,
-                _ => 28,
-            },
-            |r| CreatableTopicResult::decode(r, version),
-        )?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            throttle_time_ms,
-            topics,
-        })
+        self.topics.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "CreateTopicsResponse",
-                version,
-            ));
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        if v >= 2 {
+            self.throttle_time_ms.write(w, v)?;
         }
-        let flexible = version >= 5;
-        if version >= 2 {
-            w.i32(self.throttle_time_ms);
-        }
-        w.array(&self.topics, flexible, |w, v| v.encode(w, version))?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        self.topics.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -377,85 +244,63 @@ impl Default for CreatableTopicResult<'_> {
     }
 }
 
-impl<'a> CreatableTopicResult<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 5;
-        let name = r.str(flexible)?;
-        let topic_id = if version >= 7 { r.uuid()? } else { Uuid::ZERO };
-        let error_code = r.i16()?;
-        let error_message = if version >= 1 {
-            r.nullable_str(flexible)?
-        } else {
-            Some("")
-        };
-        let mut topic_config_error_code = 0;
-        let num_partitions = if version >= 5 { r.i32()? } else { -1 };
-        let replication_factor = if version >= 5 { r.i16()? } else { -1 };
-        let configs = if version >= 5 {
-            r.nullable_array(flexible, 6, |r| CreatableTopicConfigs::decode(r, version))?
-        } else {
-            Some(Vec::new())
-        };
-        if flexible {
-            r.tagged_fields(|tag, r| {
-                match tag {
-                    0 => topic_config_error_code = r.i16()?,
-                    _ => return Ok(false),
-                }
-                Ok(true)
-            })?;
+impl<'a> Value<'a> for CreatableTopicResult<'a> {
+    const BYTES_MIN: usize = 3;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.name.read(r, v)?;
+        if v >= 7 {
+            self.topic_id.read(r, v)?;
         }
-        Ok(Self {
-            name,
-            topic_id,
-            error_code,
-            error_message,
-            topic_config_error_code,
-            num_partitions,
-            replication_factor,
-            configs,
-        })
+        self.error_code.read(r, v)?;
+        if v >= 1 {
+            self.error_message.read(r, v)?;
+        }
+        if v >= 5 {
+            self.num_partitions.read(r, v)?;
+        }
+        if v >= 5 {
+            self.replication_factor.read(r, v)?;
+        }
+        if v >= 5 {
+            self.configs.read(r, v)?;
+        }
+        r.tagged_fields(v, |tag, r| {
+            match tag {
+                0 => self.topic_config_error_code.read(r, v)?,
+                _ => return Ok(false),
+            }
+            Ok(true)
+        })?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 5;
-        w.str(self.name, flexible)?;
-        if version >= 7 {
-            w.uuid(self.topic_id);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.name.write(w, v)?;
+        if v >= 7 {
+            self.topic_id.write(w, v)?;
         }
-        w.i16(self.error_code);
-        if version >= 1 {
-            w.nullable_str(self.error_message, flexible)?;
+        self.error_code.write(w, v)?;
+        if v >= 1 {
+            self.error_message.write(w, v)?;
         }
-        if version >= 5 {
-            w.i32(self.num_partitions);
+        if v >= 5 {
+            self.num_partitions.write(w, v)?;
         }
-        if version >= 5 {
-            w.i16(self.replication_factor);
+        if v >= 5 {
+            self.replication_factor.write(w, v)?;
         }
-        if version >= 5 {
-            w.nullable_array(self.configs.as_deref(), flexible, |w, v| {
-                v.encode(w, version)
-            })?;
+        if v >= 5 {
+            self.configs.write(w, v)?;
         }
-        if flexible {
-            let has_topic_config_error_code = self.topic_config_error_code != 0;
-            w.unsigned_varint(u32::from(has_topic_config_error_code));
-            if has_topic_config_error_code {
-                w.tagged_field(0, |w| {
-                    w.i16(self.topic_config_error_code);
-                    Ok(())
-                })?;
-            }
-        }
+        let mut tags = Tags::new(w, v);
+        tags.field(
+            0,
+            self.topic_config_error_code != 0,
+            &self.topic_config_error_code,
+            v,
+        )?;
+        tags.finish();
         Ok(())
     }
 }
@@ -489,54 +334,26 @@ impl Default for CreatableTopicConfigs<'_> {
     }
 }
 
-impl<'a> CreatableTopicConfigs<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, DecodeError> {
-        let name = r.str(true)?;
-        let value = r.nullable_str(true)?;
-        let read_only = r.bool()?;
-        let config_source = r.i8()?;
-        let is_sensitive = r.bool()?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            name,
-            value,
-            read_only,
-            config_source,
-            is_sensitive,
-        })
-    }
+impl<'a> Value<'a> for CreatableTopicConfigs<'a> {
+    const BYTES_MIN: usize = 6;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.str(self.name, true)?;
-        w.nullable_str(self.value, true)?;
-        w.bool(self.read_only);
-        w.i8(self.config_source);
-        w.bool(self.is_sensitive);
-        w.unsigned_varint(0);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.name.read(r, v)?;
+        self.value.read(r, v)?;
+        self.read_only.read(r, v)?;
+        self.config_source.read(r, v)?;
+        self.is_sensitive.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for CreateTopicsRequest<'_> {
-    const KEY: ApiKey = ApiKey::CreateTopics;
-    type Response<'r> = CreateTopicsResponse<'r>;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        CreateTopicsResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.name.write(w, v)?;
+        self.value.write(w, v)?;
+        self.read_only.write(w, v)?;
+        self.config_source.write(w, v)?;
+        self.is_sensitive.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }

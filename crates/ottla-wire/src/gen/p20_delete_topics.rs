@@ -2,12 +2,7 @@
 //!
 //! DeleteTopics: by name, from version 6 on by name or id. Version 0 is that of Kafka 3.9 and older.
 
-use crate::ApiKey;
-use crate::Request;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
-use ottla_model::uuid::Uuid;
+use crate::generated::*;
 
 /// The request of DeleteTopics (key 20).
 ///
@@ -22,67 +17,34 @@ pub struct DeleteTopicsRequest<'a> {
     pub timeout_ms: i32,
 }
 
-impl<'a> DeleteTopicsRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=6;
+message!(DeleteTopicsRequest<'_>, 0..=6, Some(4));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+impl<'a> Value<'a> for DeleteTopicsRequest<'a> {
+    const BYTES_MIN: usize = 4;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        if v >= 6 {
+            self.topics.read(r, v)?;
         }
-        let flexible = version >= 4;
-        let topics = if version >= 6 {
-            r.array(flexible, 18, |r| DeleteTopicState::decode(r, version))?
-        } else {
-            Vec::new()
-        };
-        let topic_names = if version <= 5 {
-            r.array(flexible, if flexible { 1 } else { 2 }, |r| r.str(flexible))?
-        } else {
-            Vec::new()
-        };
-        let timeout_ms = r.i32()?;
-        if flexible {
-            r.skip_tagged_fields()?;
+        if v <= 5 {
+            self.topic_names.read(r, v)?;
         }
-        Ok(Self {
-            topics,
-            topic_names,
-            timeout_ms,
-        })
+        self.timeout_ms.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "DeleteTopicsRequest",
-                version,
-            ));
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        if v >= 6 {
+            self.topics.write(w, v)?;
+        } else {
+            v.refuse(!self.topics.is_empty(), "DeleteTopicsRequest.topics")?;
         }
-        let flexible = version >= 4;
-        if version >= 6 {
-            w.array(&self.topics, flexible, |w, v| v.encode(w, version))?;
-        } else if cfg!(debug_assertions) && !self.topics.is_empty() {
-            return Err(EncodeError::NotInVersion(
-                "DeleteTopicsRequest.topics",
-                version,
-            ));
+        if v <= 5 {
+            self.topic_names.write(w, v)?;
         }
-        if version <= 5 {
-            w.array(&self.topic_names, flexible, |w, v| w.str(v, flexible))?;
-        }
-        w.i32(self.timeout_ms);
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        self.timeout_ms.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -98,26 +60,20 @@ pub struct DeleteTopicState<'a> {
     pub topic_id: Uuid,
 }
 
-impl<'a> DeleteTopicState<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, DecodeError> {
-        let name = r.nullable_str(true)?;
-        let topic_id = r.uuid()?;
-        r.skip_tagged_fields()?;
-        Ok(Self { name, topic_id })
+impl<'a> Value<'a> for DeleteTopicState<'a> {
+    const BYTES_MIN: usize = 18;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.name.read(r, v)?;
+        self.topic_id.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.nullable_str(self.name, true)?;
-        w.uuid(self.topic_id);
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.name.write(w, v)?;
+        self.topic_id.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -133,57 +89,26 @@ pub struct DeleteTopicsResponse<'a> {
     pub responses: Vec<DeletableTopicResult<'a>>,
 }
 
-impl<'a> DeleteTopicsResponse<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=6;
+message!(DeleteTopicsResponse<'_>, 0..=6, Some(4));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+impl<'a> Value<'a> for DeleteTopicsResponse<'a> {
+    const BYTES_MIN: usize = 1;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        if v >= 1 {
+            self.throttle_time_ms.read(r, v)?;
         }
-        let flexible = version >= 4;
-        let throttle_time_ms = if version >= 1 { r.i32()? } else { 0 };
-        let responses = r.array(
-            flexible,
-            match version {
-                ..=4 => 4,
-                5 => 5,
-                _ => 21,
-            },
-            |r| DeletableTopicResult::decode(r, version),
-        )?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            throttle_time_ms,
-            responses,
-        })
+        self.responses.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "DeleteTopicsResponse",
-                version,
-            ));
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        if v >= 1 {
+            self.throttle_time_ms.write(w, v)?;
         }
-        let flexible = version >= 4;
-        if version >= 1 {
-            w.i32(self.throttle_time_ms);
-        }
-        w.array(&self.responses, flexible, |w, v| v.encode(w, version))?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        self.responses.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -214,77 +139,32 @@ impl Default for DeletableTopicResult<'_> {
     }
 }
 
-impl<'a> DeletableTopicResult<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 4;
-        let name = if version >= 6 {
-            r.nullable_str(flexible)?
-        } else {
-            Some(r.str(flexible)?)
-        };
-        let topic_id = if version >= 6 { r.uuid()? } else { Uuid::ZERO };
-        let error_code = r.i16()?;
-        let error_message = if version >= 5 {
-            r.nullable_str(flexible)?
-        } else {
-            None
-        };
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            name,
-            topic_id,
-            error_code,
-            error_message,
-        })
-    }
+impl<'a> Value<'a> for DeletableTopicResult<'a> {
+    const BYTES_MIN: usize = 3;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 4;
-        if version >= 6 {
-            w.nullable_str(self.name, flexible)?;
-        } else {
-            w.str(
-                self.name
-                    .ok_or(EncodeError::UnexpectedNull("DeletableTopicResult.name"))?,
-                flexible,
-            )?;
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        read_optional(&mut self.name, v >= 6, r, v)?;
+        if v >= 6 {
+            self.topic_id.read(r, v)?;
         }
-        if version >= 6 {
-            w.uuid(self.topic_id);
+        self.error_code.read(r, v)?;
+        if v >= 5 {
+            self.error_message.read(r, v)?;
         }
-        w.i16(self.error_code);
-        if version >= 5 {
-            w.nullable_str(self.error_message, flexible)?;
-        }
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for DeleteTopicsRequest<'_> {
-    const KEY: ApiKey = ApiKey::DeleteTopics;
-    type Response<'r> = DeleteTopicsResponse<'r>;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        DeleteTopicsResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        write_optional(&self.name, v >= 6, w, v, "DeletableTopicResult.name")?;
+        if v >= 6 {
+            self.topic_id.write(w, v)?;
+        }
+        self.error_code.write(w, v)?;
+        if v >= 5 {
+            self.error_message.write(w, v)?;
+        }
+        Tags::none(w, v);
+        Ok(())
     }
 }

@@ -2,10 +2,7 @@
 //!
 //! InitProducerId: an identity for an idempotent or transactional producer. Version 6 (KIP-939) is unstable in Kafka and left out.
 
-use crate::ApiKey;
-use crate::Request;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
+use crate::generated::*;
 
 /// The request of InitProducerId (key 22).
 ///
@@ -33,67 +30,41 @@ impl Default for InitProducerIdRequest<'_> {
     }
 }
 
-impl<'a> InitProducerIdRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=5;
+message!(InitProducerIdRequest<'_>, 0..=5, Some(2));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+impl<'a> Value<'a> for InitProducerIdRequest<'a> {
+    const BYTES_MIN: usize = 5;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.transactional_id.read(r, v)?;
+        self.transaction_timeout_ms.read(r, v)?;
+        if v >= 3 {
+            self.producer_id.read(r, v)?;
         }
-        let flexible = version >= 2;
-        let transactional_id = r.nullable_str(flexible)?;
-        let transaction_timeout_ms = r.i32()?;
-        let producer_id = if version >= 3 { r.i64()? } else { -1 };
-        let producer_epoch = if version >= 3 { r.i16()? } else { -1 };
-        if flexible {
-            r.skip_tagged_fields()?;
+        if v >= 3 {
+            self.producer_epoch.read(r, v)?;
         }
-        Ok(Self {
-            transactional_id,
-            transaction_timeout_ms,
-            producer_id,
-            producer_epoch,
-        })
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "InitProducerIdRequest",
-                version,
-            ));
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.transactional_id.write(w, v)?;
+        self.transaction_timeout_ms.write(w, v)?;
+        if v >= 3 {
+            self.producer_id.write(w, v)?;
+        } else {
+            v.refuse(self.producer_id != -1, "InitProducerIdRequest.producer_id")?;
         }
-        let flexible = version >= 2;
-        w.nullable_str(self.transactional_id, flexible)?;
-        w.i32(self.transaction_timeout_ms);
-        if version >= 3 {
-            w.i64(self.producer_id);
-        } else if cfg!(debug_assertions) && self.producer_id != -1 {
-            return Err(EncodeError::NotInVersion(
-                "InitProducerIdRequest.producer_id",
-                version,
-            ));
-        }
-        if version >= 3 {
-            w.i16(self.producer_epoch);
-        } else if cfg!(debug_assertions) && self.producer_epoch != -1 {
-            return Err(EncodeError::NotInVersion(
+        if v >= 3 {
+            self.producer_epoch.write(w, v)?;
+        } else {
+            v.refuse(
+                self.producer_epoch != -1,
                 "InitProducerIdRequest.producer_epoch",
-                version,
-            ));
+            )?;
         }
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -124,69 +95,26 @@ impl Default for InitProducerIdResponse {
     }
 }
 
-impl InitProducerIdResponse {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=5;
+message!(InitProducerIdResponse, 0..=5, Some(2));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let flexible = version >= 2;
-        let throttle_time_ms = r.i32()?;
-        let error_code = r.i16()?;
-        let producer_id = r.i64()?;
-        let producer_epoch = r.i16()?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            throttle_time_ms,
-            error_code,
-            producer_id,
-            producer_epoch,
-        })
-    }
+impl<'a> Value<'a> for InitProducerIdResponse {
+    const BYTES_MIN: usize = 16;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "InitProducerIdResponse",
-                version,
-            ));
-        }
-        let flexible = version >= 2;
-        w.i32(self.throttle_time_ms);
-        w.i16(self.error_code);
-        w.i64(self.producer_id);
-        w.i16(self.producer_epoch);
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.throttle_time_ms.read(r, v)?;
+        self.error_code.read(r, v)?;
+        self.producer_id.read(r, v)?;
+        self.producer_epoch.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for InitProducerIdRequest<'_> {
-    const KEY: ApiKey = ApiKey::InitProducerId;
-    type Response<'r> = InitProducerIdResponse;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        InitProducerIdResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.throttle_time_ms.write(w, v)?;
+        self.error_code.write(w, v)?;
+        self.producer_id.write(w, v)?;
+        self.producer_epoch.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }

@@ -2,11 +2,7 @@
 //!
 //! OffsetForLeaderEpoch: where an epoch of a partition's leader ended. Versions 0 and 1 are those of Kafka 3.9 and older.
 
-use crate::ApiKey;
-use crate::Request;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
+use crate::generated::*;
 
 /// The request of OffsetForLeaderEpoch (key 23).
 ///
@@ -28,53 +24,26 @@ impl Default for OffsetForLeaderEpochRequest<'_> {
     }
 }
 
-impl<'a> OffsetForLeaderEpochRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=4;
+message!(OffsetForLeaderEpochRequest<'_>, 0..=4, Some(4));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+impl<'a> Value<'a> for OffsetForLeaderEpochRequest<'a> {
+    const BYTES_MIN: usize = 1;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        if v >= 3 {
+            self.replica_id.read(r, v)?;
         }
-        let flexible = version >= 4;
-        let replica_id = if version >= 3 { r.i32()? } else { -2 };
-        let topics = r.array(
-            flexible,
-            match version {
-                ..=3 => 6,
-                _ => 3,
-            },
-            |r| OffsetForLeaderTopic::decode(r, version),
-        )?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self { replica_id, topics })
+        self.topics.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "OffsetForLeaderEpochRequest",
-                version,
-            ));
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        if v >= 3 {
+            self.replica_id.write(w, v)?;
         }
-        let flexible = version >= 4;
-        if version >= 3 {
-            w.i32(self.replica_id);
-        }
-        w.array(&self.topics, flexible, |w, v| v.encode(w, version))?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        self.topics.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -90,40 +59,20 @@ pub struct OffsetForLeaderTopic<'a> {
     pub partitions: Vec<OffsetForLeaderPartition>,
 }
 
-impl<'a> OffsetForLeaderTopic<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 4;
-        let topic = r.str(flexible)?;
-        let partitions = r.array(
-            flexible,
-            match version {
-                ..=1 => 8,
-                2..=3 => 12,
-                _ => 13,
-            },
-            |r| OffsetForLeaderPartition::decode(r, version),
-        )?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self { topic, partitions })
+impl<'a> Value<'a> for OffsetForLeaderTopic<'a> {
+    const BYTES_MIN: usize = 2;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.topic.read(r, v)?;
+        self.partitions.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 4;
-        w.str(self.topic, flexible)?;
-        w.array(&self.partitions, flexible, |w, v| v.encode(w, version))?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.topic.write(w, v)?;
+        self.partitions.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -151,40 +100,26 @@ impl Default for OffsetForLeaderPartition {
     }
 }
 
-impl OffsetForLeaderPartition {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 4;
-        let partition = r.i32()?;
-        let current_leader_epoch = if version >= 2 { r.i32()? } else { -1 };
-        let leader_epoch = r.i32()?;
-        if flexible {
-            r.skip_tagged_fields()?;
+impl<'a> Value<'a> for OffsetForLeaderPartition {
+    const BYTES_MIN: usize = 8;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.partition.read(r, v)?;
+        if v >= 2 {
+            self.current_leader_epoch.read(r, v)?;
         }
-        Ok(Self {
-            partition,
-            current_leader_epoch,
-            leader_epoch,
-        })
+        self.leader_epoch.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 4;
-        w.i32(self.partition);
-        if version >= 2 {
-            w.i32(self.current_leader_epoch);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.partition.write(w, v)?;
+        if v >= 2 {
+            self.current_leader_epoch.write(w, v)?;
         }
-        w.i32(self.leader_epoch);
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        self.leader_epoch.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -200,56 +135,26 @@ pub struct OffsetForLeaderEpochResponse<'a> {
     pub topics: Vec<OffsetForLeaderTopicResult<'a>>,
 }
 
-impl<'a> OffsetForLeaderEpochResponse<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=4;
+message!(OffsetForLeaderEpochResponse<'_>, 0..=4, Some(4));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+impl<'a> Value<'a> for OffsetForLeaderEpochResponse<'a> {
+    const BYTES_MIN: usize = 1;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        if v >= 2 {
+            self.throttle_time_ms.read(r, v)?;
         }
-        let flexible = version >= 4;
-        let throttle_time_ms = if version >= 2 { r.i32()? } else { 0 };
-        let topics = r.array(
-            flexible,
-            match version {
-                ..=3 => 6,
-                _ => 3,
-            },
-            |r| OffsetForLeaderTopicResult::decode(r, version),
-        )?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            throttle_time_ms,
-            topics,
-        })
+        self.topics.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "OffsetForLeaderEpochResponse",
-                version,
-            ));
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        if v >= 2 {
+            self.throttle_time_ms.write(w, v)?;
         }
-        let flexible = version >= 4;
-        if version >= 2 {
-            w.i32(self.throttle_time_ms);
-        }
-        w.array(&self.topics, flexible, |w, v| v.encode(w, version))?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        self.topics.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -265,40 +170,20 @@ pub struct OffsetForLeaderTopicResult<'a> {
     pub partitions: Vec<EpochEndOffset>,
 }
 
-impl<'a> OffsetForLeaderTopicResult<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 4;
-        let topic = r.str(flexible)?;
-        let partitions = r.array(
-            flexible,
-            match version {
-                ..=0 => 14,
-                1..=3 => 18,
-                _ => 19,
-            },
-            |r| EpochEndOffset::decode(r, version),
-        )?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self { topic, partitions })
+impl<'a> Value<'a> for OffsetForLeaderTopicResult<'a> {
+    const BYTES_MIN: usize = 2;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.topic.read(r, v)?;
+        self.partitions.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 4;
-        w.str(self.topic, flexible)?;
-        w.array(&self.partitions, flexible, |w, v| v.encode(w, version))?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.topic.write(w, v)?;
+        self.partitions.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -331,59 +216,28 @@ impl Default for EpochEndOffset {
     }
 }
 
-impl EpochEndOffset {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 4;
-        let error_code = r.i16()?;
-        let partition = r.i32()?;
-        let leader_epoch = if version >= 1 { r.i32()? } else { -1 };
-        let end_offset = r.i64()?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            error_code,
-            partition,
-            leader_epoch,
-            end_offset,
-        })
-    }
+impl<'a> Value<'a> for EpochEndOffset {
+    const BYTES_MIN: usize = 14;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 4;
-        w.i16(self.error_code);
-        w.i32(self.partition);
-        if version >= 1 {
-            w.i32(self.leader_epoch);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.error_code.read(r, v)?;
+        self.partition.read(r, v)?;
+        if v >= 1 {
+            self.leader_epoch.read(r, v)?;
         }
-        w.i64(self.end_offset);
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        self.end_offset.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for OffsetForLeaderEpochRequest<'_> {
-    const KEY: ApiKey = ApiKey::OffsetForLeaderEpoch;
-    type Response<'r> = OffsetForLeaderEpochResponse<'r>;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        OffsetForLeaderEpochResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.error_code.write(w, v)?;
+        self.partition.write(w, v)?;
+        if v >= 1 {
+            self.leader_epoch.write(w, v)?;
+        }
+        self.end_offset.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }

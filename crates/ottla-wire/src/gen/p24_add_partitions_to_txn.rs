@@ -2,11 +2,7 @@
 //!
 //! AddPartitionsToTxn: name the partitions that a transaction writes to. From version 4 on many transactions at once, between brokers (KIP-890).
 
-use crate::ApiKey;
-use crate::Request;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
+use crate::generated::*;
 
 /// The request of AddPartitionsToTxn (key 24).
 ///
@@ -25,110 +21,73 @@ pub struct AddPartitionsToTxnRequest<'a> {
     pub v3_and_below_topics: Vec<AddPartitionsToTxnTopic<'a>>,
 }
 
-impl<'a> AddPartitionsToTxnRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=5;
+message!(AddPartitionsToTxnRequest<'_>, 0..=5, Some(3));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+impl<'a> Value<'a> for AddPartitionsToTxnRequest<'a> {
+    const BYTES_MIN: usize = 0;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        if v >= 4 {
+            self.transactions.read(r, v)?;
         }
-        let flexible = version >= 3;
-        let transactions = if version >= 4 {
-            r.array(flexible, 14, |r| {
-                AddPartitionsToTxnTransaction::decode(r, version)
-            })?
-        } else {
-            Vec::new()
-        };
-        let v3_and_below_transactional_id = if version <= 3 { r.str(flexible)? } else { "" };
-        let v3_and_below_producer_id = if version <= 3 { r.i64()? } else { 0 };
-        let v3_and_below_producer_epoch = if version <= 3 { r.i16()? } else { 0 };
-        let v3_and_below_topics = if version <= 3 {
-            r.array(
-                flexible,
-                match version {
-                    ..=2 => 6,
-                    _ => 3,
-                },
-                |r| AddPartitionsToTxnTopic::decode(r, version),
-            )?
-        } else {
-            Vec::new()
-        };
-        if flexible {
-            r.skip_tagged_fields()?;
+        if v <= 3 {
+            self.v3_and_below_transactional_id.read(r, v)?;
         }
-        Ok(Self {
-            transactions,
-            v3_and_below_transactional_id,
-            v3_and_below_producer_id,
-            v3_and_below_producer_epoch,
-            v3_and_below_topics,
-        })
+        if v <= 3 {
+            self.v3_and_below_producer_id.read(r, v)?;
+        }
+        if v <= 3 {
+            self.v3_and_below_producer_epoch.read(r, v)?;
+        }
+        if v <= 3 {
+            self.v3_and_below_topics.read(r, v)?;
+        }
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "AddPartitionsToTxnRequest",
-                version,
-            ));
-        }
-        let flexible = version >= 3;
-        if version >= 4 {
-            w.array(&self.transactions, flexible, |w, v| v.encode(w, version))?;
-        } else if cfg!(debug_assertions) && !self.transactions.is_empty() {
-            return Err(EncodeError::NotInVersion(
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        if v >= 4 {
+            self.transactions.write(w, v)?;
+        } else {
+            v.refuse(
+                !self.transactions.is_empty(),
                 "AddPartitionsToTxnRequest.transactions",
-                version,
-            ));
+            )?;
         }
-        if version <= 3 {
-            w.str(self.v3_and_below_transactional_id, flexible)?;
-        } else if cfg!(debug_assertions) && !self.v3_and_below_transactional_id.is_empty() {
-            return Err(EncodeError::NotInVersion(
+        if v <= 3 {
+            self.v3_and_below_transactional_id.write(w, v)?;
+        } else {
+            v.refuse(
+                !self.v3_and_below_transactional_id.is_empty(),
                 "AddPartitionsToTxnRequest.v3_and_below_transactional_id",
-                version,
-            ));
+            )?;
         }
-        if version <= 3 {
-            w.i64(self.v3_and_below_producer_id);
-        } else if cfg!(debug_assertions) && self.v3_and_below_producer_id != 0 {
-            return Err(EncodeError::NotInVersion(
+        if v <= 3 {
+            self.v3_and_below_producer_id.write(w, v)?;
+        } else {
+            v.refuse(
+                self.v3_and_below_producer_id != 0,
                 "AddPartitionsToTxnRequest.v3_and_below_producer_id",
-                version,
-            ));
+            )?;
         }
-        if version <= 3 {
-            w.i16(self.v3_and_below_producer_epoch);
-        } else if cfg!(debug_assertions) && self.v3_and_below_producer_epoch != 0 {
-            return Err(EncodeError::NotInVersion(
+        if v <= 3 {
+            self.v3_and_below_producer_epoch.write(w, v)?;
+        } else {
+            v.refuse(
+                self.v3_and_below_producer_epoch != 0,
                 "AddPartitionsToTxnRequest.v3_and_below_producer_epoch",
-                version,
-            ));
+            )?;
         }
-        if version <= 3 {
-            w.array(&self.v3_and_below_topics, flexible, |w, v| {
-                v.encode(w, version)
-            })?;
-        } else if cfg!(debug_assertions) && !self.v3_and_below_topics.is_empty() {
-            return Err(EncodeError::NotInVersion(
+        if v <= 3 {
+            self.v3_and_below_topics.write(w, v)?;
+        } else {
+            v.refuse(
+                !self.v3_and_below_topics.is_empty(),
                 "AddPartitionsToTxnRequest.v3_and_below_topics",
-                version,
-            ));
+            )?;
         }
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -152,38 +111,26 @@ pub struct AddPartitionsToTxnTransaction<'a> {
     pub topics: Vec<AddPartitionsToTxnTopic<'a>>,
 }
 
-impl<'a> AddPartitionsToTxnTransaction<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let transactional_id = r.str(true)?;
-        let producer_id = r.i64()?;
-        let producer_epoch = r.i16()?;
-        let verify_only = r.bool()?;
-        let topics = r.array(true, 3, |r| AddPartitionsToTxnTopic::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            transactional_id,
-            producer_id,
-            producer_epoch,
-            verify_only,
-            topics,
-        })
+impl<'a> Value<'a> for AddPartitionsToTxnTransaction<'a> {
+    const BYTES_MIN: usize = 14;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.transactional_id.read(r, v)?;
+        self.producer_id.read(r, v)?;
+        self.producer_epoch.read(r, v)?;
+        self.verify_only.read(r, v)?;
+        self.topics.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.str(self.transactional_id, true)?;
-        w.i64(self.producer_id);
-        w.i16(self.producer_epoch);
-        w.bool(self.verify_only);
-        w.array(&self.topics, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.transactional_id.write(w, v)?;
+        self.producer_id.write(w, v)?;
+        self.producer_epoch.write(w, v)?;
+        self.verify_only.write(w, v)?;
+        self.topics.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -196,38 +143,23 @@ pub struct AddPartitionsToTxnTopic<'a> {
     /// `string`, versions 0+.
     pub name: &'a str,
     /// `[]int32`, versions 0+.
-    pub partitions: Vec<i32>,
+    pub partitions: Numbers<'a, i32>,
 }
 
-impl<'a> AddPartitionsToTxnTopic<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 3;
-        let name = r.str(flexible)?;
-        let partitions = r.array(flexible, 4, |r| r.i32())?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self { name, partitions })
+impl<'a> Value<'a> for AddPartitionsToTxnTopic<'a> {
+    const BYTES_MIN: usize = 2;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.name.read(r, v)?;
+        self.partitions.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 3;
-        w.str(self.name, flexible)?;
-        w.array(&self.partitions, flexible, |w, v| {
-            w.i32(*v);
-            Ok(())
-        })?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.name.write(w, v)?;
+        self.partitions.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -249,90 +181,48 @@ pub struct AddPartitionsToTxnResponse<'a> {
     pub results_by_topic_v3_and_below: Vec<AddPartitionsToTxnTopicResult<'a>>,
 }
 
-impl<'a> AddPartitionsToTxnResponse<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=5;
+message!(AddPartitionsToTxnResponse<'_>, 0..=5, Some(3));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+impl<'a> Value<'a> for AddPartitionsToTxnResponse<'a> {
+    const BYTES_MIN: usize = 4;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.throttle_time_ms.read(r, v)?;
+        if v >= 4 {
+            self.error_code.read(r, v)?;
         }
-        let flexible = version >= 3;
-        let throttle_time_ms = r.i32()?;
-        let error_code = if version >= 4 { r.i16()? } else { 0 };
-        let results_by_transaction = if version >= 4 {
-            r.array(flexible, 3, |r| {
-                AddPartitionsToTxnResult::decode(r, version)
-            })?
-        } else {
-            Vec::new()
-        };
-        let results_by_topic_v3_and_below = if version <= 3 {
-            r.array(
-                flexible,
-                match version {
-                    ..=2 => 6,
-                    _ => 3,
-                },
-                |r| AddPartitionsToTxnTopicResult::decode(r, version),
-            )?
-        } else {
-            Vec::new()
-        };
-        if flexible {
-            r.skip_tagged_fields()?;
+        if v >= 4 {
+            self.results_by_transaction.read(r, v)?;
         }
-        Ok(Self {
-            throttle_time_ms,
-            error_code,
-            results_by_transaction,
-            results_by_topic_v3_and_below,
-        })
+        if v <= 3 {
+            self.results_by_topic_v3_and_below.read(r, v)?;
+        }
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "AddPartitionsToTxnResponse",
-                version,
-            ));
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.throttle_time_ms.write(w, v)?;
+        if v >= 4 {
+            self.error_code.write(w, v)?;
         }
-        let flexible = version >= 3;
-        w.i32(self.throttle_time_ms);
-        if version >= 4 {
-            w.i16(self.error_code);
-        }
-        if version >= 4 {
-            w.array(&self.results_by_transaction, flexible, |w, v| {
-                v.encode(w, version)
-            })?;
-        } else if cfg!(debug_assertions) && !self.results_by_transaction.is_empty() {
-            return Err(EncodeError::NotInVersion(
+        if v >= 4 {
+            self.results_by_transaction.write(w, v)?;
+        } else {
+            v.refuse(
+                !self.results_by_transaction.is_empty(),
                 "AddPartitionsToTxnResponse.results_by_transaction",
-                version,
-            ));
+            )?;
         }
-        if version <= 3 {
-            w.array(&self.results_by_topic_v3_and_below, flexible, |w, v| {
-                v.encode(w, version)
-            })?;
-        } else if cfg!(debug_assertions) && !self.results_by_topic_v3_and_below.is_empty() {
-            return Err(EncodeError::NotInVersion(
+        if v <= 3 {
+            self.results_by_topic_v3_and_below.write(w, v)?;
+        } else {
+            v.refuse(
+                !self.results_by_topic_v3_and_below.is_empty(),
                 "AddPartitionsToTxnResponse.results_by_topic_v3_and_below",
-                version,
-            ));
+            )?;
         }
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -348,31 +238,20 @@ pub struct AddPartitionsToTxnResult<'a> {
     pub topic_results: Vec<AddPartitionsToTxnTopicResult<'a>>,
 }
 
-impl<'a> AddPartitionsToTxnResult<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let transactional_id = r.str(true)?;
-        let topic_results = r.array(true, 3, |r| {
-            AddPartitionsToTxnTopicResult::decode(r, version)
-        })?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            transactional_id,
-            topic_results,
-        })
+impl<'a> Value<'a> for AddPartitionsToTxnResult<'a> {
+    const BYTES_MIN: usize = 3;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.transactional_id.read(r, v)?;
+        self.topic_results.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.str(self.transactional_id, true)?;
-        w.array(&self.topic_results, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.transactional_id.write(w, v)?;
+        self.topic_results.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -388,44 +267,20 @@ pub struct AddPartitionsToTxnTopicResult<'a> {
     pub results_by_partition: Vec<AddPartitionsToTxnPartitionResult>,
 }
 
-impl<'a> AddPartitionsToTxnTopicResult<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 3;
-        let name = r.str(flexible)?;
-        let results_by_partition = r.array(
-            flexible,
-            match version {
-                ..=2 => 6,
-                _ => 7,
-            },
-            |r| AddPartitionsToTxnPartitionResult::decode(r, version),
-        )?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            name,
-            results_by_partition,
-        })
+impl<'a> Value<'a> for AddPartitionsToTxnTopicResult<'a> {
+    const BYTES_MIN: usize = 2;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.name.read(r, v)?;
+        self.results_by_partition.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 3;
-        w.str(self.name, flexible)?;
-        w.array(&self.results_by_partition, flexible, |w, v| {
-            v.encode(w, version)
-        })?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.name.write(w, v)?;
+        self.results_by_partition.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -441,51 +296,20 @@ pub struct AddPartitionsToTxnPartitionResult {
     pub partition_error_code: i16,
 }
 
-impl AddPartitionsToTxnPartitionResult {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 3;
-        let partition_index = r.i32()?;
-        let partition_error_code = r.i16()?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            partition_index,
-            partition_error_code,
-        })
-    }
+impl<'a> Value<'a> for AddPartitionsToTxnPartitionResult {
+    const BYTES_MIN: usize = 6;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 3;
-        w.i32(self.partition_index);
-        w.i16(self.partition_error_code);
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.partition_index.read(r, v)?;
+        self.partition_error_code.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for AddPartitionsToTxnRequest<'_> {
-    const KEY: ApiKey = ApiKey::AddPartitionsToTxn;
-    type Response<'r> = AddPartitionsToTxnResponse<'r>;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        AddPartitionsToTxnResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.partition_index.write(w, v)?;
+        self.partition_error_code.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }

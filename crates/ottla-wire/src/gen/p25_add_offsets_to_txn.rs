@@ -2,10 +2,7 @@
 //!
 //! AddOffsetsToTxn: name the group whose offsets a transaction commits.
 
-use crate::ApiKey;
-use crate::Request;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
+use crate::generated::*;
 
 /// The request of AddOffsetsToTxn (key 25).
 ///
@@ -22,53 +19,26 @@ pub struct AddOffsetsToTxnRequest<'a> {
     pub group_id: &'a str,
 }
 
-impl<'a> AddOffsetsToTxnRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=4;
+message!(AddOffsetsToTxnRequest<'_>, 0..=4, Some(3));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let flexible = version >= 3;
-        let transactional_id = r.str(flexible)?;
-        let producer_id = r.i64()?;
-        let producer_epoch = r.i16()?;
-        let group_id = r.str(flexible)?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            transactional_id,
-            producer_id,
-            producer_epoch,
-            group_id,
-        })
+impl<'a> Value<'a> for AddOffsetsToTxnRequest<'a> {
+    const BYTES_MIN: usize = 12;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.transactional_id.read(r, v)?;
+        self.producer_id.read(r, v)?;
+        self.producer_epoch.read(r, v)?;
+        self.group_id.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "AddOffsetsToTxnRequest",
-                version,
-            ));
-        }
-        let flexible = version >= 3;
-        w.str(self.transactional_id, flexible)?;
-        w.i64(self.producer_id);
-        w.i16(self.producer_epoch);
-        w.str(self.group_id, flexible)?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.transactional_id.write(w, v)?;
+        self.producer_id.write(w, v)?;
+        self.producer_epoch.write(w, v)?;
+        self.group_id.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -84,63 +54,22 @@ pub struct AddOffsetsToTxnResponse {
     pub error_code: i16,
 }
 
-impl AddOffsetsToTxnResponse {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=4;
+message!(AddOffsetsToTxnResponse, 0..=4, Some(3));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let flexible = version >= 3;
-        let throttle_time_ms = r.i32()?;
-        let error_code = r.i16()?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            throttle_time_ms,
-            error_code,
-        })
-    }
+impl<'a> Value<'a> for AddOffsetsToTxnResponse {
+    const BYTES_MIN: usize = 6;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "AddOffsetsToTxnResponse",
-                version,
-            ));
-        }
-        let flexible = version >= 3;
-        w.i32(self.throttle_time_ms);
-        w.i16(self.error_code);
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.throttle_time_ms.read(r, v)?;
+        self.error_code.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for AddOffsetsToTxnRequest<'_> {
-    const KEY: ApiKey = ApiKey::AddOffsetsToTxn;
-    type Response<'r> = AddOffsetsToTxnResponse;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        AddOffsetsToTxnResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.throttle_time_ms.write(w, v)?;
+        self.error_code.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }

@@ -2,10 +2,7 @@
 //!
 //! EndTxn: commit or abort. From version 5 on the answer has the epoch of the next transaction (KIP-890).
 
-use crate::ApiKey;
-use crate::Request;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
+use crate::generated::*;
 
 /// The request of EndTxn (key 26).
 ///
@@ -24,50 +21,26 @@ pub struct EndTxnRequest<'a> {
     pub committed: bool,
 }
 
-impl<'a> EndTxnRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=5;
+message!(EndTxnRequest<'_>, 0..=5, Some(3));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let flexible = version >= 3;
-        let transactional_id = r.str(flexible)?;
-        let producer_id = r.i64()?;
-        let producer_epoch = r.i16()?;
-        let committed = r.bool()?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            transactional_id,
-            producer_id,
-            producer_epoch,
-            committed,
-        })
+impl<'a> Value<'a> for EndTxnRequest<'a> {
+    const BYTES_MIN: usize = 12;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.transactional_id.read(r, v)?;
+        self.producer_id.read(r, v)?;
+        self.producer_epoch.read(r, v)?;
+        self.committed.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion("EndTxnRequest", version));
-        }
-        let flexible = version >= 3;
-        w.str(self.transactional_id, flexible)?;
-        w.i64(self.producer_id);
-        w.i16(self.producer_epoch);
-        w.bool(self.committed);
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.transactional_id.write(w, v)?;
+        self.producer_id.write(w, v)?;
+        self.producer_epoch.write(w, v)?;
+        self.committed.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -100,70 +73,34 @@ impl Default for EndTxnResponse {
     }
 }
 
-impl EndTxnResponse {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=5;
+message!(EndTxnResponse, 0..=5, Some(3));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let flexible = version >= 3;
-        let throttle_time_ms = r.i32()?;
-        let error_code = r.i16()?;
-        let producer_id = if version >= 5 { r.i64()? } else { -1 };
-        let producer_epoch = if version >= 5 { r.i16()? } else { -1 };
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            throttle_time_ms,
-            error_code,
-            producer_id,
-            producer_epoch,
-        })
-    }
+impl<'a> Value<'a> for EndTxnResponse {
+    const BYTES_MIN: usize = 6;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion("EndTxnResponse", version));
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.throttle_time_ms.read(r, v)?;
+        self.error_code.read(r, v)?;
+        if v >= 5 {
+            self.producer_id.read(r, v)?;
         }
-        let flexible = version >= 3;
-        w.i32(self.throttle_time_ms);
-        w.i16(self.error_code);
-        if version >= 5 {
-            w.i64(self.producer_id);
+        if v >= 5 {
+            self.producer_epoch.read(r, v)?;
         }
-        if version >= 5 {
-            w.i16(self.producer_epoch);
-        }
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for EndTxnRequest<'_> {
-    const KEY: ApiKey = ApiKey::EndTxn;
-    type Response<'r> = EndTxnResponse;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        EndTxnResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.throttle_time_ms.write(w, v)?;
+        self.error_code.write(w, v)?;
+        if v >= 5 {
+            self.producer_id.write(w, v)?;
+        }
+        if v >= 5 {
+            self.producer_epoch.write(w, v)?;
+        }
+        Tags::none(w, v);
+        Ok(())
     }
 }

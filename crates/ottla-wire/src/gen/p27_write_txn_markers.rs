@@ -2,11 +2,7 @@
 //!
 //! WriteTxnMarkers: write the verdict of transactions into their partitions; between brokers, and for admins who abort. Version 0 is that of Kafka 3.9 and older.
 
-use crate::ApiKey;
-use crate::Request;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
+use crate::generated::*;
 
 /// The request of WriteTxnMarkers (key 27).
 ///
@@ -17,50 +13,20 @@ pub struct WriteTxnMarkersRequest<'a> {
     pub markers: Vec<WritableTxnMarker<'a>>,
 }
 
-impl<'a> WriteTxnMarkersRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=2;
+message!(WriteTxnMarkersRequest<'_>, 0..=2, Some(1));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let flexible = version >= 1;
-        let markers = r.array(
-            flexible,
-            match version {
-                ..=0 => 19,
-                1 => 17,
-                _ => 18,
-            },
-            |r| WritableTxnMarker::decode(r, version),
-        )?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self { markers })
+impl<'a> Value<'a> for WriteTxnMarkersRequest<'a> {
+    const BYTES_MIN: usize = 1;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.markers.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "WriteTxnMarkersRequest",
-                version,
-            ));
-        }
-        let flexible = version >= 1;
-        w.array(&self.markers, flexible, |w, v| v.encode(w, version))?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.markers.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -90,56 +56,32 @@ pub struct WritableTxnMarker<'a> {
     pub transaction_version: i8,
 }
 
-impl<'a> WritableTxnMarker<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 1;
-        let producer_id = r.i64()?;
-        let producer_epoch = r.i16()?;
-        let transaction_result = r.bool()?;
-        let topics = r.array(
-            flexible,
-            match version {
-                ..=0 => 6,
-                _ => 3,
-            },
-            |r| WritableTxnMarkerTopic::decode(r, version),
-        )?;
-        let coordinator_epoch = r.i32()?;
-        let transaction_version = if version >= 2 { r.i8()? } else { 0 };
-        if flexible {
-            r.skip_tagged_fields()?;
+impl<'a> Value<'a> for WritableTxnMarker<'a> {
+    const BYTES_MIN: usize = 16;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.producer_id.read(r, v)?;
+        self.producer_epoch.read(r, v)?;
+        self.transaction_result.read(r, v)?;
+        self.topics.read(r, v)?;
+        self.coordinator_epoch.read(r, v)?;
+        if v >= 2 {
+            self.transaction_version.read(r, v)?;
         }
-        Ok(Self {
-            producer_id,
-            producer_epoch,
-            transaction_result,
-            topics,
-            coordinator_epoch,
-            transaction_version,
-        })
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 1;
-        w.i64(self.producer_id);
-        w.i16(self.producer_epoch);
-        w.bool(self.transaction_result);
-        w.array(&self.topics, flexible, |w, v| v.encode(w, version))?;
-        w.i32(self.coordinator_epoch);
-        if version >= 2 {
-            w.i8(self.transaction_version);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.producer_id.write(w, v)?;
+        self.producer_epoch.write(w, v)?;
+        self.transaction_result.write(w, v)?;
+        self.topics.write(w, v)?;
+        self.coordinator_epoch.write(w, v)?;
+        if v >= 2 {
+            self.transaction_version.write(w, v)?;
         }
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -152,41 +94,23 @@ pub struct WritableTxnMarkerTopic<'a> {
     /// `string`, versions 0+.
     pub name: &'a str,
     /// `[]int32`, versions 0+.
-    pub partition_indexes: Vec<i32>,
+    pub partition_indexes: Numbers<'a, i32>,
 }
 
-impl<'a> WritableTxnMarkerTopic<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 1;
-        let name = r.str(flexible)?;
-        let partition_indexes = r.array(flexible, 4, |r| r.i32())?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            name,
-            partition_indexes,
-        })
+impl<'a> Value<'a> for WritableTxnMarkerTopic<'a> {
+    const BYTES_MIN: usize = 2;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.name.read(r, v)?;
+        self.partition_indexes.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 1;
-        w.str(self.name, flexible)?;
-        w.array(&self.partition_indexes, flexible, |w, v| {
-            w.i32(*v);
-            Ok(())
-        })?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.name.write(w, v)?;
+        self.partition_indexes.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -200,49 +124,20 @@ pub struct WriteTxnMarkersResponse<'a> {
     pub markers: Vec<WritableTxnMarkerResult<'a>>,
 }
 
-impl<'a> WriteTxnMarkersResponse<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=2;
+message!(WriteTxnMarkersResponse<'_>, 0..=2, Some(1));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let flexible = version >= 1;
-        let markers = r.array(
-            flexible,
-            match version {
-                ..=0 => 12,
-                _ => 10,
-            },
-            |r| WritableTxnMarkerResult::decode(r, version),
-        )?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self { markers })
+impl<'a> Value<'a> for WriteTxnMarkersResponse<'a> {
+    const BYTES_MIN: usize = 1;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.markers.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "WriteTxnMarkersResponse",
-                version,
-            ));
-        }
-        let flexible = version >= 1;
-        w.array(&self.markers, flexible, |w, v| v.encode(w, version))?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.markers.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -258,42 +153,20 @@ pub struct WritableTxnMarkerResult<'a> {
     pub topics: Vec<WritableTxnMarkerTopicResult<'a>>,
 }
 
-impl<'a> WritableTxnMarkerResult<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 1;
-        let producer_id = r.i64()?;
-        let topics = r.array(
-            flexible,
-            match version {
-                ..=0 => 6,
-                _ => 3,
-            },
-            |r| WritableTxnMarkerTopicResult::decode(r, version),
-        )?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            producer_id,
-            topics,
-        })
+impl<'a> Value<'a> for WritableTxnMarkerResult<'a> {
+    const BYTES_MIN: usize = 9;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.producer_id.read(r, v)?;
+        self.topics.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 1;
-        w.i64(self.producer_id);
-        w.array(&self.topics, flexible, |w, v| v.encode(w, version))?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.producer_id.write(w, v)?;
+        self.topics.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -309,39 +182,20 @@ pub struct WritableTxnMarkerTopicResult<'a> {
     pub partitions: Vec<WritableTxnMarkerPartitionResult>,
 }
 
-impl<'a> WritableTxnMarkerTopicResult<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 1;
-        let name = r.str(flexible)?;
-        let partitions = r.array(
-            flexible,
-            match version {
-                ..=0 => 6,
-                _ => 7,
-            },
-            |r| WritableTxnMarkerPartitionResult::decode(r, version),
-        )?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self { name, partitions })
+impl<'a> Value<'a> for WritableTxnMarkerTopicResult<'a> {
+    const BYTES_MIN: usize = 2;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.name.read(r, v)?;
+        self.partitions.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 1;
-        w.str(self.name, flexible)?;
-        w.array(&self.partitions, flexible, |w, v| v.encode(w, version))?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.name.write(w, v)?;
+        self.partitions.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -357,51 +211,20 @@ pub struct WritableTxnMarkerPartitionResult {
     pub error_code: i16,
 }
 
-impl WritableTxnMarkerPartitionResult {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 1;
-        let partition_index = r.i32()?;
-        let error_code = r.i16()?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            partition_index,
-            error_code,
-        })
-    }
+impl<'a> Value<'a> for WritableTxnMarkerPartitionResult {
+    const BYTES_MIN: usize = 6;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 1;
-        w.i32(self.partition_index);
-        w.i16(self.error_code);
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.partition_index.read(r, v)?;
+        self.error_code.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for WriteTxnMarkersRequest<'_> {
-    const KEY: ApiKey = ApiKey::WriteTxnMarkers;
-    type Response<'r> = WriteTxnMarkersResponse<'r>;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        WriteTxnMarkersResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.partition_index.write(w, v)?;
+        self.error_code.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }

@@ -2,12 +2,7 @@
 //!
 //! TxnOffsetCommit: commit offsets of a group as part of a transaction.
 
-use crate::ApiKey;
-use crate::Request;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
-use ottla_model::uuid::Uuid;
+use crate::generated::*;
 
 /// The request of TxnOffsetCommit (key 28).
 ///
@@ -49,98 +44,61 @@ impl Default for TxnOffsetCommitRequest<'_> {
     }
 }
 
-impl<'a> TxnOffsetCommitRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=6;
+message!(TxnOffsetCommitRequest<'_>, 0..=6, Some(3));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+impl<'a> Value<'a> for TxnOffsetCommitRequest<'a> {
+    const BYTES_MIN: usize = 13;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.transactional_id.read(r, v)?;
+        self.group_id.read(r, v)?;
+        self.producer_id.read(r, v)?;
+        self.producer_epoch.read(r, v)?;
+        if v >= 3 {
+            self.generation_id_or_member_epoch.read(r, v)?;
         }
-        let flexible = version >= 3;
-        let transactional_id = r.str(flexible)?;
-        let group_id = r.str(flexible)?;
-        let producer_id = r.i64()?;
-        let producer_epoch = r.i16()?;
-        let generation_id_or_member_epoch = if version >= 3 { r.i32()? } else { -1 };
-        let member_id = if version >= 3 { r.str(flexible)? } else { "" };
-        let group_instance_id = if version >= 3 {
-            r.nullable_str(flexible)?
-        } else {
-            None
-        };
-        let topics = r.array(
-            flexible,
-            match version {
-                ..=2 => 6,
-                3..=5 => 3,
-                _ => 18,
-            },
-            |r| TxnOffsetCommitRequestTopic::decode(r, version),
-        )?;
-        if flexible {
-            r.skip_tagged_fields()?;
+        if v >= 3 {
+            self.member_id.read(r, v)?;
         }
-        Ok(Self {
-            transactional_id,
-            group_id,
-            producer_id,
-            producer_epoch,
-            generation_id_or_member_epoch,
-            member_id,
-            group_instance_id,
-            topics,
-        })
+        if v >= 3 {
+            self.group_instance_id.read(r, v)?;
+        }
+        self.topics.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "TxnOffsetCommitRequest",
-                version,
-            ));
-        }
-        let flexible = version >= 3;
-        w.str(self.transactional_id, flexible)?;
-        w.str(self.group_id, flexible)?;
-        w.i64(self.producer_id);
-        w.i16(self.producer_epoch);
-        if version >= 3 {
-            w.i32(self.generation_id_or_member_epoch);
-        } else if cfg!(debug_assertions) && self.generation_id_or_member_epoch != -1 {
-            return Err(EncodeError::NotInVersion(
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.transactional_id.write(w, v)?;
+        self.group_id.write(w, v)?;
+        self.producer_id.write(w, v)?;
+        self.producer_epoch.write(w, v)?;
+        if v >= 3 {
+            self.generation_id_or_member_epoch.write(w, v)?;
+        } else {
+            v.refuse(
+                self.generation_id_or_member_epoch != -1,
                 "TxnOffsetCommitRequest.generation_id_or_member_epoch",
-                version,
-            ));
+            )?;
         }
-        if version >= 3 {
-            w.str(self.member_id, flexible)?;
-        } else if cfg!(debug_assertions) && !self.member_id.is_empty() {
-            return Err(EncodeError::NotInVersion(
+        if v >= 3 {
+            self.member_id.write(w, v)?;
+        } else {
+            v.refuse(
+                !self.member_id.is_empty(),
                 "TxnOffsetCommitRequest.member_id",
-                version,
-            ));
+            )?;
         }
-        if version >= 3 {
-            w.nullable_str(self.group_instance_id, flexible)?;
-        } else if cfg!(debug_assertions) && self.group_instance_id.is_some() {
-            return Err(EncodeError::NotInVersion(
+        if v >= 3 {
+            self.group_instance_id.write(w, v)?;
+        } else {
+            v.refuse(
+                self.group_instance_id.is_some(),
                 "TxnOffsetCommitRequest.group_instance_id",
-                version,
-            ));
+            )?;
         }
-        w.array(&self.topics, flexible, |w, v| v.encode(w, version))?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        self.topics.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -158,49 +116,30 @@ pub struct TxnOffsetCommitRequestTopic<'a> {
     pub partitions: Vec<TxnOffsetCommitRequestPartition<'a>>,
 }
 
-impl<'a> TxnOffsetCommitRequestTopic<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 3;
-        let name = if version <= 5 { r.str(flexible)? } else { "" };
-        let topic_id = if version >= 6 { r.uuid()? } else { Uuid::ZERO };
-        let partitions = r.array(
-            flexible,
-            match version {
-                ..=1 => 14,
-                _ => 18,
-            },
-            |r| TxnOffsetCommitRequestPartition::decode(r, version),
-        )?;
-        if flexible {
-            r.skip_tagged_fields()?;
+impl<'a> Value<'a> for TxnOffsetCommitRequestTopic<'a> {
+    const BYTES_MIN: usize = 1;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        if v <= 5 {
+            self.name.read(r, v)?;
         }
-        Ok(Self {
-            name,
-            topic_id,
-            partitions,
-        })
+        if v >= 6 {
+            self.topic_id.read(r, v)?;
+        }
+        self.partitions.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 3;
-        if version <= 5 {
-            w.str(self.name, flexible)?;
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        if v <= 5 {
+            self.name.write(w, v)?;
         }
-        if version >= 6 {
-            w.uuid(self.topic_id);
+        if v >= 6 {
+            self.topic_id.write(w, v)?;
         }
-        w.array(&self.partitions, flexible, |w, v| v.encode(w, version))?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        self.partitions.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -233,43 +172,28 @@ impl Default for TxnOffsetCommitRequestPartition<'_> {
     }
 }
 
-impl<'a> TxnOffsetCommitRequestPartition<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 3;
-        let partition_index = r.i32()?;
-        let committed_offset = r.i64()?;
-        let committed_leader_epoch = if version >= 2 { r.i32()? } else { -1 };
-        let committed_metadata = r.nullable_str(flexible)?;
-        if flexible {
-            r.skip_tagged_fields()?;
+impl<'a> Value<'a> for TxnOffsetCommitRequestPartition<'a> {
+    const BYTES_MIN: usize = 13;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.partition_index.read(r, v)?;
+        self.committed_offset.read(r, v)?;
+        if v >= 2 {
+            self.committed_leader_epoch.read(r, v)?;
         }
-        Ok(Self {
-            partition_index,
-            committed_offset,
-            committed_leader_epoch,
-            committed_metadata,
-        })
+        self.committed_metadata.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 3;
-        w.i32(self.partition_index);
-        w.i64(self.committed_offset);
-        if version >= 2 {
-            w.i32(self.committed_leader_epoch);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.partition_index.write(w, v)?;
+        self.committed_offset.write(w, v)?;
+        if v >= 2 {
+            self.committed_leader_epoch.write(w, v)?;
         }
-        w.nullable_str(self.committed_metadata, flexible)?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        self.committed_metadata.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -285,55 +209,22 @@ pub struct TxnOffsetCommitResponse<'a> {
     pub topics: Vec<TxnOffsetCommitResponseTopic<'a>>,
 }
 
-impl<'a> TxnOffsetCommitResponse<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=6;
+message!(TxnOffsetCommitResponse<'_>, 0..=6, Some(3));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let flexible = version >= 3;
-        let throttle_time_ms = r.i32()?;
-        let topics = r.array(
-            flexible,
-            match version {
-                ..=2 => 6,
-                3..=5 => 3,
-                _ => 18,
-            },
-            |r| TxnOffsetCommitResponseTopic::decode(r, version),
-        )?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            throttle_time_ms,
-            topics,
-        })
+impl<'a> Value<'a> for TxnOffsetCommitResponse<'a> {
+    const BYTES_MIN: usize = 5;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.throttle_time_ms.read(r, v)?;
+        self.topics.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "TxnOffsetCommitResponse",
-                version,
-            ));
-        }
-        let flexible = version >= 3;
-        w.i32(self.throttle_time_ms);
-        w.array(&self.topics, flexible, |w, v| v.encode(w, version))?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.throttle_time_ms.write(w, v)?;
+        self.topics.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -351,49 +242,30 @@ pub struct TxnOffsetCommitResponseTopic<'a> {
     pub partitions: Vec<TxnOffsetCommitResponsePartition>,
 }
 
-impl<'a> TxnOffsetCommitResponseTopic<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 3;
-        let name = if version <= 5 { r.str(flexible)? } else { "" };
-        let topic_id = if version >= 6 { r.uuid()? } else { Uuid::ZERO };
-        let partitions = r.array(
-            flexible,
-            match version {
-                ..=2 => 6,
-                _ => 7,
-            },
-            |r| TxnOffsetCommitResponsePartition::decode(r, version),
-        )?;
-        if flexible {
-            r.skip_tagged_fields()?;
+impl<'a> Value<'a> for TxnOffsetCommitResponseTopic<'a> {
+    const BYTES_MIN: usize = 1;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        if v <= 5 {
+            self.name.read(r, v)?;
         }
-        Ok(Self {
-            name,
-            topic_id,
-            partitions,
-        })
+        if v >= 6 {
+            self.topic_id.read(r, v)?;
+        }
+        self.partitions.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 3;
-        if version <= 5 {
-            w.str(self.name, flexible)?;
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        if v <= 5 {
+            self.name.write(w, v)?;
         }
-        if version >= 6 {
-            w.uuid(self.topic_id);
+        if v >= 6 {
+            self.topic_id.write(w, v)?;
         }
-        w.array(&self.partitions, flexible, |w, v| v.encode(w, version))?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        self.partitions.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -409,51 +281,20 @@ pub struct TxnOffsetCommitResponsePartition {
     pub error_code: i16,
 }
 
-impl TxnOffsetCommitResponsePartition {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 3;
-        let partition_index = r.i32()?;
-        let error_code = r.i16()?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            partition_index,
-            error_code,
-        })
-    }
+impl<'a> Value<'a> for TxnOffsetCommitResponsePartition {
+    const BYTES_MIN: usize = 6;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 3;
-        w.i32(self.partition_index);
-        w.i16(self.error_code);
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.partition_index.read(r, v)?;
+        self.error_code.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for TxnOffsetCommitRequest<'_> {
-    const KEY: ApiKey = ApiKey::TxnOffsetCommit;
-    type Response<'r> = TxnOffsetCommitResponse<'r>;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        TxnOffsetCommitResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.partition_index.write(w, v)?;
+        self.error_code.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }

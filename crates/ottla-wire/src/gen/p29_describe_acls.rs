@@ -2,11 +2,7 @@
 //!
 //! DescribeAcls: the access rules that match a filter. Version 0 is that of Kafka 3.9 and older.
 
-use crate::ApiKey;
-use crate::Request;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
+use crate::generated::*;
 
 /// The request of DescribeAcls (key 29).
 ///
@@ -57,69 +53,41 @@ impl Default for DescribeAclsRequest<'_> {
     }
 }
 
-impl<'a> DescribeAclsRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=3;
+message!(DescribeAclsRequest<'_>, 0..=3, Some(2));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+impl<'a> Value<'a> for DescribeAclsRequest<'a> {
+    const BYTES_MIN: usize = 6;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.resource_type_filter.read(r, v)?;
+        self.resource_name_filter.read(r, v)?;
+        if v >= 1 {
+            self.pattern_type_filter.read(r, v)?;
         }
-        let flexible = version >= 2;
-        let resource_type_filter = r.i8()?;
-        let resource_name_filter = r.nullable_str(flexible)?;
-        let pattern_type_filter = if version >= 1 { r.i8()? } else { 3 };
-        let principal_filter = r.nullable_str(flexible)?;
-        let host_filter = r.nullable_str(flexible)?;
-        let operation = r.i8()?;
-        let permission_type = r.i8()?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            resource_type_filter,
-            resource_name_filter,
-            pattern_type_filter,
-            principal_filter,
-            host_filter,
-            operation,
-            permission_type,
-        })
+        self.principal_filter.read(r, v)?;
+        self.host_filter.read(r, v)?;
+        self.operation.read(r, v)?;
+        self.permission_type.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "DescribeAclsRequest",
-                version,
-            ));
-        }
-        let flexible = version >= 2;
-        w.i8(self.resource_type_filter);
-        w.nullable_str(self.resource_name_filter, flexible)?;
-        if version >= 1 {
-            w.i8(self.pattern_type_filter);
-        } else if cfg!(debug_assertions) && self.pattern_type_filter != 3 {
-            return Err(EncodeError::NotInVersion(
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.resource_type_filter.write(w, v)?;
+        self.resource_name_filter.write(w, v)?;
+        if v >= 1 {
+            self.pattern_type_filter.write(w, v)?;
+        } else {
+            v.refuse(
+                self.pattern_type_filter != 3,
                 "DescribeAclsRequest.pattern_type_filter",
-                version,
-            ));
+            )?;
         }
-        w.nullable_str(self.principal_filter, flexible)?;
-        w.nullable_str(self.host_filter, flexible)?;
-        w.i8(self.operation);
-        w.i8(self.permission_type);
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        self.principal_filter.write(w, v)?;
+        self.host_filter.write(w, v)?;
+        self.operation.write(w, v)?;
+        self.permission_type.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -150,61 +118,26 @@ impl Default for DescribeAclsResponse<'_> {
     }
 }
 
-impl<'a> DescribeAclsResponse<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=3;
+message!(DescribeAclsResponse<'_>, 0..=3, Some(2));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let flexible = version >= 2;
-        let throttle_time_ms = r.i32()?;
-        let error_code = r.i16()?;
-        let error_message = r.nullable_str(flexible)?;
-        let resources = r.array(
-            flexible,
-            match version {
-                ..=0 => 7,
-                1 => 8,
-                _ => 5,
-            },
-            |r| DescribeAclsResource::decode(r, version),
-        )?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            throttle_time_ms,
-            error_code,
-            error_message,
-            resources,
-        })
+impl<'a> Value<'a> for DescribeAclsResponse<'a> {
+    const BYTES_MIN: usize = 8;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.throttle_time_ms.read(r, v)?;
+        self.error_code.read(r, v)?;
+        self.error_message.read(r, v)?;
+        self.resources.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "DescribeAclsResponse",
-                version,
-            ));
-        }
-        let flexible = version >= 2;
-        w.i32(self.throttle_time_ms);
-        w.i16(self.error_code);
-        w.nullable_str(self.error_message, flexible)?;
-        w.array(&self.resources, flexible, |w, v| v.encode(w, version))?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.throttle_time_ms.write(w, v)?;
+        self.error_code.write(w, v)?;
+        self.error_message.write(w, v)?;
+        self.resources.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -235,55 +168,30 @@ impl Default for DescribeAclsResource<'_> {
     }
 }
 
-impl<'a> DescribeAclsResource<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 2;
-        let resource_type = r.i8()?;
-        let resource_name = r.str(flexible)?;
-        let pattern_type = if version >= 1 { r.i8()? } else { 3 };
-        let acls = r.array(
-            flexible,
-            match version {
-                ..=1 => 6,
-                _ => 5,
-            },
-            |r| AclDescription::decode(r, version),
-        )?;
-        if flexible {
-            r.skip_tagged_fields()?;
+impl<'a> Value<'a> for DescribeAclsResource<'a> {
+    const BYTES_MIN: usize = 3;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.resource_type.read(r, v)?;
+        self.resource_name.read(r, v)?;
+        if v >= 1 {
+            self.pattern_type.read(r, v)?;
         }
-        Ok(Self {
-            resource_type,
-            resource_name,
-            pattern_type,
-            acls,
-        })
+        self.acls.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 2;
-        w.i8(self.resource_type);
-        w.str(self.resource_name, flexible)?;
-        if version >= 1 {
-            w.i8(self.pattern_type);
-        } else if cfg!(debug_assertions) && self.pattern_type != 3 {
-            return Err(EncodeError::NotInVersion(
-                "DescribeAclsResource.pattern_type",
-                version,
-            ));
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.resource_type.write(w, v)?;
+        self.resource_name.write(w, v)?;
+        if v >= 1 {
+            self.pattern_type.write(w, v)?;
+        } else {
+            v.refuse(self.pattern_type != 3, "DescribeAclsResource.pattern_type")?;
         }
-        w.array(&self.acls, flexible, |w, v| v.encode(w, version))?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        self.acls.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -303,57 +211,24 @@ pub struct AclDescription<'a> {
     pub permission_type: i8,
 }
 
-impl<'a> AclDescription<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 2;
-        let principal = r.str(flexible)?;
-        let host = r.str(flexible)?;
-        let operation = r.i8()?;
-        let permission_type = r.i8()?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            principal,
-            host,
-            operation,
-            permission_type,
-        })
-    }
+impl<'a> Value<'a> for AclDescription<'a> {
+    const BYTES_MIN: usize = 4;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 2;
-        w.str(self.principal, flexible)?;
-        w.str(self.host, flexible)?;
-        w.i8(self.operation);
-        w.i8(self.permission_type);
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.principal.read(r, v)?;
+        self.host.read(r, v)?;
+        self.operation.read(r, v)?;
+        self.permission_type.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for DescribeAclsRequest<'_> {
-    const KEY: ApiKey = ApiKey::DescribeAcls;
-    type Response<'r> = DescribeAclsResponse<'r>;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        DescribeAclsResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.principal.write(w, v)?;
+        self.host.write(w, v)?;
+        self.operation.write(w, v)?;
+        self.permission_type.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }

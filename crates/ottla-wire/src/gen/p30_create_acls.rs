@@ -2,11 +2,7 @@
 //!
 //! CreateAcls: add access rules. Version 0 is that of Kafka 3.9 and older.
 
-use crate::ApiKey;
-use crate::Request;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
+use crate::generated::*;
 
 /// The request of CreateAcls (key 30).
 ///
@@ -17,50 +13,20 @@ pub struct CreateAclsRequest<'a> {
     pub creations: Vec<AclCreation<'a>>,
 }
 
-impl<'a> CreateAclsRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=3;
+message!(CreateAclsRequest<'_>, 0..=3, Some(2));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let flexible = version >= 2;
-        let creations = r.array(
-            flexible,
-            match version {
-                ..=0 => 9,
-                1 => 10,
-                _ => 8,
-            },
-            |r| AclCreation::decode(r, version),
-        )?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self { creations })
+impl<'a> Value<'a> for CreateAclsRequest<'a> {
+    const BYTES_MIN: usize = 1;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.creations.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "CreateAclsRequest",
-                version,
-            ));
-        }
-        let flexible = version >= 2;
-        w.array(&self.creations, flexible, |w, v| v.encode(w, version))?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.creations.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -108,57 +74,39 @@ impl Default for AclCreation<'_> {
     }
 }
 
-impl<'a> AclCreation<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 2;
-        let resource_type = r.i8()?;
-        let resource_name = r.str(flexible)?;
-        let resource_pattern_type = if version >= 1 { r.i8()? } else { 3 };
-        let principal = r.str(flexible)?;
-        let host = r.str(flexible)?;
-        let operation = r.i8()?;
-        let permission_type = r.i8()?;
-        if flexible {
-            r.skip_tagged_fields()?;
+impl<'a> Value<'a> for AclCreation<'a> {
+    const BYTES_MIN: usize = 6;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.resource_type.read(r, v)?;
+        self.resource_name.read(r, v)?;
+        if v >= 1 {
+            self.resource_pattern_type.read(r, v)?;
         }
-        Ok(Self {
-            resource_type,
-            resource_name,
-            resource_pattern_type,
-            principal,
-            host,
-            operation,
-            permission_type,
-        })
+        self.principal.read(r, v)?;
+        self.host.read(r, v)?;
+        self.operation.read(r, v)?;
+        self.permission_type.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 2;
-        w.i8(self.resource_type);
-        w.str(self.resource_name, flexible)?;
-        if version >= 1 {
-            w.i8(self.resource_pattern_type);
-        } else if cfg!(debug_assertions) && self.resource_pattern_type != 3 {
-            return Err(EncodeError::NotInVersion(
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.resource_type.write(w, v)?;
+        self.resource_name.write(w, v)?;
+        if v >= 1 {
+            self.resource_pattern_type.write(w, v)?;
+        } else {
+            v.refuse(
+                self.resource_pattern_type != 3,
                 "AclCreation.resource_pattern_type",
-                version,
-            ));
+            )?;
         }
-        w.str(self.principal, flexible)?;
-        w.str(self.host, flexible)?;
-        w.i8(self.operation);
-        w.i8(self.permission_type);
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        self.principal.write(w, v)?;
+        self.host.write(w, v)?;
+        self.operation.write(w, v)?;
+        self.permission_type.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -174,47 +122,22 @@ pub struct CreateAclsResponse<'a> {
     pub results: Vec<AclCreationResult<'a>>,
 }
 
-impl<'a> CreateAclsResponse<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=3;
+message!(CreateAclsResponse<'_>, 0..=3, Some(2));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let flexible = version >= 2;
-        let throttle_time_ms = r.i32()?;
-        let results = r.array(flexible, 4, |r| AclCreationResult::decode(r, version))?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            throttle_time_ms,
-            results,
-        })
+impl<'a> Value<'a> for CreateAclsResponse<'a> {
+    const BYTES_MIN: usize = 5;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.throttle_time_ms.read(r, v)?;
+        self.results.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "CreateAclsResponse",
-                version,
-            ));
-        }
-        let flexible = version >= 2;
-        w.i32(self.throttle_time_ms);
-        w.array(&self.results, flexible, |w, v| v.encode(w, version))?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.throttle_time_ms.write(w, v)?;
+        self.results.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -239,51 +162,20 @@ impl Default for AclCreationResult<'_> {
     }
 }
 
-impl<'a> AclCreationResult<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 2;
-        let error_code = r.i16()?;
-        let error_message = r.nullable_str(flexible)?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            error_code,
-            error_message,
-        })
-    }
+impl<'a> Value<'a> for AclCreationResult<'a> {
+    const BYTES_MIN: usize = 3;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 2;
-        w.i16(self.error_code);
-        w.nullable_str(self.error_message, flexible)?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.error_code.read(r, v)?;
+        self.error_message.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for CreateAclsRequest<'_> {
-    const KEY: ApiKey = ApiKey::CreateAcls;
-    type Response<'r> = CreateAclsResponse<'r>;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        CreateAclsResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.error_code.write(w, v)?;
+        self.error_message.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }

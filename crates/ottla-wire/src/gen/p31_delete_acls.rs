@@ -2,11 +2,7 @@
 //!
 //! DeleteAcls: delete the access rules that match filters. Version 0 is that of Kafka 3.9 and older.
 
-use crate::ApiKey;
-use crate::Request;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
+use crate::generated::*;
 
 /// The request of DeleteAcls (key 31).
 ///
@@ -17,50 +13,20 @@ pub struct DeleteAclsRequest<'a> {
     pub filters: Vec<DeleteAclsFilter<'a>>,
 }
 
-impl<'a> DeleteAclsRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=3;
+message!(DeleteAclsRequest<'_>, 0..=3, Some(2));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let flexible = version >= 2;
-        let filters = r.array(
-            flexible,
-            match version {
-                ..=0 => 9,
-                1 => 10,
-                _ => 8,
-            },
-            |r| DeleteAclsFilter::decode(r, version),
-        )?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self { filters })
+impl<'a> Value<'a> for DeleteAclsRequest<'a> {
+    const BYTES_MIN: usize = 1;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.filters.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "DeleteAclsRequest",
-                version,
-            ));
-        }
-        let flexible = version >= 2;
-        w.array(&self.filters, flexible, |w, v| v.encode(w, version))?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.filters.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -114,57 +80,39 @@ impl Default for DeleteAclsFilter<'_> {
     }
 }
 
-impl<'a> DeleteAclsFilter<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 2;
-        let resource_type_filter = r.i8()?;
-        let resource_name_filter = r.nullable_str(flexible)?;
-        let pattern_type_filter = if version >= 1 { r.i8()? } else { 3 };
-        let principal_filter = r.nullable_str(flexible)?;
-        let host_filter = r.nullable_str(flexible)?;
-        let operation = r.i8()?;
-        let permission_type = r.i8()?;
-        if flexible {
-            r.skip_tagged_fields()?;
+impl<'a> Value<'a> for DeleteAclsFilter<'a> {
+    const BYTES_MIN: usize = 6;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.resource_type_filter.read(r, v)?;
+        self.resource_name_filter.read(r, v)?;
+        if v >= 1 {
+            self.pattern_type_filter.read(r, v)?;
         }
-        Ok(Self {
-            resource_type_filter,
-            resource_name_filter,
-            pattern_type_filter,
-            principal_filter,
-            host_filter,
-            operation,
-            permission_type,
-        })
+        self.principal_filter.read(r, v)?;
+        self.host_filter.read(r, v)?;
+        self.operation.read(r, v)?;
+        self.permission_type.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 2;
-        w.i8(self.resource_type_filter);
-        w.nullable_str(self.resource_name_filter, flexible)?;
-        if version >= 1 {
-            w.i8(self.pattern_type_filter);
-        } else if cfg!(debug_assertions) && self.pattern_type_filter != 3 {
-            return Err(EncodeError::NotInVersion(
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.resource_type_filter.write(w, v)?;
+        self.resource_name_filter.write(w, v)?;
+        if v >= 1 {
+            self.pattern_type_filter.write(w, v)?;
+        } else {
+            v.refuse(
+                self.pattern_type_filter != 3,
                 "DeleteAclsFilter.pattern_type_filter",
-                version,
-            ));
+            )?;
         }
-        w.nullable_str(self.principal_filter, flexible)?;
-        w.nullable_str(self.host_filter, flexible)?;
-        w.i8(self.operation);
-        w.i8(self.permission_type);
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        self.principal_filter.write(w, v)?;
+        self.host_filter.write(w, v)?;
+        self.operation.write(w, v)?;
+        self.permission_type.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -180,54 +128,22 @@ pub struct DeleteAclsResponse<'a> {
     pub filter_results: Vec<DeleteAclsFilterResult<'a>>,
 }
 
-impl<'a> DeleteAclsResponse<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=3;
+message!(DeleteAclsResponse<'_>, 0..=3, Some(2));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let flexible = version >= 2;
-        let throttle_time_ms = r.i32()?;
-        let filter_results = r.array(
-            flexible,
-            match version {
-                ..=1 => 8,
-                _ => 5,
-            },
-            |r| DeleteAclsFilterResult::decode(r, version),
-        )?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            throttle_time_ms,
-            filter_results,
-        })
+impl<'a> Value<'a> for DeleteAclsResponse<'a> {
+    const BYTES_MIN: usize = 5;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.throttle_time_ms.read(r, v)?;
+        self.filter_results.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "DeleteAclsResponse",
-                version,
-            ));
-        }
-        let flexible = version >= 2;
-        w.i32(self.throttle_time_ms);
-        w.array(&self.filter_results, flexible, |w, v| v.encode(w, version))?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.throttle_time_ms.write(w, v)?;
+        self.filter_results.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -255,46 +171,22 @@ impl Default for DeleteAclsFilterResult<'_> {
     }
 }
 
-impl<'a> DeleteAclsFilterResult<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 2;
-        let error_code = r.i16()?;
-        let error_message = r.nullable_str(flexible)?;
-        let matching_acls = r.array(
-            flexible,
-            match version {
-                ..=0 => 13,
-                1 => 14,
-                _ => 11,
-            },
-            |r| DeleteAclsMatchingAcl::decode(r, version),
-        )?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            error_code,
-            error_message,
-            matching_acls,
-        })
+impl<'a> Value<'a> for DeleteAclsFilterResult<'a> {
+    const BYTES_MIN: usize = 4;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.error_code.read(r, v)?;
+        self.error_message.read(r, v)?;
+        self.matching_acls.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 2;
-        w.i16(self.error_code);
-        w.nullable_str(self.error_message, flexible)?;
-        w.array(&self.matching_acls, flexible, |w, v| v.encode(w, version))?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.error_code.write(w, v)?;
+        self.error_message.write(w, v)?;
+        self.matching_acls.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -340,79 +232,40 @@ impl Default for DeleteAclsMatchingAcl<'_> {
     }
 }
 
-impl<'a> DeleteAclsMatchingAcl<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 2;
-        let error_code = r.i16()?;
-        let error_message = r.nullable_str(flexible)?;
-        let resource_type = r.i8()?;
-        let resource_name = r.str(flexible)?;
-        let pattern_type = if version >= 1 { r.i8()? } else { 3 };
-        let principal = r.str(flexible)?;
-        let host = r.str(flexible)?;
-        let operation = r.i8()?;
-        let permission_type = r.i8()?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            error_code,
-            error_message,
-            resource_type,
-            resource_name,
-            pattern_type,
-            principal,
-            host,
-            operation,
-            permission_type,
-        })
-    }
+impl<'a> Value<'a> for DeleteAclsMatchingAcl<'a> {
+    const BYTES_MIN: usize = 9;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 2;
-        w.i16(self.error_code);
-        w.nullable_str(self.error_message, flexible)?;
-        w.i8(self.resource_type);
-        w.str(self.resource_name, flexible)?;
-        if version >= 1 {
-            w.i8(self.pattern_type);
-        } else if cfg!(debug_assertions) && self.pattern_type != 3 {
-            return Err(EncodeError::NotInVersion(
-                "DeleteAclsMatchingAcl.pattern_type",
-                version,
-            ));
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.error_code.read(r, v)?;
+        self.error_message.read(r, v)?;
+        self.resource_type.read(r, v)?;
+        self.resource_name.read(r, v)?;
+        if v >= 1 {
+            self.pattern_type.read(r, v)?;
         }
-        w.str(self.principal, flexible)?;
-        w.str(self.host, flexible)?;
-        w.i8(self.operation);
-        w.i8(self.permission_type);
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        self.principal.read(r, v)?;
+        self.host.read(r, v)?;
+        self.operation.read(r, v)?;
+        self.permission_type.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for DeleteAclsRequest<'_> {
-    const KEY: ApiKey = ApiKey::DeleteAcls;
-    type Response<'r> = DeleteAclsResponse<'r>;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        DeleteAclsResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.error_code.write(w, v)?;
+        self.error_message.write(w, v)?;
+        self.resource_type.write(w, v)?;
+        self.resource_name.write(w, v)?;
+        if v >= 1 {
+            self.pattern_type.write(w, v)?;
+        } else {
+            v.refuse(self.pattern_type != 3, "DeleteAclsMatchingAcl.pattern_type")?;
+        }
+        self.principal.write(w, v)?;
+        self.host.write(w, v)?;
+        self.operation.write(w, v)?;
+        self.permission_type.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }

@@ -2,11 +2,7 @@
 //!
 //! DescribeConfigs.
 
-use crate::ApiKey;
-use crate::Request;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
+use crate::generated::*;
 
 /// The request of DescribeConfigs (key 32).
 ///
@@ -21,71 +17,42 @@ pub struct DescribeConfigsRequest<'a> {
     pub include_documentation: bool,
 }
 
-impl<'a> DescribeConfigsRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=4;
+message!(DescribeConfigsRequest<'_>, 0..=4, Some(4));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+impl<'a> Value<'a> for DescribeConfigsRequest<'a> {
+    const BYTES_MIN: usize = 1;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.resources.read(r, v)?;
+        if v >= 1 {
+            self.include_synonyms.read(r, v)?;
         }
-        let flexible = version >= 4;
-        let resources = r.array(
-            flexible,
-            match version {
-                ..=3 => 7,
-                _ => 4,
-            },
-            |r| DescribeConfigsResource::decode(r, version),
-        )?;
-        let include_synonyms = if version >= 1 { r.bool()? } else { false };
-        let include_documentation = if version >= 3 { r.bool()? } else { false };
-        if flexible {
-            r.skip_tagged_fields()?;
+        if v >= 3 {
+            self.include_documentation.read(r, v)?;
         }
-        Ok(Self {
-            resources,
-            include_synonyms,
-            include_documentation,
-        })
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "DescribeConfigsRequest",
-                version,
-            ));
-        }
-        let flexible = version >= 4;
-        w.array(&self.resources, flexible, |w, v| v.encode(w, version))?;
-        if version >= 1 {
-            w.bool(self.include_synonyms);
-        } else if cfg!(debug_assertions) && self.include_synonyms {
-            return Err(EncodeError::NotInVersion(
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.resources.write(w, v)?;
+        if v >= 1 {
+            self.include_synonyms.write(w, v)?;
+        } else {
+            v.refuse(
+                self.include_synonyms,
                 "DescribeConfigsRequest.include_synonyms",
-                version,
-            ));
+            )?;
         }
-        if version >= 3 {
-            w.bool(self.include_documentation);
-        } else if cfg!(debug_assertions) && self.include_documentation {
-            return Err(EncodeError::NotInVersion(
+        if v >= 3 {
+            self.include_documentation.write(w, v)?;
+        } else {
+            v.refuse(
+                self.include_documentation,
                 "DescribeConfigsRequest.include_documentation",
-                version,
-            ));
+            )?;
         }
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -117,41 +84,22 @@ impl Default for DescribeConfigsResource<'_> {
     }
 }
 
-impl<'a> DescribeConfigsResource<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 4;
-        let resource_type = r.i8()?;
-        let resource_name = r.str(flexible)?;
-        let configuration_keys =
-            r.nullable_array(flexible, if flexible { 1 } else { 2 }, |r| r.str(flexible))?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            resource_type,
-            resource_name,
-            configuration_keys,
-        })
+impl<'a> Value<'a> for DescribeConfigsResource<'a> {
+    const BYTES_MIN: usize = 3;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.resource_type.read(r, v)?;
+        self.resource_name.read(r, v)?;
+        self.configuration_keys.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 4;
-        w.i8(self.resource_type);
-        w.str(self.resource_name, flexible)?;
-        w.nullable_array(self.configuration_keys.as_deref(), flexible, |w, v| {
-            w.str(v, flexible)
-        })?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.resource_type.write(w, v)?;
+        self.resource_name.write(w, v)?;
+        self.configuration_keys.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -167,54 +115,22 @@ pub struct DescribeConfigsResponse<'a> {
     pub results: Vec<DescribeConfigsResult<'a>>,
 }
 
-impl<'a> DescribeConfigsResponse<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=4;
+message!(DescribeConfigsResponse<'_>, 0..=4, Some(4));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let flexible = version >= 4;
-        let throttle_time_ms = r.i32()?;
-        let results = r.array(
-            flexible,
-            match version {
-                ..=3 => 11,
-                _ => 7,
-            },
-            |r| DescribeConfigsResult::decode(r, version),
-        )?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            throttle_time_ms,
-            results,
-        })
+impl<'a> Value<'a> for DescribeConfigsResponse<'a> {
+    const BYTES_MIN: usize = 5;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.throttle_time_ms.read(r, v)?;
+        self.results.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "DescribeConfigsResponse",
-                version,
-            ));
-        }
-        let flexible = version >= 4;
-        w.i32(self.throttle_time_ms);
-        w.array(&self.results, flexible, |w, v| v.encode(w, version))?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.throttle_time_ms.write(w, v)?;
+        self.results.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -250,53 +166,26 @@ impl Default for DescribeConfigsResult<'_> {
     }
 }
 
-impl<'a> DescribeConfigsResult<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 4;
-        let error_code = r.i16()?;
-        let error_message = r.nullable_str(flexible)?;
-        let resource_type = r.i8()?;
-        let resource_name = r.str(flexible)?;
-        let configs = r.array(
-            flexible,
-            match version {
-                ..=0 => 7,
-                1..=2 => 11,
-                3 => 14,
-                _ => 9,
-            },
-            |r| DescribeConfigsResourceResult::decode(r, version),
-        )?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            error_code,
-            error_message,
-            resource_type,
-            resource_name,
-            configs,
-        })
+impl<'a> Value<'a> for DescribeConfigsResult<'a> {
+    const BYTES_MIN: usize = 6;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.error_code.read(r, v)?;
+        self.error_message.read(r, v)?;
+        self.resource_type.read(r, v)?;
+        self.resource_name.read(r, v)?;
+        self.configs.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 4;
-        w.i16(self.error_code);
-        w.nullable_str(self.error_message, flexible)?;
-        w.i8(self.resource_type);
-        w.str(self.resource_name, flexible)?;
-        w.array(&self.configs, flexible, |w, v| v.encode(w, version))?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.error_code.write(w, v)?;
+        self.error_message.write(w, v)?;
+        self.resource_type.write(w, v)?;
+        self.resource_name.write(w, v)?;
+        self.configs.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -348,86 +237,56 @@ impl Default for DescribeConfigsResourceResult<'_> {
     }
 }
 
-impl<'a> DescribeConfigsResourceResult<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 4;
-        let name = r.str(flexible)?;
-        let value = r.nullable_str(flexible)?;
-        let read_only = r.bool()?;
-        let is_default = if version <= 0 { r.bool()? } else { false };
-        let config_source = if version >= 1 { r.i8()? } else { -1 };
-        let is_sensitive = r.bool()?;
-        let synonyms = if version >= 1 {
-            r.array(
-                flexible,
-                match version {
-                    ..=3 => 5,
-                    _ => 4,
-                },
-                |r| DescribeConfigsSynonym::decode(r, version),
-            )?
-        } else {
-            Vec::new()
-        };
-        let config_type = if version >= 3 { r.i8()? } else { 0 };
-        let documentation = if version >= 3 {
-            r.nullable_str(flexible)?
-        } else {
-            Some("")
-        };
-        if flexible {
-            r.skip_tagged_fields()?;
+impl<'a> Value<'a> for DescribeConfigsResourceResult<'a> {
+    const BYTES_MIN: usize = 4;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.name.read(r, v)?;
+        self.value.read(r, v)?;
+        self.read_only.read(r, v)?;
+        if v == 0 {
+            self.is_default.read(r, v)?;
         }
-        Ok(Self {
-            name,
-            value,
-            read_only,
-            is_default,
-            config_source,
-            is_sensitive,
-            synonyms,
-            config_type,
-            documentation,
-        })
+        if v >= 1 {
+            self.config_source.read(r, v)?;
+        }
+        self.is_sensitive.read(r, v)?;
+        if v >= 1 {
+            self.synonyms.read(r, v)?;
+        }
+        if v >= 3 {
+            self.config_type.read(r, v)?;
+        }
+        if v >= 3 {
+            self.documentation.read(r, v)?;
+        }
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 4;
-        w.str(self.name, flexible)?;
-        w.nullable_str(self.value, flexible)?;
-        w.bool(self.read_only);
-        if version <= 0 {
-            w.bool(self.is_default);
-        } else if cfg!(debug_assertions) && self.is_default {
-            return Err(EncodeError::NotInVersion(
-                "DescribeConfigsResourceResult.is_default",
-                version,
-            ));
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.name.write(w, v)?;
+        self.value.write(w, v)?;
+        self.read_only.write(w, v)?;
+        if v == 0 {
+            self.is_default.write(w, v)?;
+        } else {
+            v.refuse(self.is_default, "DescribeConfigsResourceResult.is_default")?;
         }
-        if version >= 1 {
-            w.i8(self.config_source);
+        if v >= 1 {
+            self.config_source.write(w, v)?;
         }
-        w.bool(self.is_sensitive);
-        if version >= 1 {
-            w.array(&self.synonyms, flexible, |w, v| v.encode(w, version))?;
+        self.is_sensitive.write(w, v)?;
+        if v >= 1 {
+            self.synonyms.write(w, v)?;
         }
-        if version >= 3 {
-            w.i8(self.config_type);
+        if v >= 3 {
+            self.config_type.write(w, v)?;
         }
-        if version >= 3 {
-            w.nullable_str(self.documentation, flexible)?;
+        if v >= 3 {
+            self.documentation.write(w, v)?;
         }
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -455,54 +314,22 @@ impl Default for DescribeConfigsSynonym<'_> {
     }
 }
 
-impl<'a> DescribeConfigsSynonym<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 4;
-        let name = r.str(flexible)?;
-        let value = r.nullable_str(flexible)?;
-        let source = r.i8()?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            name,
-            value,
-            source,
-        })
-    }
+impl<'a> Value<'a> for DescribeConfigsSynonym<'a> {
+    const BYTES_MIN: usize = 3;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 4;
-        w.str(self.name, flexible)?;
-        w.nullable_str(self.value, flexible)?;
-        w.i8(self.source);
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.name.read(r, v)?;
+        self.value.read(r, v)?;
+        self.source.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for DescribeConfigsRequest<'_> {
-    const KEY: ApiKey = ApiKey::DescribeConfigs;
-    type Response<'r> = DescribeConfigsResponse<'r>;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        DescribeConfigsResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.name.write(w, v)?;
+        self.value.write(w, v)?;
+        self.source.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }

@@ -2,11 +2,7 @@
 //!
 //! AlterConfigs: replace all configs of resources at once; superseded by IncrementalAlterConfigs.
 
-use crate::ApiKey;
-use crate::Request;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
+use crate::generated::*;
 
 /// The request of AlterConfigs (key 33).
 ///
@@ -19,54 +15,22 @@ pub struct AlterConfigsRequest<'a> {
     pub validate_only: bool,
 }
 
-impl<'a> AlterConfigsRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=2;
+message!(AlterConfigsRequest<'_>, 0..=2, Some(2));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let flexible = version >= 2;
-        let resources = r.array(
-            flexible,
-            match version {
-                ..=1 => 7,
-                _ => 4,
-            },
-            |r| AlterConfigsResource::decode(r, version),
-        )?;
-        let validate_only = r.bool()?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            resources,
-            validate_only,
-        })
+impl<'a> Value<'a> for AlterConfigsRequest<'a> {
+    const BYTES_MIN: usize = 2;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.resources.read(r, v)?;
+        self.validate_only.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "AlterConfigsRequest",
-                version,
-            ));
-        }
-        let flexible = version >= 2;
-        w.array(&self.resources, flexible, |w, v| v.encode(w, version))?;
-        w.bool(self.validate_only);
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.resources.write(w, v)?;
+        self.validate_only.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -86,45 +50,22 @@ pub struct AlterConfigsResource<'a> {
     pub configs: Vec<AlterableConfig<'a>>,
 }
 
-impl<'a> AlterConfigsResource<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 2;
-        let resource_type = r.i8()?;
-        let resource_name = r.str(flexible)?;
-        let configs = r.array(
-            flexible,
-            match version {
-                ..=1 => 4,
-                _ => 3,
-            },
-            |r| AlterableConfig::decode(r, version),
-        )?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            resource_type,
-            resource_name,
-            configs,
-        })
+impl<'a> Value<'a> for AlterConfigsResource<'a> {
+    const BYTES_MIN: usize = 3;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.resource_type.read(r, v)?;
+        self.resource_name.read(r, v)?;
+        self.configs.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 2;
-        w.i8(self.resource_type);
-        w.str(self.resource_name, flexible)?;
-        w.array(&self.configs, flexible, |w, v| v.encode(w, version))?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.resource_type.write(w, v)?;
+        self.resource_name.write(w, v)?;
+        self.configs.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -151,32 +92,20 @@ impl Default for AlterableConfig<'_> {
     }
 }
 
-impl<'a> AlterableConfig<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 2;
-        let name = r.str(flexible)?;
-        let value = r.nullable_str(flexible)?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self { name, value })
+impl<'a> Value<'a> for AlterableConfig<'a> {
+    const BYTES_MIN: usize = 2;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.name.read(r, v)?;
+        self.value.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 2;
-        w.str(self.name, flexible)?;
-        w.nullable_str(self.value, flexible)?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.name.write(w, v)?;
+        self.value.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -192,54 +121,22 @@ pub struct AlterConfigsResponse<'a> {
     pub responses: Vec<AlterConfigsResourceResponse<'a>>,
 }
 
-impl<'a> AlterConfigsResponse<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=2;
+message!(AlterConfigsResponse<'_>, 0..=2, Some(2));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let flexible = version >= 2;
-        let throttle_time_ms = r.i32()?;
-        let responses = r.array(
-            flexible,
-            match version {
-                ..=1 => 7,
-                _ => 6,
-            },
-            |r| AlterConfigsResourceResponse::decode(r, version),
-        )?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            throttle_time_ms,
-            responses,
-        })
+impl<'a> Value<'a> for AlterConfigsResponse<'a> {
+    const BYTES_MIN: usize = 5;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.throttle_time_ms.read(r, v)?;
+        self.responses.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "AlterConfigsResponse",
-                version,
-            ));
-        }
-        let flexible = version >= 2;
-        w.i32(self.throttle_time_ms);
-        w.array(&self.responses, flexible, |w, v| v.encode(w, version))?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.throttle_time_ms.write(w, v)?;
+        self.responses.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -272,57 +169,24 @@ impl Default for AlterConfigsResourceResponse<'_> {
     }
 }
 
-impl<'a> AlterConfigsResourceResponse<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 2;
-        let error_code = r.i16()?;
-        let error_message = r.nullable_str(flexible)?;
-        let resource_type = r.i8()?;
-        let resource_name = r.str(flexible)?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            error_code,
-            error_message,
-            resource_type,
-            resource_name,
-        })
-    }
+impl<'a> Value<'a> for AlterConfigsResourceResponse<'a> {
+    const BYTES_MIN: usize = 5;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 2;
-        w.i16(self.error_code);
-        w.nullable_str(self.error_message, flexible)?;
-        w.i8(self.resource_type);
-        w.str(self.resource_name, flexible)?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.error_code.read(r, v)?;
+        self.error_message.read(r, v)?;
+        self.resource_type.read(r, v)?;
+        self.resource_name.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for AlterConfigsRequest<'_> {
-    const KEY: ApiKey = ApiKey::AlterConfigs;
-    type Response<'r> = AlterConfigsResponse<'r>;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        AlterConfigsResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.error_code.write(w, v)?;
+        self.error_message.write(w, v)?;
+        self.resource_type.write(w, v)?;
+        self.resource_name.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }

@@ -2,11 +2,7 @@
 //!
 //! DescribeLogDirs: the directories of a broker, and the size of what lies there (KIP-113). Version 0 is that of Kafka 3.9 and older.
 
-use crate::ApiKey;
-use crate::Request;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
+use crate::generated::*;
 
 /// The request of DescribeLogDirs (key 35).
 ///
@@ -27,51 +23,20 @@ impl Default for DescribeLogDirsRequest<'_> {
     }
 }
 
-impl<'a> DescribeLogDirsRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=5;
+message!(DescribeLogDirsRequest<'_>, 0..=5, Some(2));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let flexible = version >= 2;
-        let topics = r.nullable_array(
-            flexible,
-            match version {
-                ..=1 => 6,
-                _ => 3,
-            },
-            |r| DescribableLogDirTopic::decode(r, version),
-        )?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self { topics })
+impl<'a> Value<'a> for DescribeLogDirsRequest<'a> {
+    const BYTES_MIN: usize = 1;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.topics.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "DescribeLogDirsRequest",
-                version,
-            ));
-        }
-        let flexible = version >= 2;
-        w.nullable_array(self.topics.as_deref(), flexible, |w, v| {
-            v.encode(w, version)
-        })?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.topics.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -84,38 +49,23 @@ pub struct DescribableLogDirTopic<'a> {
     /// `string`, versions 0+.
     pub topic: &'a str,
     /// `[]int32`, versions 0+.
-    pub partitions: Vec<i32>,
+    pub partitions: Numbers<'a, i32>,
 }
 
-impl<'a> DescribableLogDirTopic<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 2;
-        let topic = r.str(flexible)?;
-        let partitions = r.array(flexible, 4, |r| r.i32())?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self { topic, partitions })
+impl<'a> Value<'a> for DescribableLogDirTopic<'a> {
+    const BYTES_MIN: usize = 2;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.topic.read(r, v)?;
+        self.partitions.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 2;
-        w.str(self.topic, flexible)?;
-        w.array(&self.partitions, flexible, |w, v| {
-            w.i32(*v);
-            Ok(())
-        })?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.topic.write(w, v)?;
+        self.partitions.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -133,61 +83,28 @@ pub struct DescribeLogDirsResponse<'a> {
     pub results: Vec<DescribeLogDirsResult<'a>>,
 }
 
-impl<'a> DescribeLogDirsResponse<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=5;
+message!(DescribeLogDirsResponse<'_>, 0..=5, Some(2));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+impl<'a> Value<'a> for DescribeLogDirsResponse<'a> {
+    const BYTES_MIN: usize = 5;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.throttle_time_ms.read(r, v)?;
+        if v >= 3 {
+            self.error_code.read(r, v)?;
         }
-        let flexible = version >= 2;
-        let throttle_time_ms = r.i32()?;
-        let error_code = if version >= 3 { r.i16()? } else { 0 };
-        let results = r.array(
-            flexible,
-            match version {
-                ..=1 => 8,
-                2..=3 => 5,
-                4 => 21,
-                _ => 22,
-            },
-            |r| DescribeLogDirsResult::decode(r, version),
-        )?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            throttle_time_ms,
-            error_code,
-            results,
-        })
+        self.results.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "DescribeLogDirsResponse",
-                version,
-            ));
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.throttle_time_ms.write(w, v)?;
+        if v >= 3 {
+            self.error_code.write(w, v)?;
         }
-        let flexible = version >= 2;
-        w.i32(self.throttle_time_ms);
-        if version >= 3 {
-            w.i16(self.error_code);
-        }
-        w.array(&self.results, flexible, |w, v| v.encode(w, version))?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        self.results.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -230,60 +147,40 @@ impl Default for DescribeLogDirsResult<'_> {
     }
 }
 
-impl<'a> DescribeLogDirsResult<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 2;
-        let error_code = r.i16()?;
-        let log_dir = r.str(flexible)?;
-        let topics = r.array(
-            flexible,
-            match version {
-                ..=1 => 6,
-                _ => 3,
-            },
-            |r| DescribeLogDirsTopic::decode(r, version),
-        )?;
-        let total_bytes = if version >= 4 { r.i64()? } else { -1 };
-        let usable_bytes = if version >= 4 { r.i64()? } else { -1 };
-        let is_cordoned = if version >= 5 { r.bool()? } else { false };
-        if flexible {
-            r.skip_tagged_fields()?;
+impl<'a> Value<'a> for DescribeLogDirsResult<'a> {
+    const BYTES_MIN: usize = 4;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.error_code.read(r, v)?;
+        self.log_dir.read(r, v)?;
+        self.topics.read(r, v)?;
+        if v >= 4 {
+            self.total_bytes.read(r, v)?;
         }
-        Ok(Self {
-            error_code,
-            log_dir,
-            topics,
-            total_bytes,
-            usable_bytes,
-            is_cordoned,
-        })
+        if v >= 4 {
+            self.usable_bytes.read(r, v)?;
+        }
+        if v >= 5 {
+            self.is_cordoned.read(r, v)?;
+        }
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 2;
-        w.i16(self.error_code);
-        w.str(self.log_dir, flexible)?;
-        w.array(&self.topics, flexible, |w, v| v.encode(w, version))?;
-        if version >= 4 {
-            w.i64(self.total_bytes);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.error_code.write(w, v)?;
+        self.log_dir.write(w, v)?;
+        self.topics.write(w, v)?;
+        if v >= 4 {
+            self.total_bytes.write(w, v)?;
         }
-        if version >= 4 {
-            w.i64(self.usable_bytes);
+        if v >= 4 {
+            self.usable_bytes.write(w, v)?;
         }
-        if version >= 5 {
-            w.bool(self.is_cordoned);
+        if v >= 5 {
+            self.is_cordoned.write(w, v)?;
         }
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -299,39 +196,20 @@ pub struct DescribeLogDirsTopic<'a> {
     pub partitions: Vec<DescribeLogDirsPartition>,
 }
 
-impl<'a> DescribeLogDirsTopic<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 2;
-        let name = r.str(flexible)?;
-        let partitions = r.array(
-            flexible,
-            match version {
-                ..=1 => 21,
-                _ => 22,
-            },
-            |r| DescribeLogDirsPartition::decode(r, version),
-        )?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self { name, partitions })
+impl<'a> Value<'a> for DescribeLogDirsTopic<'a> {
+    const BYTES_MIN: usize = 2;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.name.read(r, v)?;
+        self.partitions.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 2;
-        w.str(self.name, flexible)?;
-        w.array(&self.partitions, flexible, |w, v| v.encode(w, version))?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.name.write(w, v)?;
+        self.partitions.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -355,57 +233,24 @@ pub struct DescribeLogDirsPartition {
     pub is_future_key: bool,
 }
 
-impl DescribeLogDirsPartition {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 2;
-        let partition_index = r.i32()?;
-        let partition_size = r.i64()?;
-        let offset_lag = r.i64()?;
-        let is_future_key = r.bool()?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            partition_index,
-            partition_size,
-            offset_lag,
-            is_future_key,
-        })
-    }
+impl<'a> Value<'a> for DescribeLogDirsPartition {
+    const BYTES_MIN: usize = 21;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 2;
-        w.i32(self.partition_index);
-        w.i64(self.partition_size);
-        w.i64(self.offset_lag);
-        w.bool(self.is_future_key);
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.partition_index.read(r, v)?;
+        self.partition_size.read(r, v)?;
+        self.offset_lag.read(r, v)?;
+        self.is_future_key.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for DescribeLogDirsRequest<'_> {
-    const KEY: ApiKey = ApiKey::DescribeLogDirs;
-    type Response<'r> = DescribeLogDirsResponse<'r>;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        DescribeLogDirsResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.partition_index.write(w, v)?;
+        self.partition_size.write(w, v)?;
+        self.offset_lag.write(w, v)?;
+        self.is_future_key.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }

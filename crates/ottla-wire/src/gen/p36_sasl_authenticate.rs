@@ -2,10 +2,7 @@
 //!
 //! SaslAuthenticate: one token of a SASL exchange, and the answer to it (KIP-152).
 
-use crate::ApiKey;
-use crate::Request;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
+use crate::generated::*;
 
 /// The request of SaslAuthenticate (key 36).
 ///
@@ -16,42 +13,20 @@ pub struct SaslAuthenticateRequest<'a> {
     pub auth_bytes: &'a [u8],
 }
 
-impl<'a> SaslAuthenticateRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=2;
+message!(SaslAuthenticateRequest<'_>, 0..=2, Some(2));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let flexible = version >= 2;
-        let auth_bytes = r.bytes(flexible)?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self { auth_bytes })
+impl<'a> Value<'a> for SaslAuthenticateRequest<'a> {
+    const BYTES_MIN: usize = 1;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.auth_bytes.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "SaslAuthenticateRequest",
-                version,
-            ));
-        }
-        let flexible = version >= 2;
-        w.bytes(self.auth_bytes, flexible)?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.auth_bytes.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -78,77 +53,36 @@ impl Default for SaslAuthenticateResponse<'_> {
         Self {
             error_code: 0,
             error_message: Some(""),
-            auth_bytes: &[][..],
+            auth_bytes: Default::default(),
             session_lifetime_ms: 0,
         }
     }
 }
 
-impl<'a> SaslAuthenticateResponse<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=2;
+message!(SaslAuthenticateResponse<'_>, 0..=2, Some(2));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let flexible = version >= 2;
-        let error_code = r.i16()?;
-        let error_message = r.nullable_str(flexible)?;
-        let auth_bytes = r.bytes(flexible)?;
-        let session_lifetime_ms = if version >= 1 { r.i64()? } else { 0 };
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            error_code,
-            error_message,
-            auth_bytes,
-            session_lifetime_ms,
-        })
-    }
+impl<'a> Value<'a> for SaslAuthenticateResponse<'a> {
+    const BYTES_MIN: usize = 4;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "SaslAuthenticateResponse",
-                version,
-            ));
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.error_code.read(r, v)?;
+        self.error_message.read(r, v)?;
+        self.auth_bytes.read(r, v)?;
+        if v >= 1 {
+            self.session_lifetime_ms.read(r, v)?;
         }
-        let flexible = version >= 2;
-        w.i16(self.error_code);
-        w.nullable_str(self.error_message, flexible)?;
-        w.bytes(self.auth_bytes, flexible)?;
-        if version >= 1 {
-            w.i64(self.session_lifetime_ms);
-        }
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for SaslAuthenticateRequest<'_> {
-    const KEY: ApiKey = ApiKey::SaslAuthenticate;
-    type Response<'r> = SaslAuthenticateResponse<'r>;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        SaslAuthenticateResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.error_code.write(w, v)?;
+        self.error_message.write(w, v)?;
+        self.auth_bytes.write(w, v)?;
+        if v >= 1 {
+            self.session_lifetime_ms.write(w, v)?;
+        }
+        Tags::none(w, v);
+        Ok(())
     }
 }

@@ -2,11 +2,7 @@
 //!
 //! CreatePartitions: give topics more partitions (KIP-195).
 
-use crate::ApiKey;
-use crate::Request;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
+use crate::generated::*;
 
 /// The request of CreatePartitions (key 37).
 ///
@@ -21,57 +17,24 @@ pub struct CreatePartitionsRequest<'a> {
     pub validate_only: bool,
 }
 
-impl<'a> CreatePartitionsRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=3;
+message!(CreatePartitionsRequest<'_>, 0..=3, Some(2));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let flexible = version >= 2;
-        let topics = r.array(
-            flexible,
-            match version {
-                ..=1 => 10,
-                _ => 7,
-            },
-            |r| CreatePartitionsTopic::decode(r, version),
-        )?;
-        let timeout_ms = r.i32()?;
-        let validate_only = r.bool()?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            topics,
-            timeout_ms,
-            validate_only,
-        })
+impl<'a> Value<'a> for CreatePartitionsRequest<'a> {
+    const BYTES_MIN: usize = 6;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.topics.read(r, v)?;
+        self.timeout_ms.read(r, v)?;
+        self.validate_only.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "CreatePartitionsRequest",
-                version,
-            ));
-        }
-        let flexible = version >= 2;
-        w.array(&self.topics, flexible, |w, v| v.encode(w, version))?;
-        w.i32(self.timeout_ms);
-        w.bool(self.validate_only);
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.topics.write(w, v)?;
+        self.timeout_ms.write(w, v)?;
+        self.validate_only.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -90,7 +53,7 @@ pub struct CreatePartitionsTopic<'a> {
     /// For the new partitions; null: as the broker sees fit.
     ///
     /// `[]CreatePartitionsAssignment`, versions 0+, null in 0+.
-    pub assignments: Option<Vec<CreatePartitionsAssignment>>,
+    pub assignments: Option<Vec<CreatePartitionsAssignment<'a>>>,
 }
 
 impl Default for CreatePartitionsTopic<'_> {
@@ -103,47 +66,22 @@ impl Default for CreatePartitionsTopic<'_> {
     }
 }
 
-impl<'a> CreatePartitionsTopic<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 2;
-        let name = r.str(flexible)?;
-        let count = r.i32()?;
-        let assignments = r.nullable_array(
-            flexible,
-            match version {
-                ..=1 => 4,
-                _ => 2,
-            },
-            |r| CreatePartitionsAssignment::decode(r, version),
-        )?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            name,
-            count,
-            assignments,
-        })
+impl<'a> Value<'a> for CreatePartitionsTopic<'a> {
+    const BYTES_MIN: usize = 6;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.name.read(r, v)?;
+        self.count.read(r, v)?;
+        self.assignments.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 2;
-        w.str(self.name, flexible)?;
-        w.i32(self.count);
-        w.nullable_array(self.assignments.as_deref(), flexible, |w, v| {
-            v.encode(w, version)
-        })?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.name.write(w, v)?;
+        self.count.write(w, v)?;
+        self.assignments.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -152,38 +90,23 @@ impl<'a> CreatePartitionsTopic<'a> {
 ///
 /// Versions 0-3, flexible 2+.
 #[derive(Clone, Debug, PartialEq, Default)]
-pub struct CreatePartitionsAssignment {
+pub struct CreatePartitionsAssignment<'a> {
     /// `[]int32`, versions 0+.
-    pub broker_ids: Vec<i32>,
+    pub broker_ids: Numbers<'a, i32>,
 }
 
-impl CreatePartitionsAssignment {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 2;
-        let broker_ids = r.array(flexible, 4, |r| r.i32())?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self { broker_ids })
+impl<'a> Value<'a> for CreatePartitionsAssignment<'a> {
+    const BYTES_MIN: usize = 1;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.broker_ids.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 2;
-        w.array(&self.broker_ids, flexible, |w, v| {
-            w.i32(*v);
-            Ok(())
-        })?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.broker_ids.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -199,54 +122,22 @@ pub struct CreatePartitionsResponse<'a> {
     pub results: Vec<CreatePartitionsTopicResult<'a>>,
 }
 
-impl<'a> CreatePartitionsResponse<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=3;
+message!(CreatePartitionsResponse<'_>, 0..=3, Some(2));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let flexible = version >= 2;
-        let throttle_time_ms = r.i32()?;
-        let results = r.array(
-            flexible,
-            match version {
-                ..=1 => 6,
-                _ => 5,
-            },
-            |r| CreatePartitionsTopicResult::decode(r, version),
-        )?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            throttle_time_ms,
-            results,
-        })
+impl<'a> Value<'a> for CreatePartitionsResponse<'a> {
+    const BYTES_MIN: usize = 5;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.throttle_time_ms.read(r, v)?;
+        self.results.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "CreatePartitionsResponse",
-                version,
-            ));
-        }
-        let flexible = version >= 2;
-        w.i32(self.throttle_time_ms);
-        w.array(&self.results, flexible, |w, v| v.encode(w, version))?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.throttle_time_ms.write(w, v)?;
+        self.results.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -264,54 +155,22 @@ pub struct CreatePartitionsTopicResult<'a> {
     pub error_message: Option<&'a str>,
 }
 
-impl<'a> CreatePartitionsTopicResult<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 2;
-        let name = r.str(flexible)?;
-        let error_code = r.i16()?;
-        let error_message = r.nullable_str(flexible)?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            name,
-            error_code,
-            error_message,
-        })
-    }
+impl<'a> Value<'a> for CreatePartitionsTopicResult<'a> {
+    const BYTES_MIN: usize = 4;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 2;
-        w.str(self.name, flexible)?;
-        w.i16(self.error_code);
-        w.nullable_str(self.error_message, flexible)?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.name.read(r, v)?;
+        self.error_code.read(r, v)?;
+        self.error_message.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for CreatePartitionsRequest<'_> {
-    const KEY: ApiKey = ApiKey::CreatePartitions;
-    type Response<'r> = CreatePartitionsResponse<'r>;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        CreatePartitionsResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.name.write(w, v)?;
+        self.error_code.write(w, v)?;
+        self.error_message.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }

@@ -2,11 +2,7 @@
 //!
 //! CreateDelegationToken: a secret that stands for a user for some time (KIP-48). Version 0 is that of Kafka 3.9 and older.
 
-use crate::ApiKey;
-use crate::Request;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
+use crate::generated::*;
 
 /// The request of CreateDelegationToken (key 38).
 ///
@@ -38,82 +34,44 @@ impl Default for CreateDelegationTokenRequest<'_> {
     }
 }
 
-impl<'a> CreateDelegationTokenRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=3;
+message!(CreateDelegationTokenRequest<'_>, 0..=3, Some(2));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+impl<'a> Value<'a> for CreateDelegationTokenRequest<'a> {
+    const BYTES_MIN: usize = 9;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        if v >= 3 {
+            self.owner_principal_type.read(r, v)?;
         }
-        let flexible = version >= 2;
-        let owner_principal_type = if version >= 3 {
-            r.nullable_str(flexible)?
-        } else {
-            Some("")
-        };
-        let owner_principal_name = if version >= 3 {
-            r.nullable_str(flexible)?
-        } else {
-            Some("")
-        };
-        let renewers = r.array(
-            flexible,
-            match version {
-                ..=1 => 4,
-                _ => 3,
-            },
-            |r| CreatableRenewers::decode(r, version),
-        )?;
-        let max_lifetime_ms = r.i64()?;
-        if flexible {
-            r.skip_tagged_fields()?;
+        if v >= 3 {
+            self.owner_principal_name.read(r, v)?;
         }
-        Ok(Self {
-            owner_principal_type,
-            owner_principal_name,
-            renewers,
-            max_lifetime_ms,
-        })
+        self.renewers.read(r, v)?;
+        self.max_lifetime_ms.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "CreateDelegationTokenRequest",
-                version,
-            ));
-        }
-        let flexible = version >= 2;
-        if version >= 3 {
-            w.nullable_str(self.owner_principal_type, flexible)?;
-        } else if cfg!(debug_assertions) && self.owner_principal_type != Some("") {
-            return Err(EncodeError::NotInVersion(
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        if v >= 3 {
+            self.owner_principal_type.write(w, v)?;
+        } else {
+            v.refuse(
+                self.owner_principal_type != Some(""),
                 "CreateDelegationTokenRequest.owner_principal_type",
-                version,
-            ));
+            )?;
         }
-        if version >= 3 {
-            w.nullable_str(self.owner_principal_name, flexible)?;
-        } else if cfg!(debug_assertions) && self.owner_principal_name != Some("") {
-            return Err(EncodeError::NotInVersion(
+        if v >= 3 {
+            self.owner_principal_name.write(w, v)?;
+        } else {
+            v.refuse(
+                self.owner_principal_name != Some(""),
                 "CreateDelegationTokenRequest.owner_principal_name",
-                version,
-            ));
+            )?;
         }
-        w.array(&self.renewers, flexible, |w, v| v.encode(w, version))?;
-        w.i64(self.max_lifetime_ms);
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        self.renewers.write(w, v)?;
+        self.max_lifetime_ms.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -129,35 +87,20 @@ pub struct CreatableRenewers<'a> {
     pub principal_name: &'a str,
 }
 
-impl<'a> CreatableRenewers<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 2;
-        let principal_type = r.str(flexible)?;
-        let principal_name = r.str(flexible)?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            principal_type,
-            principal_name,
-        })
+impl<'a> Value<'a> for CreatableRenewers<'a> {
+    const BYTES_MIN: usize = 2;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.principal_type.read(r, v)?;
+        self.principal_name.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 2;
-        w.str(self.principal_type, flexible)?;
-        w.str(self.principal_name, flexible)?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.principal_type.write(w, v)?;
+        self.principal_name.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -193,104 +136,58 @@ pub struct CreateDelegationTokenResponse<'a> {
     pub throttle_time_ms: i32,
 }
 
-impl<'a> CreateDelegationTokenResponse<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=3;
+message!(CreateDelegationTokenResponse<'_>, 0..=3, Some(2));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let flexible = version >= 2;
-        let error_code = r.i16()?;
-        let principal_type = r.str(flexible)?;
-        let principal_name = r.str(flexible)?;
-        let token_requester_principal_type = if version >= 3 { r.str(flexible)? } else { "" };
-        let token_requester_principal_name = if version >= 3 { r.str(flexible)? } else { "" };
-        let issue_timestamp_ms = r.i64()?;
-        let expiry_timestamp_ms = r.i64()?;
-        let max_timestamp_ms = r.i64()?;
-        let token_id = r.str(flexible)?;
-        let hmac = r.bytes(flexible)?;
-        let throttle_time_ms = r.i32()?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            error_code,
-            principal_type,
-            principal_name,
-            token_requester_principal_type,
-            token_requester_principal_name,
-            issue_timestamp_ms,
-            expiry_timestamp_ms,
-            max_timestamp_ms,
-            token_id,
-            hmac,
-            throttle_time_ms,
-        })
-    }
+impl<'a> Value<'a> for CreateDelegationTokenResponse<'a> {
+    const BYTES_MIN: usize = 34;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "CreateDelegationTokenResponse",
-                version,
-            ));
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.error_code.read(r, v)?;
+        self.principal_type.read(r, v)?;
+        self.principal_name.read(r, v)?;
+        if v >= 3 {
+            self.token_requester_principal_type.read(r, v)?;
         }
-        let flexible = version >= 2;
-        w.i16(self.error_code);
-        w.str(self.principal_type, flexible)?;
-        w.str(self.principal_name, flexible)?;
-        if version >= 3 {
-            w.str(self.token_requester_principal_type, flexible)?;
-        } else if cfg!(debug_assertions) && !self.token_requester_principal_type.is_empty() {
-            return Err(EncodeError::NotInVersion(
-                "CreateDelegationTokenResponse.token_requester_principal_type",
-                version,
-            ));
+        if v >= 3 {
+            self.token_requester_principal_name.read(r, v)?;
         }
-        if version >= 3 {
-            w.str(self.token_requester_principal_name, flexible)?;
-        } else if cfg!(debug_assertions) && !self.token_requester_principal_name.is_empty() {
-            return Err(EncodeError::NotInVersion(
-                "CreateDelegationTokenResponse.token_requester_principal_name",
-                version,
-            ));
-        }
-        w.i64(self.issue_timestamp_ms);
-        w.i64(self.expiry_timestamp_ms);
-        w.i64(self.max_timestamp_ms);
-        w.str(self.token_id, flexible)?;
-        w.bytes(self.hmac, flexible)?;
-        w.i32(self.throttle_time_ms);
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        self.issue_timestamp_ms.read(r, v)?;
+        self.expiry_timestamp_ms.read(r, v)?;
+        self.max_timestamp_ms.read(r, v)?;
+        self.token_id.read(r, v)?;
+        self.hmac.read(r, v)?;
+        self.throttle_time_ms.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for CreateDelegationTokenRequest<'_> {
-    const KEY: ApiKey = ApiKey::CreateDelegationToken;
-    type Response<'r> = CreateDelegationTokenResponse<'r>;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        CreateDelegationTokenResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.error_code.write(w, v)?;
+        self.principal_type.write(w, v)?;
+        self.principal_name.write(w, v)?;
+        if v >= 3 {
+            self.token_requester_principal_type.write(w, v)?;
+        } else {
+            v.refuse(
+                !self.token_requester_principal_type.is_empty(),
+                "CreateDelegationTokenResponse.token_requester_principal_type",
+            )?;
+        }
+        if v >= 3 {
+            self.token_requester_principal_name.write(w, v)?;
+        } else {
+            v.refuse(
+                !self.token_requester_principal_name.is_empty(),
+                "CreateDelegationTokenResponse.token_requester_principal_name",
+            )?;
+        }
+        self.issue_timestamp_ms.write(w, v)?;
+        self.expiry_timestamp_ms.write(w, v)?;
+        self.max_timestamp_ms.write(w, v)?;
+        self.token_id.write(w, v)?;
+        self.hmac.write(w, v)?;
+        self.throttle_time_ms.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }

@@ -2,10 +2,7 @@
 //!
 //! RenewDelegationToken: let a delegation token live longer (KIP-48). Version 0 is that of Kafka 3.9 and older.
 
-use crate::ApiKey;
-use crate::Request;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
+use crate::generated::*;
 
 /// The request of RenewDelegationToken (key 39).
 ///
@@ -20,47 +17,22 @@ pub struct RenewDelegationTokenRequest<'a> {
     pub renew_period_ms: i64,
 }
 
-impl<'a> RenewDelegationTokenRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=2;
+message!(RenewDelegationTokenRequest<'_>, 0..=2, Some(2));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let flexible = version >= 2;
-        let hmac = r.bytes(flexible)?;
-        let renew_period_ms = r.i64()?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            hmac,
-            renew_period_ms,
-        })
+impl<'a> Value<'a> for RenewDelegationTokenRequest<'a> {
+    const BYTES_MIN: usize = 9;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.hmac.read(r, v)?;
+        self.renew_period_ms.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "RenewDelegationTokenRequest",
-                version,
-            ));
-        }
-        let flexible = version >= 2;
-        w.bytes(self.hmac, flexible)?;
-        w.i64(self.renew_period_ms);
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.hmac.write(w, v)?;
+        self.renew_period_ms.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -78,66 +50,24 @@ pub struct RenewDelegationTokenResponse {
     pub throttle_time_ms: i32,
 }
 
-impl RenewDelegationTokenResponse {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=2;
+message!(RenewDelegationTokenResponse, 0..=2, Some(2));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let flexible = version >= 2;
-        let error_code = r.i16()?;
-        let expiry_timestamp_ms = r.i64()?;
-        let throttle_time_ms = r.i32()?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            error_code,
-            expiry_timestamp_ms,
-            throttle_time_ms,
-        })
-    }
+impl<'a> Value<'a> for RenewDelegationTokenResponse {
+    const BYTES_MIN: usize = 14;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "RenewDelegationTokenResponse",
-                version,
-            ));
-        }
-        let flexible = version >= 2;
-        w.i16(self.error_code);
-        w.i64(self.expiry_timestamp_ms);
-        w.i32(self.throttle_time_ms);
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.error_code.read(r, v)?;
+        self.expiry_timestamp_ms.read(r, v)?;
+        self.throttle_time_ms.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for RenewDelegationTokenRequest<'_> {
-    const KEY: ApiKey = ApiKey::RenewDelegationToken;
-    type Response<'r> = RenewDelegationTokenResponse;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        RenewDelegationTokenResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.error_code.write(w, v)?;
+        self.expiry_timestamp_ms.write(w, v)?;
+        self.throttle_time_ms.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }

@@ -2,10 +2,7 @@
 //!
 //! ExpireDelegationToken: let a delegation token end sooner, or now (KIP-48). Version 0 is that of Kafka 3.9 and older.
 
-use crate::ApiKey;
-use crate::Request;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
+use crate::generated::*;
 
 /// The request of ExpireDelegationToken (key 40).
 ///
@@ -22,47 +19,22 @@ pub struct ExpireDelegationTokenRequest<'a> {
     pub expiry_time_period_ms: i64,
 }
 
-impl<'a> ExpireDelegationTokenRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=2;
+message!(ExpireDelegationTokenRequest<'_>, 0..=2, Some(2));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let flexible = version >= 2;
-        let hmac = r.bytes(flexible)?;
-        let expiry_time_period_ms = r.i64()?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            hmac,
-            expiry_time_period_ms,
-        })
+impl<'a> Value<'a> for ExpireDelegationTokenRequest<'a> {
+    const BYTES_MIN: usize = 9;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.hmac.read(r, v)?;
+        self.expiry_time_period_ms.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "ExpireDelegationTokenRequest",
-                version,
-            ));
-        }
-        let flexible = version >= 2;
-        w.bytes(self.hmac, flexible)?;
-        w.i64(self.expiry_time_period_ms);
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.hmac.write(w, v)?;
+        self.expiry_time_period_ms.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -80,66 +52,24 @@ pub struct ExpireDelegationTokenResponse {
     pub throttle_time_ms: i32,
 }
 
-impl ExpireDelegationTokenResponse {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=2;
+message!(ExpireDelegationTokenResponse, 0..=2, Some(2));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let flexible = version >= 2;
-        let error_code = r.i16()?;
-        let expiry_timestamp_ms = r.i64()?;
-        let throttle_time_ms = r.i32()?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            error_code,
-            expiry_timestamp_ms,
-            throttle_time_ms,
-        })
-    }
+impl<'a> Value<'a> for ExpireDelegationTokenResponse {
+    const BYTES_MIN: usize = 14;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "ExpireDelegationTokenResponse",
-                version,
-            ));
-        }
-        let flexible = version >= 2;
-        w.i16(self.error_code);
-        w.i64(self.expiry_timestamp_ms);
-        w.i32(self.throttle_time_ms);
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.error_code.read(r, v)?;
+        self.expiry_timestamp_ms.read(r, v)?;
+        self.throttle_time_ms.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for ExpireDelegationTokenRequest<'_> {
-    const KEY: ApiKey = ApiKey::ExpireDelegationToken;
-    type Response<'r> = ExpireDelegationTokenResponse;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        ExpireDelegationTokenResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.error_code.write(w, v)?;
+        self.expiry_timestamp_ms.write(w, v)?;
+        self.throttle_time_ms.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }

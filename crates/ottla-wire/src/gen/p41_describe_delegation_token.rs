@@ -2,11 +2,7 @@
 //!
 //! DescribeDelegationToken: the delegation tokens of some or all owners (KIP-48). Version 0 is that of Kafka 3.9 and older.
 
-use crate::ApiKey;
-use crate::Request;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
+use crate::generated::*;
 
 /// The request of DescribeDelegationToken (key 41).
 ///
@@ -27,51 +23,20 @@ impl Default for DescribeDelegationTokenRequest<'_> {
     }
 }
 
-impl<'a> DescribeDelegationTokenRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=3;
+message!(DescribeDelegationTokenRequest<'_>, 0..=3, Some(2));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let flexible = version >= 2;
-        let owners = r.nullable_array(
-            flexible,
-            match version {
-                ..=1 => 4,
-                _ => 3,
-            },
-            |r| DescribeDelegationTokenOwner::decode(r, version),
-        )?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self { owners })
+impl<'a> Value<'a> for DescribeDelegationTokenRequest<'a> {
+    const BYTES_MIN: usize = 1;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.owners.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "DescribeDelegationTokenRequest",
-                version,
-            ));
-        }
-        let flexible = version >= 2;
-        w.nullable_array(self.owners.as_deref(), flexible, |w, v| {
-            v.encode(w, version)
-        })?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.owners.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -87,35 +52,20 @@ pub struct DescribeDelegationTokenOwner<'a> {
     pub principal_name: &'a str,
 }
 
-impl<'a> DescribeDelegationTokenOwner<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 2;
-        let principal_type = r.str(flexible)?;
-        let principal_name = r.str(flexible)?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            principal_type,
-            principal_name,
-        })
+impl<'a> Value<'a> for DescribeDelegationTokenOwner<'a> {
+    const BYTES_MIN: usize = 2;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.principal_type.read(r, v)?;
+        self.principal_name.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 2;
-        w.str(self.principal_type, flexible)?;
-        w.str(self.principal_name, flexible)?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.principal_type.write(w, v)?;
+        self.principal_name.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -133,58 +83,24 @@ pub struct DescribeDelegationTokenResponse<'a> {
     pub throttle_time_ms: i32,
 }
 
-impl<'a> DescribeDelegationTokenResponse<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=3;
+message!(DescribeDelegationTokenResponse<'_>, 0..=3, Some(2));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let flexible = version >= 2;
-        let error_code = r.i16()?;
-        let tokens = r.array(
-            flexible,
-            match version {
-                ..=1 => 38,
-                2 => 30,
-                _ => 32,
-            },
-            |r| DescribedDelegationToken::decode(r, version),
-        )?;
-        let throttle_time_ms = r.i32()?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            error_code,
-            tokens,
-            throttle_time_ms,
-        })
+impl<'a> Value<'a> for DescribeDelegationTokenResponse<'a> {
+    const BYTES_MIN: usize = 7;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.error_code.read(r, v)?;
+        self.tokens.read(r, v)?;
+        self.throttle_time_ms.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "DescribeDelegationTokenResponse",
-                version,
-            ));
-        }
-        let flexible = version >= 2;
-        w.i16(self.error_code);
-        w.array(&self.tokens, flexible, |w, v| v.encode(w, version))?;
-        w.i32(self.throttle_time_ms);
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.error_code.write(w, v)?;
+        self.tokens.write(w, v)?;
+        self.throttle_time_ms.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -220,80 +136,54 @@ pub struct DescribedDelegationToken<'a> {
     pub renewers: Vec<DescribedDelegationTokenRenewer<'a>>,
 }
 
-impl<'a> DescribedDelegationToken<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 2;
-        let principal_type = r.str(flexible)?;
-        let principal_name = r.str(flexible)?;
-        let token_requester_principal_type = if version >= 3 { r.str(flexible)? } else { "" };
-        let token_requester_principal_name = if version >= 3 { r.str(flexible)? } else { "" };
-        let issue_timestamp = r.i64()?;
-        let expiry_timestamp = r.i64()?;
-        let max_timestamp = r.i64()?;
-        let token_id = r.str(flexible)?;
-        let hmac = r.bytes(flexible)?;
-        let renewers = r.array(
-            flexible,
-            match version {
-                ..=1 => 4,
-                _ => 3,
-            },
-            |r| DescribedDelegationTokenRenewer::decode(r, version),
-        )?;
-        if flexible {
-            r.skip_tagged_fields()?;
+impl<'a> Value<'a> for DescribedDelegationToken<'a> {
+    const BYTES_MIN: usize = 29;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.principal_type.read(r, v)?;
+        self.principal_name.read(r, v)?;
+        if v >= 3 {
+            self.token_requester_principal_type.read(r, v)?;
         }
-        Ok(Self {
-            principal_type,
-            principal_name,
-            token_requester_principal_type,
-            token_requester_principal_name,
-            issue_timestamp,
-            expiry_timestamp,
-            max_timestamp,
-            token_id,
-            hmac,
-            renewers,
-        })
+        if v >= 3 {
+            self.token_requester_principal_name.read(r, v)?;
+        }
+        self.issue_timestamp.read(r, v)?;
+        self.expiry_timestamp.read(r, v)?;
+        self.max_timestamp.read(r, v)?;
+        self.token_id.read(r, v)?;
+        self.hmac.read(r, v)?;
+        self.renewers.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 2;
-        w.str(self.principal_type, flexible)?;
-        w.str(self.principal_name, flexible)?;
-        if version >= 3 {
-            w.str(self.token_requester_principal_type, flexible)?;
-        } else if cfg!(debug_assertions) && !self.token_requester_principal_type.is_empty() {
-            return Err(EncodeError::NotInVersion(
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.principal_type.write(w, v)?;
+        self.principal_name.write(w, v)?;
+        if v >= 3 {
+            self.token_requester_principal_type.write(w, v)?;
+        } else {
+            v.refuse(
+                !self.token_requester_principal_type.is_empty(),
                 "DescribedDelegationToken.token_requester_principal_type",
-                version,
-            ));
+            )?;
         }
-        if version >= 3 {
-            w.str(self.token_requester_principal_name, flexible)?;
-        } else if cfg!(debug_assertions) && !self.token_requester_principal_name.is_empty() {
-            return Err(EncodeError::NotInVersion(
+        if v >= 3 {
+            self.token_requester_principal_name.write(w, v)?;
+        } else {
+            v.refuse(
+                !self.token_requester_principal_name.is_empty(),
                 "DescribedDelegationToken.token_requester_principal_name",
-                version,
-            ));
+            )?;
         }
-        w.i64(self.issue_timestamp);
-        w.i64(self.expiry_timestamp);
-        w.i64(self.max_timestamp);
-        w.str(self.token_id, flexible)?;
-        w.bytes(self.hmac, flexible)?;
-        w.array(&self.renewers, flexible, |w, v| v.encode(w, version))?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        self.issue_timestamp.write(w, v)?;
+        self.expiry_timestamp.write(w, v)?;
+        self.max_timestamp.write(w, v)?;
+        self.token_id.write(w, v)?;
+        self.hmac.write(w, v)?;
+        self.renewers.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -309,51 +199,20 @@ pub struct DescribedDelegationTokenRenewer<'a> {
     pub principal_name: &'a str,
 }
 
-impl<'a> DescribedDelegationTokenRenewer<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 2;
-        let principal_type = r.str(flexible)?;
-        let principal_name = r.str(flexible)?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            principal_type,
-            principal_name,
-        })
-    }
+impl<'a> Value<'a> for DescribedDelegationTokenRenewer<'a> {
+    const BYTES_MIN: usize = 2;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 2;
-        w.str(self.principal_type, flexible)?;
-        w.str(self.principal_name, flexible)?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.principal_type.read(r, v)?;
+        self.principal_name.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for DescribeDelegationTokenRequest<'_> {
-    const KEY: ApiKey = ApiKey::DescribeDelegationToken;
-    type Response<'r> = DescribeDelegationTokenResponse<'r>;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        DescribeDelegationTokenResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.principal_type.write(w, v)?;
+        self.principal_name.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }

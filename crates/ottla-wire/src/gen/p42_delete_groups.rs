@@ -2,11 +2,7 @@
 //!
 //! DeleteGroups: delete groups that have no members, with their offsets.
 
-use crate::ApiKey;
-use crate::Request;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
+use crate::generated::*;
 
 /// The request of DeleteGroups (key 42).
 ///
@@ -17,42 +13,20 @@ pub struct DeleteGroupsRequest<'a> {
     pub groups_names: Vec<&'a str>,
 }
 
-impl<'a> DeleteGroupsRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=3;
+message!(DeleteGroupsRequest<'_>, 0..=3, Some(2));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let flexible = version >= 2;
-        let groups_names = r.array(flexible, if flexible { 1 } else { 2 }, |r| r.str(flexible))?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self { groups_names })
+impl<'a> Value<'a> for DeleteGroupsRequest<'a> {
+    const BYTES_MIN: usize = 1;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.groups_names.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "DeleteGroupsRequest",
-                version,
-            ));
-        }
-        let flexible = version >= 2;
-        w.array(&self.groups_names, flexible, |w, v| w.str(v, flexible))?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.groups_names.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -68,54 +42,22 @@ pub struct DeleteGroupsResponse<'a> {
     pub results: Vec<DeletableGroupResult<'a>>,
 }
 
-impl<'a> DeleteGroupsResponse<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=3;
+message!(DeleteGroupsResponse<'_>, 0..=3, Some(2));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let flexible = version >= 2;
-        let throttle_time_ms = r.i32()?;
-        let results = r.array(
-            flexible,
-            match version {
-                ..=2 => 4,
-                _ => 5,
-            },
-            |r| DeletableGroupResult::decode(r, version),
-        )?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            throttle_time_ms,
-            results,
-        })
+impl<'a> Value<'a> for DeleteGroupsResponse<'a> {
+    const BYTES_MIN: usize = 5;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.throttle_time_ms.read(r, v)?;
+        self.results.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "DeleteGroupsResponse",
-                version,
-            ));
-        }
-        let flexible = version >= 2;
-        w.i32(self.throttle_time_ms);
-        w.array(&self.results, flexible, |w, v| v.encode(w, version))?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.throttle_time_ms.write(w, v)?;
+        self.results.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -133,60 +75,26 @@ pub struct DeletableGroupResult<'a> {
     pub error_message: Option<&'a str>,
 }
 
-impl<'a> DeletableGroupResult<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 2;
-        let group_id = r.str(flexible)?;
-        let error_code = r.i16()?;
-        let error_message = if version >= 3 {
-            r.nullable_str(flexible)?
-        } else {
-            None
-        };
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            group_id,
-            error_code,
-            error_message,
-        })
-    }
+impl<'a> Value<'a> for DeletableGroupResult<'a> {
+    const BYTES_MIN: usize = 3;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 2;
-        w.str(self.group_id, flexible)?;
-        w.i16(self.error_code);
-        if version >= 3 {
-            w.nullable_str(self.error_message, flexible)?;
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.group_id.read(r, v)?;
+        self.error_code.read(r, v)?;
+        if v >= 3 {
+            self.error_message.read(r, v)?;
         }
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for DeleteGroupsRequest<'_> {
-    const KEY: ApiKey = ApiKey::DeleteGroups;
-    type Response<'r> = DeleteGroupsResponse<'r>;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        DeleteGroupsResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.group_id.write(w, v)?;
+        self.error_code.write(w, v)?;
+        if v >= 3 {
+            self.error_message.write(w, v)?;
+        }
+        Tags::none(w, v);
+        Ok(())
     }
 }

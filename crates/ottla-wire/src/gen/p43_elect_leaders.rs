@@ -2,11 +2,7 @@
 //!
 //! ElectLeaders: make preferred, or out-of-sync, replicas leaders (KIP-460).
 
-use crate::ApiKey;
-use crate::Request;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
+use crate::generated::*;
 
 /// The request of ElectLeaders (key 43).
 ///
@@ -35,66 +31,30 @@ impl Default for ElectLeadersRequest<'_> {
     }
 }
 
-impl<'a> ElectLeadersRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=2;
+message!(ElectLeadersRequest<'_>, 0..=2, Some(2));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+impl<'a> Value<'a> for ElectLeadersRequest<'a> {
+    const BYTES_MIN: usize = 5;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        if v >= 1 {
+            self.election_type.read(r, v)?;
         }
-        let flexible = version >= 2;
-        let election_type = if version >= 1 { r.i8()? } else { 0 };
-        let topic_partitions = r.nullable_array(
-            flexible,
-            match version {
-                ..=1 => 6,
-                _ => 3,
-            },
-            |r| TopicPartitions::decode(r, version),
-        )?;
-        let timeout_ms = r.i32()?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            election_type,
-            topic_partitions,
-            timeout_ms,
-        })
+        self.topic_partitions.read(r, v)?;
+        self.timeout_ms.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "ElectLeadersRequest",
-                version,
-            ));
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        if v >= 1 {
+            self.election_type.write(w, v)?;
+        } else {
+            v.refuse(self.election_type != 0, "ElectLeadersRequest.election_type")?;
         }
-        let flexible = version >= 2;
-        if version >= 1 {
-            w.i8(self.election_type);
-        } else if cfg!(debug_assertions) && self.election_type != 0 {
-            return Err(EncodeError::NotInVersion(
-                "ElectLeadersRequest.election_type",
-                version,
-            ));
-        }
-        w.nullable_array(self.topic_partitions.as_deref(), flexible, |w, v| {
-            v.encode(w, version)
-        })?;
-        w.i32(self.timeout_ms);
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        self.topic_partitions.write(w, v)?;
+        self.timeout_ms.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -107,38 +67,23 @@ pub struct TopicPartitions<'a> {
     /// `string`, versions 0+.
     pub topic: &'a str,
     /// `[]int32`, versions 0+.
-    pub partitions: Vec<i32>,
+    pub partitions: Numbers<'a, i32>,
 }
 
-impl<'a> TopicPartitions<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 2;
-        let topic = r.str(flexible)?;
-        let partitions = r.array(flexible, 4, |r| r.i32())?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self { topic, partitions })
+impl<'a> Value<'a> for TopicPartitions<'a> {
+    const BYTES_MIN: usize = 2;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.topic.read(r, v)?;
+        self.partitions.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 2;
-        w.str(self.topic, flexible)?;
-        w.array(&self.partitions, flexible, |w, v| {
-            w.i32(*v);
-            Ok(())
-        })?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.topic.write(w, v)?;
+        self.partitions.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -156,66 +101,30 @@ pub struct ElectLeadersResponse<'a> {
     pub replica_election_results: Vec<ReplicaElectionResult<'a>>,
 }
 
-impl<'a> ElectLeadersResponse<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=2;
+message!(ElectLeadersResponse<'_>, 0..=2, Some(2));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+impl<'a> Value<'a> for ElectLeadersResponse<'a> {
+    const BYTES_MIN: usize = 5;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.throttle_time_ms.read(r, v)?;
+        if v >= 1 {
+            self.error_code.read(r, v)?;
         }
-        let flexible = version >= 2;
-        let throttle_time_ms = r.i32()?;
-        let error_code = if version >= 1 { r.i16()? } else { 0 };
-        let replica_election_results = r.array(
-            flexible,
-            match version {
-                ..=1 => 6,
-                _ => 3,
-            },
-            |r| ReplicaElectionResult::decode(r, version),
-        )?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            throttle_time_ms,
-            error_code,
-            replica_election_results,
-        })
+        self.replica_election_results.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "ElectLeadersResponse",
-                version,
-            ));
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.throttle_time_ms.write(w, v)?;
+        if v >= 1 {
+            self.error_code.write(w, v)?;
+        } else {
+            v.refuse(self.error_code != 0, "ElectLeadersResponse.error_code")?;
         }
-        let flexible = version >= 2;
-        w.i32(self.throttle_time_ms);
-        if version >= 1 {
-            w.i16(self.error_code);
-        } else if cfg!(debug_assertions) && self.error_code != 0 {
-            return Err(EncodeError::NotInVersion(
-                "ElectLeadersResponse.error_code",
-                version,
-            ));
-        }
-        w.array(&self.replica_election_results, flexible, |w, v| {
-            v.encode(w, version)
-        })?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        self.replica_election_results.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -231,37 +140,20 @@ pub struct ReplicaElectionResult<'a> {
     pub partition_result: Vec<PartitionResult<'a>>,
 }
 
-impl<'a> ReplicaElectionResult<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 2;
-        let topic = r.str(flexible)?;
-        let partition_result = r.array(flexible, 8, |r| PartitionResult::decode(r, version))?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            topic,
-            partition_result,
-        })
+impl<'a> Value<'a> for ReplicaElectionResult<'a> {
+    const BYTES_MIN: usize = 2;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.topic.read(r, v)?;
+        self.partition_result.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 2;
-        w.str(self.topic, flexible)?;
-        w.array(&self.partition_result, flexible, |w, v| {
-            v.encode(w, version)
-        })?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.topic.write(w, v)?;
+        self.partition_result.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -289,54 +181,22 @@ impl Default for PartitionResult<'_> {
     }
 }
 
-impl<'a> PartitionResult<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 2;
-        let partition_id = r.i32()?;
-        let error_code = r.i16()?;
-        let error_message = r.nullable_str(flexible)?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            partition_id,
-            error_code,
-            error_message,
-        })
-    }
+impl<'a> Value<'a> for PartitionResult<'a> {
+    const BYTES_MIN: usize = 7;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 2;
-        w.i32(self.partition_id);
-        w.i16(self.error_code);
-        w.nullable_str(self.error_message, flexible)?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.partition_id.read(r, v)?;
+        self.error_code.read(r, v)?;
+        self.error_message.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for ElectLeadersRequest<'_> {
-    const KEY: ApiKey = ApiKey::ElectLeaders;
-    type Response<'r> = ElectLeadersResponse<'r>;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        ElectLeadersResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.partition_id.write(w, v)?;
+        self.error_code.write(w, v)?;
+        self.error_message.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }

@@ -2,11 +2,7 @@
 //!
 //! AlterPartitionReassignments: begin to move replicas to other brokers, or cancel it (KIP-455).
 
-use crate::ApiKey;
-use crate::Request;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
+use crate::generated::*;
 
 /// The request of AlterPartitionReassignments (key 45).
 ///
@@ -33,51 +29,33 @@ impl Default for AlterPartitionReassignmentsRequest<'_> {
     }
 }
 
-impl<'a> AlterPartitionReassignmentsRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=1;
+message!(AlterPartitionReassignmentsRequest<'_>, 0..=1, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+impl<'a> Value<'a> for AlterPartitionReassignmentsRequest<'a> {
+    const BYTES_MIN: usize = 6;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.timeout_ms.read(r, v)?;
+        if v >= 1 {
+            self.allow_replication_factor_change.read(r, v)?;
         }
-        let timeout_ms = r.i32()?;
-        let allow_replication_factor_change = if version >= 1 { r.bool()? } else { true };
-        let topics = r.array(true, 3, |r| ReassignableTopic::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            timeout_ms,
-            allow_replication_factor_change,
-            topics,
-        })
+        self.topics.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "AlterPartitionReassignmentsRequest",
-                version,
-            ));
-        }
-        w.i32(self.timeout_ms);
-        if version >= 1 {
-            w.bool(self.allow_replication_factor_change);
-        } else if cfg!(debug_assertions) && !self.allow_replication_factor_change {
-            return Err(EncodeError::NotInVersion(
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.timeout_ms.write(w, v)?;
+        if v >= 1 {
+            self.allow_replication_factor_change.write(w, v)?;
+        } else {
+            v.refuse(
+                !self.allow_replication_factor_change,
                 "AlterPartitionReassignmentsRequest.allow_replication_factor_change",
-                version,
-            ));
+            )?;
         }
-        w.array(&self.topics, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+        self.topics.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -90,29 +68,23 @@ pub struct ReassignableTopic<'a> {
     /// `string`, versions 0+.
     pub name: &'a str,
     /// `[]ReassignablePartition`, versions 0+.
-    pub partitions: Vec<ReassignablePartition>,
+    pub partitions: Vec<ReassignablePartition<'a>>,
 }
 
-impl<'a> ReassignableTopic<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let name = r.str(true)?;
-        let partitions = r.array(true, 6, |r| ReassignablePartition::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self { name, partitions })
+impl<'a> Value<'a> for ReassignableTopic<'a> {
+    const BYTES_MIN: usize = 3;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.name.read(r, v)?;
+        self.partitions.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.str(self.name, true)?;
-        w.array(&self.partitions, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.name.write(w, v)?;
+        self.partitions.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -121,41 +93,29 @@ impl<'a> ReassignableTopic<'a> {
 ///
 /// Versions 0-1, flexible 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
-pub struct ReassignablePartition {
+pub struct ReassignablePartition<'a> {
     /// `int32`, versions 0+.
     pub partition_index: i32,
     /// Null: cancel.
     ///
     /// `[]int32`, versions 0+, null in 0+, default null.
-    pub replicas: Option<Vec<i32>>,
+    pub replicas: Option<Numbers<'a, i32>>,
 }
 
-impl ReassignablePartition {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, _version: i16) -> Result<Self, DecodeError> {
-        let partition_index = r.i32()?;
-        let replicas = r.nullable_array(true, 4, |r| r.i32())?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            partition_index,
-            replicas,
-        })
+impl<'a> Value<'a> for ReassignablePartition<'a> {
+    const BYTES_MIN: usize = 6;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.partition_index.read(r, v)?;
+        self.replicas.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.i32(self.partition_index);
-        w.nullable_array(self.replicas.as_deref(), true, |w, v| {
-            w.i32(*v);
-            Ok(())
-        })?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.partition_index.write(w, v)?;
+        self.replicas.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -191,52 +151,32 @@ impl Default for AlterPartitionReassignmentsResponse<'_> {
     }
 }
 
-impl<'a> AlterPartitionReassignmentsResponse<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=1;
+message!(AlterPartitionReassignmentsResponse<'_>, 0..=1, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+impl<'a> Value<'a> for AlterPartitionReassignmentsResponse<'a> {
+    const BYTES_MIN: usize = 9;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.throttle_time_ms.read(r, v)?;
+        if v >= 1 {
+            self.allow_replication_factor_change.read(r, v)?;
         }
-        let throttle_time_ms = r.i32()?;
-        let allow_replication_factor_change = if version >= 1 { r.bool()? } else { true };
-        let error_code = r.i16()?;
-        let error_message = r.nullable_str(true)?;
-        let responses = r.array(true, 3, |r| ReassignableTopicResponse::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            throttle_time_ms,
-            allow_replication_factor_change,
-            error_code,
-            error_message,
-            responses,
-        })
+        self.error_code.read(r, v)?;
+        self.error_message.read(r, v)?;
+        self.responses.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "AlterPartitionReassignmentsResponse",
-                version,
-            ));
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.throttle_time_ms.write(w, v)?;
+        if v >= 1 {
+            self.allow_replication_factor_change.write(w, v)?;
         }
-        w.i32(self.throttle_time_ms);
-        if version >= 1 {
-            w.bool(self.allow_replication_factor_change);
-        }
-        w.i16(self.error_code);
-        w.nullable_str(self.error_message, true)?;
-        w.array(&self.responses, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+        self.error_code.write(w, v)?;
+        self.error_message.write(w, v)?;
+        self.responses.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -252,28 +192,20 @@ pub struct ReassignableTopicResponse<'a> {
     pub partitions: Vec<ReassignablePartitionResponse<'a>>,
 }
 
-impl<'a> ReassignableTopicResponse<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let name = r.str(true)?;
-        let partitions = r.array(true, 8, |r| {
-            ReassignablePartitionResponse::decode(r, version)
-        })?;
-        r.skip_tagged_fields()?;
-        Ok(Self { name, partitions })
+impl<'a> Value<'a> for ReassignableTopicResponse<'a> {
+    const BYTES_MIN: usize = 3;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.name.read(r, v)?;
+        self.partitions.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.str(self.name, true)?;
-        w.array(&self.partitions, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.name.write(w, v)?;
+        self.partitions.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -301,48 +233,22 @@ impl Default for ReassignablePartitionResponse<'_> {
     }
 }
 
-impl<'a> ReassignablePartitionResponse<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, DecodeError> {
-        let partition_index = r.i32()?;
-        let error_code = r.i16()?;
-        let error_message = r.nullable_str(true)?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            partition_index,
-            error_code,
-            error_message,
-        })
-    }
+impl<'a> Value<'a> for ReassignablePartitionResponse<'a> {
+    const BYTES_MIN: usize = 8;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.i32(self.partition_index);
-        w.i16(self.error_code);
-        w.nullable_str(self.error_message, true)?;
-        w.unsigned_varint(0);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.partition_index.read(r, v)?;
+        self.error_code.read(r, v)?;
+        self.error_message.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for AlterPartitionReassignmentsRequest<'_> {
-    const KEY: ApiKey = ApiKey::AlterPartitionReassignments;
-    type Response<'r> = AlterPartitionReassignmentsResponse<'r>;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        AlterPartitionReassignmentsResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.partition_index.write(w, v)?;
+        self.error_code.write(w, v)?;
+        self.error_message.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }

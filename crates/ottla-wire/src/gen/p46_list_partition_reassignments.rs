@@ -2,11 +2,7 @@
 //!
 //! ListPartitionReassignments: which replicas are on the move (KIP-455).
 
-use crate::ApiKey;
-use crate::Request;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
+use crate::generated::*;
 
 /// The request of ListPartitionReassignments (key 46).
 ///
@@ -30,40 +26,22 @@ impl Default for ListPartitionReassignmentsRequest<'_> {
     }
 }
 
-impl<'a> ListPartitionReassignmentsRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(ListPartitionReassignmentsRequest<'_>, 0..=0, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let timeout_ms = r.i32()?;
-        let topics = r.nullable_array(true, 3, |r| {
-            ListPartitionReassignmentsTopics::decode(r, version)
-        })?;
-        r.skip_tagged_fields()?;
-        Ok(Self { timeout_ms, topics })
+impl<'a> Value<'a> for ListPartitionReassignmentsRequest<'a> {
+    const BYTES_MIN: usize = 6;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.timeout_ms.read(r, v)?;
+        self.topics.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "ListPartitionReassignmentsRequest",
-                version,
-            ));
-        }
-        w.i32(self.timeout_ms);
-        w.nullable_array(self.topics.as_deref(), true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.timeout_ms.write(w, v)?;
+        self.topics.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -76,35 +54,23 @@ pub struct ListPartitionReassignmentsTopics<'a> {
     /// `string`, versions 0+.
     pub name: &'a str,
     /// `[]int32`, versions 0+.
-    pub partition_indexes: Vec<i32>,
+    pub partition_indexes: Numbers<'a, i32>,
 }
 
-impl<'a> ListPartitionReassignmentsTopics<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, DecodeError> {
-        let name = r.str(true)?;
-        let partition_indexes = r.array(true, 4, |r| r.i32())?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            name,
-            partition_indexes,
-        })
+impl<'a> Value<'a> for ListPartitionReassignmentsTopics<'a> {
+    const BYTES_MIN: usize = 3;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.name.read(r, v)?;
+        self.partition_indexes.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.str(self.name, true)?;
-        w.array(&self.partition_indexes, true, |w, v| {
-            w.i32(*v);
-            Ok(())
-        })?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.name.write(w, v)?;
+        self.partition_indexes.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -135,47 +101,26 @@ impl Default for ListPartitionReassignmentsResponse<'_> {
     }
 }
 
-impl<'a> ListPartitionReassignmentsResponse<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(ListPartitionReassignmentsResponse<'_>, 0..=0, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let throttle_time_ms = r.i32()?;
-        let error_code = r.i16()?;
-        let error_message = r.nullable_str(true)?;
-        let topics = r.array(true, 3, |r| OngoingTopicReassignment::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            throttle_time_ms,
-            error_code,
-            error_message,
-            topics,
-        })
+impl<'a> Value<'a> for ListPartitionReassignmentsResponse<'a> {
+    const BYTES_MIN: usize = 9;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.throttle_time_ms.read(r, v)?;
+        self.error_code.read(r, v)?;
+        self.error_message.read(r, v)?;
+        self.topics.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "ListPartitionReassignmentsResponse",
-                version,
-            ));
-        }
-        w.i32(self.throttle_time_ms);
-        w.i16(self.error_code);
-        w.nullable_str(self.error_message, true)?;
-        w.array(&self.topics, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.throttle_time_ms.write(w, v)?;
+        self.error_code.write(w, v)?;
+        self.error_message.write(w, v)?;
+        self.topics.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -188,31 +133,23 @@ pub struct OngoingTopicReassignment<'a> {
     /// `string`, versions 0+.
     pub name: &'a str,
     /// `[]OngoingPartitionReassignment`, versions 0+.
-    pub partitions: Vec<OngoingPartitionReassignment>,
+    pub partitions: Vec<OngoingPartitionReassignment<'a>>,
 }
 
-impl<'a> OngoingTopicReassignment<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let name = r.str(true)?;
-        let partitions = r.array(true, 8, |r| {
-            OngoingPartitionReassignment::decode(r, version)
-        })?;
-        r.skip_tagged_fields()?;
-        Ok(Self { name, partitions })
+impl<'a> Value<'a> for OngoingTopicReassignment<'a> {
+    const BYTES_MIN: usize = 3;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.name.read(r, v)?;
+        self.partitions.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.str(self.name, true)?;
-        w.array(&self.partitions, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.name.write(w, v)?;
+        self.partitions.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -221,71 +158,35 @@ impl<'a> OngoingTopicReassignment<'a> {
 ///
 /// Versions 0, flexible 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
-pub struct OngoingPartitionReassignment {
+pub struct OngoingPartitionReassignment<'a> {
     /// `int32`, versions 0+.
     pub partition_index: i32,
     /// `[]int32`, versions 0+.
-    pub replicas: Vec<i32>,
+    pub replicas: Numbers<'a, i32>,
     /// `[]int32`, versions 0+.
-    pub adding_replicas: Vec<i32>,
+    pub adding_replicas: Numbers<'a, i32>,
     /// `[]int32`, versions 0+.
-    pub removing_replicas: Vec<i32>,
+    pub removing_replicas: Numbers<'a, i32>,
 }
 
-impl OngoingPartitionReassignment {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, _version: i16) -> Result<Self, DecodeError> {
-        let partition_index = r.i32()?;
-        let replicas = r.array(true, 4, |r| r.i32())?;
-        let adding_replicas = r.array(true, 4, |r| r.i32())?;
-        let removing_replicas = r.array(true, 4, |r| r.i32())?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            partition_index,
-            replicas,
-            adding_replicas,
-            removing_replicas,
-        })
-    }
+impl<'a> Value<'a> for OngoingPartitionReassignment<'a> {
+    const BYTES_MIN: usize = 8;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.i32(self.partition_index);
-        w.array(&self.replicas, true, |w, v| {
-            w.i32(*v);
-            Ok(())
-        })?;
-        w.array(&self.adding_replicas, true, |w, v| {
-            w.i32(*v);
-            Ok(())
-        })?;
-        w.array(&self.removing_replicas, true, |w, v| {
-            w.i32(*v);
-            Ok(())
-        })?;
-        w.unsigned_varint(0);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.partition_index.read(r, v)?;
+        self.replicas.read(r, v)?;
+        self.adding_replicas.read(r, v)?;
+        self.removing_replicas.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for ListPartitionReassignmentsRequest<'_> {
-    const KEY: ApiKey = ApiKey::ListPartitionReassignments;
-    type Response<'r> = ListPartitionReassignmentsResponse<'r>;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        ListPartitionReassignmentsResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.partition_index.write(w, v)?;
+        self.replicas.write(w, v)?;
+        self.adding_replicas.write(w, v)?;
+        self.removing_replicas.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }

@@ -2,11 +2,7 @@
 //!
 //! OffsetDelete: delete offsets of a group for topics that it is not subscribed to (KIP-496).
 
-use crate::ApiKey;
-use crate::Request;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
+use crate::generated::*;
 
 /// The request of OffsetDelete (key 47).
 ///
@@ -19,36 +15,20 @@ pub struct OffsetDeleteRequest<'a> {
     pub topics: Vec<OffsetDeleteRequestTopic<'a>>,
 }
 
-impl<'a> OffsetDeleteRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(OffsetDeleteRequest<'_>, 0..=0, None);
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let group_id = r.str(false)?;
-        let topics = r.array(false, 6, |r| OffsetDeleteRequestTopic::decode(r, version))?;
-        Ok(Self { group_id, topics })
+impl<'a> Value<'a> for OffsetDeleteRequest<'a> {
+    const BYTES_MIN: usize = 2;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.group_id.read(r, v)?;
+        self.topics.read(r, v)?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "OffsetDeleteRequest",
-                version,
-            ));
-        }
-        w.str(self.group_id, false)?;
-        w.array(&self.topics, false, |w, v| v.encode(w, version))?;
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.group_id.write(w, v)?;
+        self.topics.write(w, v)?;
         Ok(())
     }
 }
@@ -64,26 +44,18 @@ pub struct OffsetDeleteRequestTopic<'a> {
     pub partitions: Vec<OffsetDeleteRequestPartition>,
 }
 
-impl<'a> OffsetDeleteRequestTopic<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let name = r.str(false)?;
-        let partitions = r.array(false, 4, |r| {
-            OffsetDeleteRequestPartition::decode(r, version)
-        })?;
-        Ok(Self { name, partitions })
+impl<'a> Value<'a> for OffsetDeleteRequestTopic<'a> {
+    const BYTES_MIN: usize = 2;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.name.read(r, v)?;
+        self.partitions.read(r, v)?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.str(self.name, false)?;
-        w.array(&self.partitions, false, |w, v| v.encode(w, version))?;
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.name.write(w, v)?;
+        self.partitions.write(w, v)?;
         Ok(())
     }
 }
@@ -97,22 +69,16 @@ pub struct OffsetDeleteRequestPartition {
     pub partition_index: i32,
 }
 
-impl OffsetDeleteRequestPartition {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, _version: i16) -> Result<Self, DecodeError> {
-        let partition_index = r.i32()?;
-        Ok(Self { partition_index })
+impl<'a> Value<'a> for OffsetDeleteRequestPartition {
+    const BYTES_MIN: usize = 4;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.partition_index.read(r, v)?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.i32(self.partition_index);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.partition_index.write(w, v)?;
         Ok(())
     }
 }
@@ -130,42 +96,22 @@ pub struct OffsetDeleteResponse<'a> {
     pub topics: Vec<OffsetDeleteResponseTopic<'a>>,
 }
 
-impl<'a> OffsetDeleteResponse<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(OffsetDeleteResponse<'_>, 0..=0, None);
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let error_code = r.i16()?;
-        let throttle_time_ms = r.i32()?;
-        let topics = r.array(false, 6, |r| OffsetDeleteResponseTopic::decode(r, version))?;
-        Ok(Self {
-            error_code,
-            throttle_time_ms,
-            topics,
-        })
+impl<'a> Value<'a> for OffsetDeleteResponse<'a> {
+    const BYTES_MIN: usize = 7;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.error_code.read(r, v)?;
+        self.throttle_time_ms.read(r, v)?;
+        self.topics.read(r, v)?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "OffsetDeleteResponse",
-                version,
-            ));
-        }
-        w.i16(self.error_code);
-        w.i32(self.throttle_time_ms);
-        w.array(&self.topics, false, |w, v| v.encode(w, version))?;
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.error_code.write(w, v)?;
+        self.throttle_time_ms.write(w, v)?;
+        self.topics.write(w, v)?;
         Ok(())
     }
 }
@@ -181,26 +127,18 @@ pub struct OffsetDeleteResponseTopic<'a> {
     pub partitions: Vec<OffsetDeleteResponsePartition>,
 }
 
-impl<'a> OffsetDeleteResponseTopic<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let name = r.str(false)?;
-        let partitions = r.array(false, 6, |r| {
-            OffsetDeleteResponsePartition::decode(r, version)
-        })?;
-        Ok(Self { name, partitions })
+impl<'a> Value<'a> for OffsetDeleteResponseTopic<'a> {
+    const BYTES_MIN: usize = 2;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.name.read(r, v)?;
+        self.partitions.read(r, v)?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.str(self.name, false)?;
-        w.array(&self.partitions, false, |w, v| v.encode(w, version))?;
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.name.write(w, v)?;
+        self.partitions.write(w, v)?;
         Ok(())
     }
 }
@@ -216,43 +154,18 @@ pub struct OffsetDeleteResponsePartition {
     pub error_code: i16,
 }
 
-impl OffsetDeleteResponsePartition {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, _version: i16) -> Result<Self, DecodeError> {
-        let partition_index = r.i32()?;
-        let error_code = r.i16()?;
-        Ok(Self {
-            partition_index,
-            error_code,
-        })
-    }
+impl<'a> Value<'a> for OffsetDeleteResponsePartition {
+    const BYTES_MIN: usize = 6;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.i32(self.partition_index);
-        w.i16(self.error_code);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.partition_index.read(r, v)?;
+        self.error_code.read(r, v)?;
         Ok(())
     }
-}
 
-impl Request for OffsetDeleteRequest<'_> {
-    const KEY: ApiKey = ApiKey::OffsetDelete;
-    type Response<'r> = OffsetDeleteResponse<'r>;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        OffsetDeleteResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.partition_index.write(w, v)?;
+        self.error_code.write(w, v)?;
+        Ok(())
     }
 }

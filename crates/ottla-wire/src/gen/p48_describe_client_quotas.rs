@@ -2,11 +2,7 @@
 //!
 //! DescribeClientQuotas: the quotas of entities that match a filter (KIP-546).
 
-use crate::ApiKey;
-use crate::Request;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
+use crate::generated::*;
 
 /// The request of DescribeClientQuotas (key 48).
 ///
@@ -21,51 +17,22 @@ pub struct DescribeClientQuotasRequest<'a> {
     pub strict: bool,
 }
 
-impl<'a> DescribeClientQuotasRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=1;
+message!(DescribeClientQuotasRequest<'_>, 0..=1, Some(1));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let flexible = version >= 1;
-        let components = r.array(
-            flexible,
-            match version {
-                ..=0 => 5,
-                _ => 4,
-            },
-            |r| ComponentData::decode(r, version),
-        )?;
-        let strict = r.bool()?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self { components, strict })
+impl<'a> Value<'a> for DescribeClientQuotasRequest<'a> {
+    const BYTES_MIN: usize = 2;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.components.read(r, v)?;
+        self.strict.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "DescribeClientQuotasRequest",
-                version,
-            ));
-        }
-        let flexible = version >= 1;
-        w.array(&self.components, flexible, |w, v| v.encode(w, version))?;
-        w.bool(self.strict);
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.components.write(w, v)?;
+        self.strict.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -97,38 +64,22 @@ impl Default for ComponentData<'_> {
     }
 }
 
-impl<'a> ComponentData<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 1;
-        let entity_type = r.str(flexible)?;
-        let match_type = r.i8()?;
-        let r#match = r.nullable_str(flexible)?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            entity_type,
-            match_type,
-            r#match,
-        })
+impl<'a> Value<'a> for ComponentData<'a> {
+    const BYTES_MIN: usize = 3;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.entity_type.read(r, v)?;
+        self.match_type.read(r, v)?;
+        self.r#match.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 1;
-        w.str(self.entity_type, flexible)?;
-        w.i8(self.match_type);
-        w.nullable_str(self.r#match, flexible)?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.entity_type.write(w, v)?;
+        self.match_type.write(w, v)?;
+        self.r#match.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -159,62 +110,26 @@ impl Default for DescribeClientQuotasResponse<'_> {
     }
 }
 
-impl<'a> DescribeClientQuotasResponse<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=1;
+message!(DescribeClientQuotasResponse<'_>, 0..=1, Some(1));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let flexible = version >= 1;
-        let throttle_time_ms = r.i32()?;
-        let error_code = r.i16()?;
-        let error_message = r.nullable_str(flexible)?;
-        let entries = r.nullable_array(
-            flexible,
-            match version {
-                ..=0 => 8,
-                _ => 3,
-            },
-            |r| EntryData::decode(r, version),
-        )?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            throttle_time_ms,
-            error_code,
-            error_message,
-            entries,
-        })
+impl<'a> Value<'a> for DescribeClientQuotasResponse<'a> {
+    const BYTES_MIN: usize = 8;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.throttle_time_ms.read(r, v)?;
+        self.error_code.read(r, v)?;
+        self.error_message.read(r, v)?;
+        self.entries.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "DescribeClientQuotasResponse",
-                version,
-            ));
-        }
-        let flexible = version >= 1;
-        w.i32(self.throttle_time_ms);
-        w.i16(self.error_code);
-        w.nullable_str(self.error_message, flexible)?;
-        w.nullable_array(self.entries.as_deref(), flexible, |w, v| {
-            v.encode(w, version)
-        })?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.throttle_time_ms.write(w, v)?;
+        self.error_code.write(w, v)?;
+        self.error_message.write(w, v)?;
+        self.entries.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -230,39 +145,20 @@ pub struct EntryData<'a> {
     pub values: Vec<ValueData<'a>>,
 }
 
-impl<'a> EntryData<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 1;
-        let entity = r.array(
-            flexible,
-            match version {
-                ..=0 => 4,
-                _ => 3,
-            },
-            |r| EntityData::decode(r, version),
-        )?;
-        let values = r.array(flexible, 10, |r| ValueData::decode(r, version))?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self { entity, values })
+impl<'a> Value<'a> for EntryData<'a> {
+    const BYTES_MIN: usize = 2;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.entity.read(r, v)?;
+        self.values.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 1;
-        w.array(&self.entity, flexible, |w, v| v.encode(w, version))?;
-        w.array(&self.values, flexible, |w, v| v.encode(w, version))?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.entity.write(w, v)?;
+        self.values.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -291,35 +187,20 @@ impl Default for EntityData<'_> {
     }
 }
 
-impl<'a> EntityData<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 1;
-        let entity_type = r.str(flexible)?;
-        let entity_name = r.nullable_str(flexible)?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            entity_type,
-            entity_name,
-        })
+impl<'a> Value<'a> for EntityData<'a> {
+    const BYTES_MIN: usize = 2;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.entity_type.read(r, v)?;
+        self.entity_name.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 1;
-        w.str(self.entity_type, flexible)?;
-        w.nullable_str(self.entity_name, flexible)?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.entity_type.write(w, v)?;
+        self.entity_name.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -335,48 +216,20 @@ pub struct ValueData<'a> {
     pub value: f64,
 }
 
-impl<'a> ValueData<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 1;
-        let key = r.str(flexible)?;
-        let value = r.f64()?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self { key, value })
-    }
+impl<'a> Value<'a> for ValueData<'a> {
+    const BYTES_MIN: usize = 9;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 1;
-        w.str(self.key, flexible)?;
-        w.f64(self.value);
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.key.read(r, v)?;
+        self.value.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for DescribeClientQuotasRequest<'_> {
-    const KEY: ApiKey = ApiKey::DescribeClientQuotas;
-    type Response<'r> = DescribeClientQuotasResponse<'r>;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        DescribeClientQuotasResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.key.write(w, v)?;
+        self.value.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }

@@ -2,11 +2,7 @@
 //!
 //! AlterClientQuotas: set and remove quotas (KIP-546).
 
-use crate::ApiKey;
-use crate::Request;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
+use crate::generated::*;
 
 /// The request of AlterClientQuotas (key 49).
 ///
@@ -19,54 +15,22 @@ pub struct AlterClientQuotasRequest<'a> {
     pub validate_only: bool,
 }
 
-impl<'a> AlterClientQuotasRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=1;
+message!(AlterClientQuotasRequest<'_>, 0..=1, Some(1));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let flexible = version >= 1;
-        let entries = r.array(
-            flexible,
-            match version {
-                ..=0 => 8,
-                _ => 3,
-            },
-            |r| EntryData::decode(r, version),
-        )?;
-        let validate_only = r.bool()?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            entries,
-            validate_only,
-        })
+impl<'a> Value<'a> for AlterClientQuotasRequest<'a> {
+    const BYTES_MIN: usize = 2;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.entries.read(r, v)?;
+        self.validate_only.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "AlterClientQuotasRequest",
-                version,
-            ));
-        }
-        let flexible = version >= 1;
-        w.array(&self.entries, flexible, |w, v| v.encode(w, version))?;
-        w.bool(self.validate_only);
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.entries.write(w, v)?;
+        self.validate_only.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -82,39 +46,20 @@ pub struct EntryData<'a> {
     pub ops: Vec<OpData<'a>>,
 }
 
-impl<'a> EntryData<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 1;
-        let entity = r.array(
-            flexible,
-            match version {
-                ..=0 => 4,
-                _ => 3,
-            },
-            |r| EntityData::decode(r, version),
-        )?;
-        let ops = r.array(flexible, 11, |r| OpData::decode(r, version))?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self { entity, ops })
+impl<'a> Value<'a> for EntryData<'a> {
+    const BYTES_MIN: usize = 2;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.entity.read(r, v)?;
+        self.ops.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 1;
-        w.array(&self.entity, flexible, |w, v| v.encode(w, version))?;
-        w.array(&self.ops, flexible, |w, v| v.encode(w, version))?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.entity.write(w, v)?;
+        self.ops.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -143,35 +88,20 @@ impl Default for EntityData<'_> {
     }
 }
 
-impl<'a> EntityData<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 1;
-        let entity_type = r.str(flexible)?;
-        let entity_name = r.nullable_str(flexible)?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            entity_type,
-            entity_name,
-        })
+impl<'a> Value<'a> for EntityData<'a> {
+    const BYTES_MIN: usize = 2;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.entity_type.read(r, v)?;
+        self.entity_name.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 1;
-        w.str(self.entity_type, flexible)?;
-        w.nullable_str(self.entity_name, flexible)?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.entity_type.write(w, v)?;
+        self.entity_name.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -189,34 +119,22 @@ pub struct OpData<'a> {
     pub remove: bool,
 }
 
-impl<'a> OpData<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 1;
-        let key = r.str(flexible)?;
-        let value = r.f64()?;
-        let remove = r.bool()?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self { key, value, remove })
+impl<'a> Value<'a> for OpData<'a> {
+    const BYTES_MIN: usize = 10;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.key.read(r, v)?;
+        self.value.read(r, v)?;
+        self.remove.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 1;
-        w.str(self.key, flexible)?;
-        w.f64(self.value);
-        w.bool(self.remove);
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.key.write(w, v)?;
+        self.value.write(w, v)?;
+        self.remove.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -232,54 +150,22 @@ pub struct AlterClientQuotasResponse<'a> {
     pub entries: Vec<EntryResult<'a>>,
 }
 
-impl<'a> AlterClientQuotasResponse<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=1;
+message!(AlterClientQuotasResponse<'_>, 0..=1, Some(1));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let flexible = version >= 1;
-        let throttle_time_ms = r.i32()?;
-        let entries = r.array(
-            flexible,
-            match version {
-                ..=0 => 8,
-                _ => 5,
-            },
-            |r| EntryResult::decode(r, version),
-        )?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            throttle_time_ms,
-            entries,
-        })
+impl<'a> Value<'a> for AlterClientQuotasResponse<'a> {
+    const BYTES_MIN: usize = 5;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.throttle_time_ms.read(r, v)?;
+        self.entries.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "AlterClientQuotasResponse",
-                version,
-            ));
-        }
-        let flexible = version >= 1;
-        w.i32(self.throttle_time_ms);
-        w.array(&self.entries, flexible, |w, v| v.encode(w, version))?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.throttle_time_ms.write(w, v)?;
+        self.entries.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -307,45 +193,22 @@ impl Default for EntryResult<'_> {
     }
 }
 
-impl<'a> EntryResult<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 1;
-        let error_code = r.i16()?;
-        let error_message = r.nullable_str(flexible)?;
-        let entity = r.array(
-            flexible,
-            match version {
-                ..=0 => 4,
-                _ => 3,
-            },
-            |r| EntityResult::decode(r, version),
-        )?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            error_code,
-            error_message,
-            entity,
-        })
+impl<'a> Value<'a> for EntryResult<'a> {
+    const BYTES_MIN: usize = 4;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.error_code.read(r, v)?;
+        self.error_message.read(r, v)?;
+        self.entity.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 1;
-        w.i16(self.error_code);
-        w.nullable_str(self.error_message, flexible)?;
-        w.array(&self.entity, flexible, |w, v| v.encode(w, version))?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.error_code.write(w, v)?;
+        self.error_message.write(w, v)?;
+        self.entity.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -374,51 +237,20 @@ impl Default for EntityResult<'_> {
     }
 }
 
-impl<'a> EntityResult<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 1;
-        let entity_type = r.str(flexible)?;
-        let entity_name = r.nullable_str(flexible)?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            entity_type,
-            entity_name,
-        })
-    }
+impl<'a> Value<'a> for EntityResult<'a> {
+    const BYTES_MIN: usize = 2;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 1;
-        w.str(self.entity_type, flexible)?;
-        w.nullable_str(self.entity_name, flexible)?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.entity_type.read(r, v)?;
+        self.entity_name.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for AlterClientQuotasRequest<'_> {
-    const KEY: ApiKey = ApiKey::AlterClientQuotas;
-    type Response<'r> = AlterClientQuotasResponse<'r>;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        AlterClientQuotasResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.entity_type.write(w, v)?;
+        self.entity_name.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }

@@ -2,11 +2,7 @@
 //!
 //! AlterUserScramCredentials: set and delete SCRAM credentials of users (KIP-554).
 
-use crate::ApiKey;
-use crate::Request;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
+use crate::generated::*;
 
 /// The request of AlterUserScramCredentials (key 51).
 ///
@@ -19,41 +15,22 @@ pub struct AlterUserScramCredentialsRequest<'a> {
     pub upsertions: Vec<ScramCredentialUpsertion<'a>>,
 }
 
-impl<'a> AlterUserScramCredentialsRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(AlterUserScramCredentialsRequest<'_>, 0..=0, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let deletions = r.array(true, 3, |r| ScramCredentialDeletion::decode(r, version))?;
-        let upsertions = r.array(true, 9, |r| ScramCredentialUpsertion::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            deletions,
-            upsertions,
-        })
+impl<'a> Value<'a> for AlterUserScramCredentialsRequest<'a> {
+    const BYTES_MIN: usize = 3;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.deletions.read(r, v)?;
+        self.upsertions.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "AlterUserScramCredentialsRequest",
-                version,
-            ));
-        }
-        w.array(&self.deletions, true, |w, v| v.encode(w, version))?;
-        w.array(&self.upsertions, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.deletions.write(w, v)?;
+        self.upsertions.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -71,26 +48,20 @@ pub struct ScramCredentialDeletion<'a> {
     pub mechanism: i8,
 }
 
-impl<'a> ScramCredentialDeletion<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, DecodeError> {
-        let name = r.str(true)?;
-        let mechanism = r.i8()?;
-        r.skip_tagged_fields()?;
-        Ok(Self { name, mechanism })
+impl<'a> Value<'a> for ScramCredentialDeletion<'a> {
+    const BYTES_MIN: usize = 3;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.name.read(r, v)?;
+        self.mechanism.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.str(self.name, true)?;
-        w.i8(self.mechanism);
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.name.write(w, v)?;
+        self.mechanism.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -116,38 +87,26 @@ pub struct ScramCredentialUpsertion<'a> {
     pub salted_password: &'a [u8],
 }
 
-impl<'a> ScramCredentialUpsertion<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, DecodeError> {
-        let name = r.str(true)?;
-        let mechanism = r.i8()?;
-        let iterations = r.i32()?;
-        let salt = r.bytes(true)?;
-        let salted_password = r.bytes(true)?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            name,
-            mechanism,
-            iterations,
-            salt,
-            salted_password,
-        })
+impl<'a> Value<'a> for ScramCredentialUpsertion<'a> {
+    const BYTES_MIN: usize = 9;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.name.read(r, v)?;
+        self.mechanism.read(r, v)?;
+        self.iterations.read(r, v)?;
+        self.salt.read(r, v)?;
+        self.salted_password.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.str(self.name, true)?;
-        w.i8(self.mechanism);
-        w.i32(self.iterations);
-        w.bytes(self.salt, true)?;
-        w.bytes(self.salted_password, true)?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.name.write(w, v)?;
+        self.mechanism.write(w, v)?;
+        self.iterations.write(w, v)?;
+        self.salt.write(w, v)?;
+        self.salted_password.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -163,43 +122,22 @@ pub struct AlterUserScramCredentialsResponse<'a> {
     pub results: Vec<AlterUserScramCredentialsResult<'a>>,
 }
 
-impl<'a> AlterUserScramCredentialsResponse<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(AlterUserScramCredentialsResponse<'_>, 0..=0, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let throttle_time_ms = r.i32()?;
-        let results = r.array(true, 5, |r| {
-            AlterUserScramCredentialsResult::decode(r, version)
-        })?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            throttle_time_ms,
-            results,
-        })
+impl<'a> Value<'a> for AlterUserScramCredentialsResponse<'a> {
+    const BYTES_MIN: usize = 6;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.throttle_time_ms.read(r, v)?;
+        self.results.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "AlterUserScramCredentialsResponse",
-                version,
-            ));
-        }
-        w.i32(self.throttle_time_ms);
-        w.array(&self.results, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.throttle_time_ms.write(w, v)?;
+        self.results.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -227,48 +165,22 @@ impl Default for AlterUserScramCredentialsResult<'_> {
     }
 }
 
-impl<'a> AlterUserScramCredentialsResult<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, DecodeError> {
-        let user = r.str(true)?;
-        let error_code = r.i16()?;
-        let error_message = r.nullable_str(true)?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            user,
-            error_code,
-            error_message,
-        })
-    }
+impl<'a> Value<'a> for AlterUserScramCredentialsResult<'a> {
+    const BYTES_MIN: usize = 5;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.str(self.user, true)?;
-        w.i16(self.error_code);
-        w.nullable_str(self.error_message, true)?;
-        w.unsigned_varint(0);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.user.read(r, v)?;
+        self.error_code.read(r, v)?;
+        self.error_message.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for AlterUserScramCredentialsRequest<'_> {
-    const KEY: ApiKey = ApiKey::AlterUserScramCredentials;
-    type Response<'r> = AlterUserScramCredentialsResponse<'r>;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        AlterUserScramCredentialsResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.user.write(w, v)?;
+        self.error_code.write(w, v)?;
+        self.error_message.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }

@@ -2,12 +2,7 @@
 //!
 //! DescribeQuorum: voters and observers of the metadata log, and how far they are (KIP-595).
 
-use crate::ApiKey;
-use crate::Request;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
-use ottla_model::uuid::Uuid;
+use crate::generated::*;
 
 /// The request of DescribeQuorum (key 55).
 ///
@@ -18,36 +13,20 @@ pub struct DescribeQuorumRequest<'a> {
     pub topics: Vec<TopicData<'a>>,
 }
 
-impl<'a> DescribeQuorumRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=2;
+message!(DescribeQuorumRequest<'_>, 0..=2, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let topics = r.array(true, 3, |r| TopicData::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self { topics })
+impl<'a> Value<'a> for DescribeQuorumRequest<'a> {
+    const BYTES_MIN: usize = 2;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.topics.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "DescribeQuorumRequest",
-                version,
-            ));
-        }
-        w.array(&self.topics, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.topics.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -63,29 +42,20 @@ pub struct TopicData<'a> {
     pub partitions: Vec<PartitionData>,
 }
 
-impl<'a> TopicData<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let topic_name = r.str(true)?;
-        let partitions = r.array(true, 5, |r| PartitionData::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            topic_name,
-            partitions,
-        })
+impl<'a> Value<'a> for TopicData<'a> {
+    const BYTES_MIN: usize = 3;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.topic_name.read(r, v)?;
+        self.partitions.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.str(self.topic_name, true)?;
-        w.array(&self.partitions, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.topic_name.write(w, v)?;
+        self.partitions.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -99,24 +69,18 @@ pub struct PartitionData {
     pub partition_index: i32,
 }
 
-impl PartitionData {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, _version: i16) -> Result<Self, DecodeError> {
-        let partition_index = r.i32()?;
-        r.skip_tagged_fields()?;
-        Ok(Self { partition_index })
+impl<'a> Value<'a> for PartitionData {
+    const BYTES_MIN: usize = 5;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.partition_index.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.i32(self.partition_index);
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.partition_index.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -147,64 +111,36 @@ impl Default for DescribeQuorumResponse<'_> {
     }
 }
 
-impl<'a> DescribeQuorumResponse<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=2;
+message!(DescribeQuorumResponse<'_>, 0..=2, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+impl<'a> Value<'a> for DescribeQuorumResponse<'a> {
+    const BYTES_MIN: usize = 4;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.error_code.read(r, v)?;
+        if v >= 2 {
+            self.error_message.read(r, v)?;
         }
-        let error_code = r.i16()?;
-        let error_message = if version >= 2 {
-            r.nullable_str(true)?
-        } else {
-            Some("")
-        };
-        let topics = r.array(true, 3, |r| TopicResult::decode(r, version))?;
-        let nodes = if version >= 2 {
-            r.array(true, 6, |r| Node::decode(r, version))?
-        } else {
-            Vec::new()
-        };
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            error_code,
-            error_message,
-            topics,
-            nodes,
-        })
+        self.topics.read(r, v)?;
+        if v >= 2 {
+            self.nodes.read(r, v)?;
+        }
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "DescribeQuorumResponse",
-                version,
-            ));
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.error_code.write(w, v)?;
+        if v >= 2 {
+            self.error_message.write(w, v)?;
         }
-        w.i16(self.error_code);
-        if version >= 2 {
-            w.nullable_str(self.error_message, true)?;
+        self.topics.write(w, v)?;
+        if v >= 2 {
+            self.nodes.write(w, v)?;
+        } else {
+            v.refuse(!self.nodes.is_empty(), "DescribeQuorumResponse.nodes")?;
         }
-        w.array(&self.topics, true, |w, v| v.encode(w, version))?;
-        if version >= 2 {
-            w.array(&self.nodes, true, |w, v| v.encode(w, version))?;
-        } else if cfg!(debug_assertions) && !self.nodes.is_empty() {
-            return Err(EncodeError::NotInVersion(
-                "DescribeQuorumResponse.nodes",
-                version,
-            ));
-        }
-        w.unsigned_varint(0);
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -220,36 +156,20 @@ pub struct TopicResult<'a> {
     pub partitions: Vec<PartitionResult<'a>>,
 }
 
-impl<'a> TopicResult<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let topic_name = r.str(true)?;
-        let partitions = r.array(
-            true,
-            match version {
-                ..=1 => 25,
-                _ => 26,
-            },
-            |r| PartitionResult::decode(r, version),
-        )?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            topic_name,
-            partitions,
-        })
+impl<'a> Value<'a> for TopicResult<'a> {
+    const BYTES_MIN: usize = 3;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.topic_name.read(r, v)?;
+        self.partitions.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.str(self.topic_name, true)?;
-        w.array(&self.partitions, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.topic_name.write(w, v)?;
+        self.partitions.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -292,69 +212,36 @@ impl Default for PartitionResult<'_> {
     }
 }
 
-impl<'a> PartitionResult<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let partition_index = r.i32()?;
-        let error_code = r.i16()?;
-        let error_message = if version >= 2 {
-            r.nullable_str(true)?
-        } else {
-            Some("")
-        };
-        let leader_id = r.i32()?;
-        let leader_epoch = r.i32()?;
-        let high_watermark = r.i64()?;
-        let current_voters = r.array(
-            true,
-            match version {
-                ..=0 => 13,
-                1 => 29,
-                _ => 45,
-            },
-            |r| ReplicaState::decode(r, version),
-        )?;
-        let observers = r.array(
-            true,
-            match version {
-                ..=0 => 13,
-                1 => 29,
-                _ => 45,
-            },
-            |r| ReplicaState::decode(r, version),
-        )?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            partition_index,
-            error_code,
-            error_message,
-            leader_id,
-            leader_epoch,
-            high_watermark,
-            current_voters,
-            observers,
-        })
+impl<'a> Value<'a> for PartitionResult<'a> {
+    const BYTES_MIN: usize = 25;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.partition_index.read(r, v)?;
+        self.error_code.read(r, v)?;
+        if v >= 2 {
+            self.error_message.read(r, v)?;
+        }
+        self.leader_id.read(r, v)?;
+        self.leader_epoch.read(r, v)?;
+        self.high_watermark.read(r, v)?;
+        self.current_voters.read(r, v)?;
+        self.observers.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i32(self.partition_index);
-        w.i16(self.error_code);
-        if version >= 2 {
-            w.nullable_str(self.error_message, true)?;
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.partition_index.write(w, v)?;
+        self.error_code.write(w, v)?;
+        if v >= 2 {
+            self.error_message.write(w, v)?;
         }
-        w.i32(self.leader_id);
-        w.i32(self.leader_epoch);
-        w.i64(self.high_watermark);
-        w.array(&self.current_voters, true, |w, v| v.encode(w, version))?;
-        w.array(&self.observers, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+        self.leader_id.write(w, v)?;
+        self.leader_epoch.write(w, v)?;
+        self.high_watermark.write(w, v)?;
+        self.current_voters.write(w, v)?;
+        self.observers.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -370,26 +257,20 @@ pub struct Node<'a> {
     pub listeners: Vec<Listener<'a>>,
 }
 
-impl<'a> Node<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let node_id = r.i32()?;
-        let listeners = r.array(true, 5, |r| Listener::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self { node_id, listeners })
+impl<'a> Value<'a> for Node<'a> {
+    const BYTES_MIN: usize = 6;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.node_id.read(r, v)?;
+        self.listeners.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i32(self.node_id);
-        w.array(&self.listeners, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.node_id.write(w, v)?;
+        self.listeners.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -407,28 +288,22 @@ pub struct Listener<'a> {
     pub port: u16,
 }
 
-impl<'a> Listener<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, DecodeError> {
-        let name = r.str(true)?;
-        let host = r.str(true)?;
-        let port = r.u16()?;
-        r.skip_tagged_fields()?;
-        Ok(Self { name, host, port })
+impl<'a> Value<'a> for Listener<'a> {
+    const BYTES_MIN: usize = 5;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.name.read(r, v)?;
+        self.host.read(r, v)?;
+        self.port.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.str(self.name, true)?;
-        w.str(self.host, true)?;
-        w.u16(self.port);
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.name.write(w, v)?;
+        self.host.write(w, v)?;
+        self.port.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -466,65 +341,43 @@ impl Default for ReplicaState {
     }
 }
 
-impl ReplicaState {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        let replica_id = r.i32()?;
-        let replica_directory_id = if version >= 2 { r.uuid()? } else { Uuid::ZERO };
-        let log_end_offset = r.i64()?;
-        let last_fetch_timestamp = if version >= 1 { r.i64()? } else { -1 };
-        let last_caught_up_timestamp = if version >= 1 { r.i64()? } else { -1 };
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            replica_id,
-            replica_directory_id,
-            log_end_offset,
-            last_fetch_timestamp,
-            last_caught_up_timestamp,
-        })
-    }
+impl<'a> Value<'a> for ReplicaState {
+    const BYTES_MIN: usize = 13;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i32(self.replica_id);
-        if version >= 2 {
-            w.uuid(self.replica_directory_id);
-        } else if cfg!(debug_assertions) && !self.replica_directory_id.is_zero() {
-            return Err(EncodeError::NotInVersion(
-                "ReplicaState.replica_directory_id",
-                version,
-            ));
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.replica_id.read(r, v)?;
+        if v >= 2 {
+            self.replica_directory_id.read(r, v)?;
         }
-        w.i64(self.log_end_offset);
-        if version >= 1 {
-            w.i64(self.last_fetch_timestamp);
+        self.log_end_offset.read(r, v)?;
+        if v >= 1 {
+            self.last_fetch_timestamp.read(r, v)?;
         }
-        if version >= 1 {
-            w.i64(self.last_caught_up_timestamp);
+        if v >= 1 {
+            self.last_caught_up_timestamp.read(r, v)?;
         }
-        w.unsigned_varint(0);
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for DescribeQuorumRequest<'_> {
-    const KEY: ApiKey = ApiKey::DescribeQuorum;
-    type Response<'r> = DescribeQuorumResponse<'r>;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        DescribeQuorumResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.replica_id.write(w, v)?;
+        if v >= 2 {
+            self.replica_directory_id.write(w, v)?;
+        } else {
+            v.refuse(
+                self.replica_directory_id != Uuid::ZERO,
+                "ReplicaState.replica_directory_id",
+            )?;
+        }
+        self.log_end_offset.write(w, v)?;
+        if v >= 1 {
+            self.last_fetch_timestamp.write(w, v)?;
+        }
+        if v >= 1 {
+            self.last_caught_up_timestamp.write(w, v)?;
+        }
+        Tags::none(w, v);
+        Ok(())
     }
 }

@@ -2,11 +2,7 @@
 //!
 //! UpdateFeatures: set the finalized levels of features of the cluster (KIP-584).
 
-use crate::ApiKey;
-use crate::Request;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
+use crate::generated::*;
 
 /// The request of UpdateFeatures (key 57).
 ///
@@ -31,51 +27,30 @@ impl Default for UpdateFeaturesRequest<'_> {
     }
 }
 
-impl<'a> UpdateFeaturesRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=2;
+message!(UpdateFeaturesRequest<'_>, 0..=2, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+impl<'a> Value<'a> for UpdateFeaturesRequest<'a> {
+    const BYTES_MIN: usize = 6;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.timeout_ms.read(r, v)?;
+        self.feature_updates.read(r, v)?;
+        if v >= 1 {
+            self.validate_only.read(r, v)?;
         }
-        let timeout_ms = r.i32()?;
-        let feature_updates = r.array(true, 5, |r| FeatureUpdateKey::decode(r, version))?;
-        let validate_only = if version >= 1 { r.bool()? } else { false };
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            timeout_ms,
-            feature_updates,
-            validate_only,
-        })
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "UpdateFeaturesRequest",
-                version,
-            ));
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.timeout_ms.write(w, v)?;
+        self.feature_updates.write(w, v)?;
+        if v >= 1 {
+            self.validate_only.write(w, v)?;
+        } else {
+            v.refuse(self.validate_only, "UpdateFeaturesRequest.validate_only")?;
         }
-        w.i32(self.timeout_ms);
-        w.array(&self.feature_updates, true, |w, v| v.encode(w, version))?;
-        if version >= 1 {
-            w.bool(self.validate_only);
-        } else if cfg!(debug_assertions) && self.validate_only {
-            return Err(EncodeError::NotInVersion(
-                "UpdateFeaturesRequest.validate_only",
-                version,
-            ));
-        }
-        w.unsigned_varint(0);
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -110,49 +85,36 @@ impl Default for FeatureUpdateKey<'_> {
     }
 }
 
-impl<'a> FeatureUpdateKey<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let feature = r.str(true)?;
-        let max_version_level = r.i16()?;
-        let allow_downgrade = if version <= 0 { r.bool()? } else { false };
-        let upgrade_type = if version >= 1 { r.i8()? } else { 1 };
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            feature,
-            max_version_level,
-            allow_downgrade,
-            upgrade_type,
-        })
+impl<'a> Value<'a> for FeatureUpdateKey<'a> {
+    const BYTES_MIN: usize = 4;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.feature.read(r, v)?;
+        self.max_version_level.read(r, v)?;
+        if v == 0 {
+            self.allow_downgrade.read(r, v)?;
+        }
+        if v >= 1 {
+            self.upgrade_type.read(r, v)?;
+        }
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.str(self.feature, true)?;
-        w.i16(self.max_version_level);
-        if version <= 0 {
-            w.bool(self.allow_downgrade);
-        } else if cfg!(debug_assertions) && self.allow_downgrade {
-            return Err(EncodeError::NotInVersion(
-                "FeatureUpdateKey.allow_downgrade",
-                version,
-            ));
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.feature.write(w, v)?;
+        self.max_version_level.write(w, v)?;
+        if v == 0 {
+            self.allow_downgrade.write(w, v)?;
+        } else {
+            v.refuse(self.allow_downgrade, "FeatureUpdateKey.allow_downgrade")?;
         }
-        if version >= 1 {
-            w.i8(self.upgrade_type);
-        } else if cfg!(debug_assertions) && self.upgrade_type != 1 {
-            return Err(EncodeError::NotInVersion(
-                "FeatureUpdateKey.upgrade_type",
-                version,
-            ));
+        if v >= 1 {
+            self.upgrade_type.write(w, v)?;
+        } else {
+            v.refuse(self.upgrade_type != 1, "FeatureUpdateKey.upgrade_type")?;
         }
-        w.unsigned_varint(0);
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -183,53 +145,30 @@ impl Default for UpdateFeaturesResponse<'_> {
     }
 }
 
-impl<'a> UpdateFeaturesResponse<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=2;
+message!(UpdateFeaturesResponse<'_>, 0..=2, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+impl<'a> Value<'a> for UpdateFeaturesResponse<'a> {
+    const BYTES_MIN: usize = 8;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.throttle_time_ms.read(r, v)?;
+        self.error_code.read(r, v)?;
+        self.error_message.read(r, v)?;
+        if v <= 1 {
+            self.results.read(r, v)?;
         }
-        let throttle_time_ms = r.i32()?;
-        let error_code = r.i16()?;
-        let error_message = r.nullable_str(true)?;
-        let results = if version <= 1 {
-            r.array(true, 5, |r| UpdatableFeatureResult::decode(r, version))?
-        } else {
-            Vec::new()
-        };
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            throttle_time_ms,
-            error_code,
-            error_message,
-            results,
-        })
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "UpdateFeaturesResponse",
-                version,
-            ));
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.throttle_time_ms.write(w, v)?;
+        self.error_code.write(w, v)?;
+        self.error_message.write(w, v)?;
+        if v <= 1 {
+            self.results.write(w, v)?;
         }
-        w.i32(self.throttle_time_ms);
-        w.i16(self.error_code);
-        w.nullable_str(self.error_message, true)?;
-        if version <= 1 {
-            w.array(&self.results, true, |w, v| v.encode(w, version))?;
-        }
-        w.unsigned_varint(0);
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -257,48 +196,22 @@ impl Default for UpdatableFeatureResult<'_> {
     }
 }
 
-impl<'a> UpdatableFeatureResult<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, DecodeError> {
-        let feature = r.str(true)?;
-        let error_code = r.i16()?;
-        let error_message = r.nullable_str(true)?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            feature,
-            error_code,
-            error_message,
-        })
-    }
+impl<'a> Value<'a> for UpdatableFeatureResult<'a> {
+    const BYTES_MIN: usize = 5;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.str(self.feature, true)?;
-        w.i16(self.error_code);
-        w.nullable_str(self.error_message, true)?;
-        w.unsigned_varint(0);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.feature.read(r, v)?;
+        self.error_code.read(r, v)?;
+        self.error_message.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for UpdateFeaturesRequest<'_> {
-    const KEY: ApiKey = ApiKey::UpdateFeatures;
-    type Response<'r> = UpdateFeaturesResponse<'r>;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        UpdateFeaturesResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.feature.write(w, v)?;
+        self.error_code.write(w, v)?;
+        self.error_message.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }

@@ -2,11 +2,7 @@
 //!
 //! DescribeCluster: brokers or controllers, and what the client may do with the cluster.
 
-use crate::ApiKey;
-use crate::Request;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
+use crate::generated::*;
 
 /// The request of DescribeCluster (key 60).
 ///
@@ -33,58 +29,42 @@ impl Default for DescribeClusterRequest {
     }
 }
 
-impl DescribeClusterRequest {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=2;
+message!(DescribeClusterRequest, 0..=2, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+impl<'a> Value<'a> for DescribeClusterRequest {
+    const BYTES_MIN: usize = 2;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.include_cluster_authorized_operations.read(r, v)?;
+        if v >= 1 {
+            self.endpoint_type.read(r, v)?;
         }
-        let include_cluster_authorized_operations = r.bool()?;
-        let endpoint_type = if version >= 1 { r.i8()? } else { 1 };
-        let include_fenced_brokers = if version >= 2 { r.bool()? } else { false };
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            include_cluster_authorized_operations,
-            endpoint_type,
-            include_fenced_brokers,
-        })
+        if v >= 2 {
+            self.include_fenced_brokers.read(r, v)?;
+        }
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "DescribeClusterRequest",
-                version,
-            ));
-        }
-        w.bool(self.include_cluster_authorized_operations);
-        if version >= 1 {
-            w.i8(self.endpoint_type);
-        } else if cfg!(debug_assertions) && self.endpoint_type != 1 {
-            return Err(EncodeError::NotInVersion(
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.include_cluster_authorized_operations.write(w, v)?;
+        if v >= 1 {
+            self.endpoint_type.write(w, v)?;
+        } else {
+            v.refuse(
+                self.endpoint_type != 1,
                 "DescribeClusterRequest.endpoint_type",
-                version,
-            ));
+            )?;
         }
-        if version >= 2 {
-            w.bool(self.include_fenced_brokers);
-        } else if cfg!(debug_assertions) && self.include_fenced_brokers {
-            return Err(EncodeError::NotInVersion(
+        if v >= 2 {
+            self.include_fenced_brokers.write(w, v)?;
+        } else {
+            v.refuse(
+                self.include_fenced_brokers,
                 "DescribeClusterRequest.include_fenced_brokers",
-                version,
-            ));
+            )?;
         }
-        w.unsigned_varint(0);
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -129,73 +109,43 @@ impl Default for DescribeClusterResponse<'_> {
     }
 }
 
-impl<'a> DescribeClusterResponse<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=2;
+message!(DescribeClusterResponse<'_>, 0..=2, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+impl<'a> Value<'a> for DescribeClusterResponse<'a> {
+    const BYTES_MIN: usize = 18;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.throttle_time_ms.read(r, v)?;
+        self.error_code.read(r, v)?;
+        self.error_message.read(r, v)?;
+        if v >= 1 {
+            self.endpoint_type.read(r, v)?;
         }
-        let throttle_time_ms = r.i32()?;
-        let error_code = r.i16()?;
-        let error_message = r.nullable_str(true)?;
-        let endpoint_type = if version >= 1 { r.i8()? } else { 1 };
-        let cluster_id = r.str(true)?;
-        let controller_id = r.i32()?;
-        let brokers = r.array(
-            true,
-            match version {
-                ..=1 => 11,
-                _ => 12,
-            },
-            |r| DescribeClusterBroker::decode(r, version),
-        )?;
-        let cluster_authorized_operations = r.i32()?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            throttle_time_ms,
-            error_code,
-            error_message,
-            endpoint_type,
-            cluster_id,
-            controller_id,
-            brokers,
-            cluster_authorized_operations,
-        })
+        self.cluster_id.read(r, v)?;
+        self.controller_id.read(r, v)?;
+        self.brokers.read(r, v)?;
+        self.cluster_authorized_operations.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "DescribeClusterResponse",
-                version,
-            ));
-        }
-        w.i32(self.throttle_time_ms);
-        w.i16(self.error_code);
-        w.nullable_str(self.error_message, true)?;
-        if version >= 1 {
-            w.i8(self.endpoint_type);
-        } else if cfg!(debug_assertions) && self.endpoint_type != 1 {
-            return Err(EncodeError::NotInVersion(
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.throttle_time_ms.write(w, v)?;
+        self.error_code.write(w, v)?;
+        self.error_message.write(w, v)?;
+        if v >= 1 {
+            self.endpoint_type.write(w, v)?;
+        } else {
+            v.refuse(
+                self.endpoint_type != 1,
                 "DescribeClusterResponse.endpoint_type",
-                version,
-            ));
+            )?;
         }
-        w.str(self.cluster_id, true)?;
-        w.i32(self.controller_id);
-        w.array(&self.brokers, true, |w, v| v.encode(w, version))?;
-        w.i32(self.cluster_authorized_operations);
-        w.unsigned_varint(0);
+        self.cluster_id.write(w, v)?;
+        self.controller_id.write(w, v)?;
+        self.brokers.write(w, v)?;
+        self.cluster_authorized_operations.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -217,61 +167,32 @@ pub struct DescribeClusterBroker<'a> {
     pub is_fenced: bool,
 }
 
-impl<'a> DescribeClusterBroker<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let broker_id = r.i32()?;
-        let host = r.str(true)?;
-        let port = r.i32()?;
-        let rack = r.nullable_str(true)?;
-        let is_fenced = if version >= 2 { r.bool()? } else { false };
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            broker_id,
-            host,
-            port,
-            rack,
-            is_fenced,
-        })
-    }
+impl<'a> Value<'a> for DescribeClusterBroker<'a> {
+    const BYTES_MIN: usize = 11;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i32(self.broker_id);
-        w.str(self.host, true)?;
-        w.i32(self.port);
-        w.nullable_str(self.rack, true)?;
-        if version >= 2 {
-            w.bool(self.is_fenced);
-        } else if cfg!(debug_assertions) && self.is_fenced {
-            return Err(EncodeError::NotInVersion(
-                "DescribeClusterBroker.is_fenced",
-                version,
-            ));
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.broker_id.read(r, v)?;
+        self.host.read(r, v)?;
+        self.port.read(r, v)?;
+        self.rack.read(r, v)?;
+        if v >= 2 {
+            self.is_fenced.read(r, v)?;
         }
-        w.unsigned_varint(0);
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for DescribeClusterRequest {
-    const KEY: ApiKey = ApiKey::DescribeCluster;
-    type Response<'r> = DescribeClusterResponse<'r>;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        DescribeClusterResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.broker_id.write(w, v)?;
+        self.host.write(w, v)?;
+        self.port.write(w, v)?;
+        self.rack.write(w, v)?;
+        if v >= 2 {
+            self.is_fenced.write(w, v)?;
+        } else {
+            v.refuse(self.is_fenced, "DescribeClusterBroker.is_fenced")?;
+        }
+        Tags::none(w, v);
+        Ok(())
     }
 }

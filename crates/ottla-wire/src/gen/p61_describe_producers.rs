@@ -2,11 +2,7 @@
 //!
 //! DescribeProducers: the producers that a partition remembers (KIP-664).
 
-use crate::ApiKey;
-use crate::Request;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
+use crate::generated::*;
 
 /// The request of DescribeProducers (key 61).
 ///
@@ -17,36 +13,20 @@ pub struct DescribeProducersRequest<'a> {
     pub topics: Vec<TopicRequest<'a>>,
 }
 
-impl<'a> DescribeProducersRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(DescribeProducersRequest<'_>, 0..=0, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let topics = r.array(true, 3, |r| TopicRequest::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self { topics })
+impl<'a> Value<'a> for DescribeProducersRequest<'a> {
+    const BYTES_MIN: usize = 2;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.topics.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "DescribeProducersRequest",
-                version,
-            ));
-        }
-        w.array(&self.topics, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.topics.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -59,35 +39,23 @@ pub struct TopicRequest<'a> {
     /// `string`, versions 0+.
     pub name: &'a str,
     /// `[]int32`, versions 0+.
-    pub partition_indexes: Vec<i32>,
+    pub partition_indexes: Numbers<'a, i32>,
 }
 
-impl<'a> TopicRequest<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, DecodeError> {
-        let name = r.str(true)?;
-        let partition_indexes = r.array(true, 4, |r| r.i32())?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            name,
-            partition_indexes,
-        })
+impl<'a> Value<'a> for TopicRequest<'a> {
+    const BYTES_MIN: usize = 3;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.name.read(r, v)?;
+        self.partition_indexes.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.str(self.name, true)?;
-        w.array(&self.partition_indexes, true, |w, v| {
-            w.i32(*v);
-            Ok(())
-        })?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.name.write(w, v)?;
+        self.partition_indexes.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -103,41 +71,22 @@ pub struct DescribeProducersResponse<'a> {
     pub topics: Vec<TopicResponse<'a>>,
 }
 
-impl<'a> DescribeProducersResponse<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(DescribeProducersResponse<'_>, 0..=0, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let throttle_time_ms = r.i32()?;
-        let topics = r.array(true, 3, |r| TopicResponse::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            throttle_time_ms,
-            topics,
-        })
+impl<'a> Value<'a> for DescribeProducersResponse<'a> {
+    const BYTES_MIN: usize = 6;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.throttle_time_ms.read(r, v)?;
+        self.topics.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "DescribeProducersResponse",
-                version,
-            ));
-        }
-        w.i32(self.throttle_time_ms);
-        w.array(&self.topics, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.throttle_time_ms.write(w, v)?;
+        self.topics.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -153,26 +102,20 @@ pub struct TopicResponse<'a> {
     pub partitions: Vec<PartitionResponse<'a>>,
 }
 
-impl<'a> TopicResponse<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let name = r.str(true)?;
-        let partitions = r.array(true, 9, |r| PartitionResponse::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self { name, partitions })
+impl<'a> Value<'a> for TopicResponse<'a> {
+    const BYTES_MIN: usize = 3;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.name.read(r, v)?;
+        self.partitions.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.str(self.name, true)?;
-        w.array(&self.partitions, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.name.write(w, v)?;
+        self.partitions.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -192,35 +135,24 @@ pub struct PartitionResponse<'a> {
     pub active_producers: Vec<ProducerState>,
 }
 
-impl<'a> PartitionResponse<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let partition_index = r.i32()?;
-        let error_code = r.i16()?;
-        let error_message = r.nullable_str(true)?;
-        let active_producers = r.array(true, 37, |r| ProducerState::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            partition_index,
-            error_code,
-            error_message,
-            active_producers,
-        })
+impl<'a> Value<'a> for PartitionResponse<'a> {
+    const BYTES_MIN: usize = 9;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.partition_index.read(r, v)?;
+        self.error_code.read(r, v)?;
+        self.error_message.read(r, v)?;
+        self.active_producers.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i32(self.partition_index);
-        w.i16(self.error_code);
-        w.nullable_str(self.error_message, true)?;
-        w.array(&self.active_producers, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.partition_index.write(w, v)?;
+        self.error_code.write(w, v)?;
+        self.error_message.write(w, v)?;
+        self.active_producers.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -261,57 +193,28 @@ impl Default for ProducerState {
     }
 }
 
-impl ProducerState {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, _version: i16) -> Result<Self, DecodeError> {
-        let producer_id = r.i64()?;
-        let producer_epoch = r.i32()?;
-        let last_sequence = r.i32()?;
-        let last_timestamp = r.i64()?;
-        let coordinator_epoch = r.i32()?;
-        let current_txn_start_offset = r.i64()?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            producer_id,
-            producer_epoch,
-            last_sequence,
-            last_timestamp,
-            coordinator_epoch,
-            current_txn_start_offset,
-        })
-    }
+impl<'a> Value<'a> for ProducerState {
+    const BYTES_MIN: usize = 37;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.i64(self.producer_id);
-        w.i32(self.producer_epoch);
-        w.i32(self.last_sequence);
-        w.i64(self.last_timestamp);
-        w.i32(self.coordinator_epoch);
-        w.i64(self.current_txn_start_offset);
-        w.unsigned_varint(0);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.producer_id.read(r, v)?;
+        self.producer_epoch.read(r, v)?;
+        self.last_sequence.read(r, v)?;
+        self.last_timestamp.read(r, v)?;
+        self.coordinator_epoch.read(r, v)?;
+        self.current_txn_start_offset.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for DescribeProducersRequest<'_> {
-    const KEY: ApiKey = ApiKey::DescribeProducers;
-    type Response<'r> = DescribeProducersResponse<'r>;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        DescribeProducersResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.producer_id.write(w, v)?;
+        self.producer_epoch.write(w, v)?;
+        self.last_sequence.write(w, v)?;
+        self.last_timestamp.write(w, v)?;
+        self.coordinator_epoch.write(w, v)?;
+        self.current_txn_start_offset.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }

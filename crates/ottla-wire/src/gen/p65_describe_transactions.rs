@@ -2,11 +2,7 @@
 //!
 //! DescribeTransactions: state of transactions (KIP-664).
 
-use crate::ApiKey;
-use crate::Request;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
+use crate::generated::*;
 
 /// The request of DescribeTransactions (key 65).
 ///
@@ -17,36 +13,20 @@ pub struct DescribeTransactionsRequest<'a> {
     pub transactional_ids: Vec<&'a str>,
 }
 
-impl<'a> DescribeTransactionsRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(DescribeTransactionsRequest<'_>, 0..=0, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let transactional_ids = r.array(true, 1, |r| r.str(true))?;
-        r.skip_tagged_fields()?;
-        Ok(Self { transactional_ids })
+impl<'a> Value<'a> for DescribeTransactionsRequest<'a> {
+    const BYTES_MIN: usize = 2;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.transactional_ids.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "DescribeTransactionsRequest",
-                version,
-            ));
-        }
-        w.array(&self.transactional_ids, true, |w, v| w.str(v, true))?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.transactional_ids.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -62,41 +42,22 @@ pub struct DescribeTransactionsResponse<'a> {
     pub transaction_states: Vec<TransactionState<'a>>,
 }
 
-impl<'a> DescribeTransactionsResponse<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(DescribeTransactionsResponse<'_>, 0..=0, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let throttle_time_ms = r.i32()?;
-        let transaction_states = r.array(true, 28, |r| TransactionState::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            throttle_time_ms,
-            transaction_states,
-        })
+impl<'a> Value<'a> for DescribeTransactionsResponse<'a> {
+    const BYTES_MIN: usize = 6;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.throttle_time_ms.read(r, v)?;
+        self.transaction_states.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "DescribeTransactionsResponse",
-                version,
-            ));
-        }
-        w.i32(self.throttle_time_ms);
-        w.array(&self.transaction_states, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.throttle_time_ms.write(w, v)?;
+        self.transaction_states.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -126,47 +87,32 @@ pub struct TransactionState<'a> {
     pub topics: Vec<TopicData<'a>>,
 }
 
-impl<'a> TransactionState<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let error_code = r.i16()?;
-        let transactional_id = r.str(true)?;
-        let transaction_state = r.str(true)?;
-        let transaction_timeout_ms = r.i32()?;
-        let transaction_start_time_ms = r.i64()?;
-        let producer_id = r.i64()?;
-        let producer_epoch = r.i16()?;
-        let topics = r.array(true, 3, |r| TopicData::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            error_code,
-            transactional_id,
-            transaction_state,
-            transaction_timeout_ms,
-            transaction_start_time_ms,
-            producer_id,
-            producer_epoch,
-            topics,
-        })
+impl<'a> Value<'a> for TransactionState<'a> {
+    const BYTES_MIN: usize = 28;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.error_code.read(r, v)?;
+        self.transactional_id.read(r, v)?;
+        self.transaction_state.read(r, v)?;
+        self.transaction_timeout_ms.read(r, v)?;
+        self.transaction_start_time_ms.read(r, v)?;
+        self.producer_id.read(r, v)?;
+        self.producer_epoch.read(r, v)?;
+        self.topics.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i16(self.error_code);
-        w.str(self.transactional_id, true)?;
-        w.str(self.transaction_state, true)?;
-        w.i32(self.transaction_timeout_ms);
-        w.i64(self.transaction_start_time_ms);
-        w.i64(self.producer_id);
-        w.i16(self.producer_epoch);
-        w.array(&self.topics, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.error_code.write(w, v)?;
+        self.transactional_id.write(w, v)?;
+        self.transaction_state.write(w, v)?;
+        self.transaction_timeout_ms.write(w, v)?;
+        self.transaction_start_time_ms.write(w, v)?;
+        self.producer_id.write(w, v)?;
+        self.producer_epoch.write(w, v)?;
+        self.topics.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -179,48 +125,23 @@ pub struct TopicData<'a> {
     /// `string`, versions 0+.
     pub topic: &'a str,
     /// `[]int32`, versions 0+.
-    pub partitions: Vec<i32>,
+    pub partitions: Numbers<'a, i32>,
 }
 
-impl<'a> TopicData<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, DecodeError> {
-        let topic = r.str(true)?;
-        let partitions = r.array(true, 4, |r| r.i32())?;
-        r.skip_tagged_fields()?;
-        Ok(Self { topic, partitions })
-    }
+impl<'a> Value<'a> for TopicData<'a> {
+    const BYTES_MIN: usize = 3;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.str(self.topic, true)?;
-        w.array(&self.partitions, true, |w, v| {
-            w.i32(*v);
-            Ok(())
-        })?;
-        w.unsigned_varint(0);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.topic.read(r, v)?;
+        self.partitions.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for DescribeTransactionsRequest<'_> {
-    const KEY: ApiKey = ApiKey::DescribeTransactions;
-    type Response<'r> = DescribeTransactionsResponse<'r>;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        DescribeTransactionsResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.topic.write(w, v)?;
+        self.partitions.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }

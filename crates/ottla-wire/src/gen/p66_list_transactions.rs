@@ -2,11 +2,7 @@
 //!
 //! ListTransactions: the transactions that this broker coordinates (KIP-664).
 
-use crate::ApiKey;
-use crate::Request;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
+use crate::generated::*;
 
 /// The request of ListTransactions (key 66).
 ///
@@ -20,7 +16,7 @@ pub struct ListTransactionsRequest<'a> {
     /// Empty: of any producer.
     ///
     /// `[]int64`, versions 0+.
-    pub producer_id_filters: Vec<i64>,
+    pub producer_id_filters: Numbers<'a, i64>,
     /// Only those open for longer, in ms; below 0: all.
     ///
     /// `int64`, versions 1+, default -1.
@@ -35,75 +31,51 @@ impl Default for ListTransactionsRequest<'_> {
     fn default() -> Self {
         Self {
             state_filters: Vec::new(),
-            producer_id_filters: Vec::new(),
+            producer_id_filters: Default::default(),
             duration_filter: -1,
             transactional_id_pattern: None,
         }
     }
 }
 
-impl<'a> ListTransactionsRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=2;
+message!(ListTransactionsRequest<'_>, 0..=2, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+impl<'a> Value<'a> for ListTransactionsRequest<'a> {
+    const BYTES_MIN: usize = 3;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.state_filters.read(r, v)?;
+        self.producer_id_filters.read(r, v)?;
+        if v >= 1 {
+            self.duration_filter.read(r, v)?;
         }
-        let state_filters = r.array(true, 1, |r| r.str(true))?;
-        let producer_id_filters = r.array(true, 8, |r| r.i64())?;
-        let duration_filter = if version >= 1 { r.i64()? } else { -1 };
-        let transactional_id_pattern = if version >= 2 {
-            r.nullable_str(true)?
-        } else {
-            None
-        };
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            state_filters,
-            producer_id_filters,
-            duration_filter,
-            transactional_id_pattern,
-        })
+        if v >= 2 {
+            self.transactional_id_pattern.read(r, v)?;
+        }
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "ListTransactionsRequest",
-                version,
-            ));
-        }
-        w.array(&self.state_filters, true, |w, v| w.str(v, true))?;
-        w.array(&self.producer_id_filters, true, |w, v| {
-            w.i64(*v);
-            Ok(())
-        })?;
-        if version >= 1 {
-            w.i64(self.duration_filter);
-        } else if cfg!(debug_assertions) && self.duration_filter != -1 {
-            return Err(EncodeError::NotInVersion(
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.state_filters.write(w, v)?;
+        self.producer_id_filters.write(w, v)?;
+        if v >= 1 {
+            self.duration_filter.write(w, v)?;
+        } else {
+            v.refuse(
+                self.duration_filter != -1,
                 "ListTransactionsRequest.duration_filter",
-                version,
-            ));
+            )?;
         }
-        if version >= 2 {
-            w.nullable_str(self.transactional_id_pattern, true)?;
-        } else if cfg!(debug_assertions) && self.transactional_id_pattern.is_some() {
-            return Err(EncodeError::NotInVersion(
+        if v >= 2 {
+            self.transactional_id_pattern.write(w, v)?;
+        } else {
+            v.refuse(
+                self.transactional_id_pattern.is_some(),
                 "ListTransactionsRequest.transactional_id_pattern",
-                version,
-            ));
+            )?;
         }
-        w.unsigned_varint(0);
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -125,47 +97,26 @@ pub struct ListTransactionsResponse<'a> {
     pub transaction_states: Vec<TransactionState<'a>>,
 }
 
-impl<'a> ListTransactionsResponse<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=2;
+message!(ListTransactionsResponse<'_>, 0..=2, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let throttle_time_ms = r.i32()?;
-        let error_code = r.i16()?;
-        let unknown_state_filters = r.array(true, 1, |r| r.str(true))?;
-        let transaction_states = r.array(true, 11, |r| TransactionState::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            throttle_time_ms,
-            error_code,
-            unknown_state_filters,
-            transaction_states,
-        })
+impl<'a> Value<'a> for ListTransactionsResponse<'a> {
+    const BYTES_MIN: usize = 9;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.throttle_time_ms.read(r, v)?;
+        self.error_code.read(r, v)?;
+        self.unknown_state_filters.read(r, v)?;
+        self.transaction_states.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "ListTransactionsResponse",
-                version,
-            ));
-        }
-        w.i32(self.throttle_time_ms);
-        w.i16(self.error_code);
-        w.array(&self.unknown_state_filters, true, |w, v| w.str(v, true))?;
-        w.array(&self.transaction_states, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.throttle_time_ms.write(w, v)?;
+        self.error_code.write(w, v)?;
+        self.unknown_state_filters.write(w, v)?;
+        self.transaction_states.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -183,48 +134,22 @@ pub struct TransactionState<'a> {
     pub transaction_state: &'a str,
 }
 
-impl<'a> TransactionState<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, DecodeError> {
-        let transactional_id = r.str(true)?;
-        let producer_id = r.i64()?;
-        let transaction_state = r.str(true)?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            transactional_id,
-            producer_id,
-            transaction_state,
-        })
-    }
+impl<'a> Value<'a> for TransactionState<'a> {
+    const BYTES_MIN: usize = 11;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.str(self.transactional_id, true)?;
-        w.i64(self.producer_id);
-        w.str(self.transaction_state, true)?;
-        w.unsigned_varint(0);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.transactional_id.read(r, v)?;
+        self.producer_id.read(r, v)?;
+        self.transaction_state.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for ListTransactionsRequest<'_> {
-    const KEY: ApiKey = ApiKey::ListTransactions;
-    type Response<'r> = ListTransactionsResponse<'r>;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        ListTransactionsResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.transactional_id.write(w, v)?;
+        self.producer_id.write(w, v)?;
+        self.transaction_state.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }

@@ -2,12 +2,7 @@
 //!
 //! ConsumerGroupHeartbeat: join, stay in and leave a consumer group, and hear the assignment (KIP-848).
 
-use crate::ApiKey;
-use crate::Request;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
-use ottla_model::uuid::Uuid;
+use crate::generated::*;
 
 /// The request of ConsumerGroupHeartbeat (key 68).
 ///
@@ -47,7 +42,7 @@ pub struct ConsumerGroupHeartbeatRequest<'a> {
     /// What the member owns; null: as it was.
     ///
     /// `[]OwnedTopicPartitions`, versions 0+, null in 0+, default null.
-    pub topic_partitions: Option<Vec<OwnedTopicPartitions>>,
+    pub topic_partitions: Option<Vec<OwnedTopicPartitions<'a>>>,
 }
 
 impl Default for ConsumerGroupHeartbeatRequest<'_> {
@@ -67,81 +62,47 @@ impl Default for ConsumerGroupHeartbeatRequest<'_> {
     }
 }
 
-impl<'a> ConsumerGroupHeartbeatRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=1;
+message!(ConsumerGroupHeartbeatRequest<'_>, 0..=1, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+impl<'a> Value<'a> for ConsumerGroupHeartbeatRequest<'a> {
+    const BYTES_MIN: usize = 16;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.group_id.read(r, v)?;
+        self.member_id.read(r, v)?;
+        self.member_epoch.read(r, v)?;
+        self.instance_id.read(r, v)?;
+        self.rack_id.read(r, v)?;
+        self.rebalance_timeout_ms.read(r, v)?;
+        self.subscribed_topic_names.read(r, v)?;
+        if v >= 1 {
+            self.subscribed_topic_regex.read(r, v)?;
         }
-        let group_id = r.str(true)?;
-        let member_id = r.str(true)?;
-        let member_epoch = r.i32()?;
-        let instance_id = r.nullable_str(true)?;
-        let rack_id = r.nullable_str(true)?;
-        let rebalance_timeout_ms = r.i32()?;
-        let subscribed_topic_names = r.nullable_array(true, 1, |r| r.str(true))?;
-        let subscribed_topic_regex = if version >= 1 {
-            r.nullable_str(true)?
-        } else {
-            None
-        };
-        let server_assignor = r.nullable_str(true)?;
-        let topic_partitions =
-            r.nullable_array(true, 18, |r| OwnedTopicPartitions::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            group_id,
-            member_id,
-            member_epoch,
-            instance_id,
-            rack_id,
-            rebalance_timeout_ms,
-            subscribed_topic_names,
-            subscribed_topic_regex,
-            server_assignor,
-            topic_partitions,
-        })
+        self.server_assignor.read(r, v)?;
+        self.topic_partitions.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "ConsumerGroupHeartbeatRequest",
-                version,
-            ));
-        }
-        w.str(self.group_id, true)?;
-        w.str(self.member_id, true)?;
-        w.i32(self.member_epoch);
-        w.nullable_str(self.instance_id, true)?;
-        w.nullable_str(self.rack_id, true)?;
-        w.i32(self.rebalance_timeout_ms);
-        w.nullable_array(self.subscribed_topic_names.as_deref(), true, |w, v| {
-            w.str(v, true)
-        })?;
-        if version >= 1 {
-            w.nullable_str(self.subscribed_topic_regex, true)?;
-        } else if cfg!(debug_assertions) && self.subscribed_topic_regex.is_some() {
-            return Err(EncodeError::NotInVersion(
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.group_id.write(w, v)?;
+        self.member_id.write(w, v)?;
+        self.member_epoch.write(w, v)?;
+        self.instance_id.write(w, v)?;
+        self.rack_id.write(w, v)?;
+        self.rebalance_timeout_ms.write(w, v)?;
+        self.subscribed_topic_names.write(w, v)?;
+        if v >= 1 {
+            self.subscribed_topic_regex.write(w, v)?;
+        } else {
+            v.refuse(
+                self.subscribed_topic_regex.is_some(),
                 "ConsumerGroupHeartbeatRequest.subscribed_topic_regex",
-                version,
-            ));
+            )?;
         }
-        w.nullable_str(self.server_assignor, true)?;
-        w.nullable_array(self.topic_partitions.as_deref(), true, |w, v| {
-            v.encode(w, version)
-        })?;
-        w.unsigned_varint(0);
+        self.server_assignor.write(w, v)?;
+        self.topic_partitions.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -150,39 +111,27 @@ impl<'a> ConsumerGroupHeartbeatRequest<'a> {
 ///
 /// Versions 0-1, flexible 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
-pub struct OwnedTopicPartitions {
+pub struct OwnedTopicPartitions<'a> {
     /// `uuid`, versions 0+.
     pub topic_id: Uuid,
     /// `[]int32`, versions 0+.
-    pub partitions: Vec<i32>,
+    pub partitions: Numbers<'a, i32>,
 }
 
-impl OwnedTopicPartitions {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, _version: i16) -> Result<Self, DecodeError> {
-        let topic_id = r.uuid()?;
-        let partitions = r.array(true, 4, |r| r.i32())?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            topic_id,
-            partitions,
-        })
+impl<'a> Value<'a> for OwnedTopicPartitions<'a> {
+    const BYTES_MIN: usize = 18;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.topic_id.read(r, v)?;
+        self.partitions.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.uuid(self.topic_id);
-        w.array(&self.partitions, true, |w, v| {
-            w.i32(*v);
-            Ok(())
-        })?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.topic_id.write(w, v)?;
+        self.partitions.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -207,59 +156,35 @@ pub struct ConsumerGroupHeartbeatResponse<'a> {
     /// Null: as it was.
     ///
     /// `Assignment`, versions 0+, null in 0+, default null.
-    pub assignment: Option<Assignment>,
+    pub assignment: Option<Assignment<'a>>,
 }
 
-impl<'a> ConsumerGroupHeartbeatResponse<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=1;
+message!(ConsumerGroupHeartbeatResponse<'_>, 0..=1, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let throttle_time_ms = r.i32()?;
-        let error_code = r.i16()?;
-        let error_message = r.nullable_str(true)?;
-        let member_id = r.nullable_str(true)?;
-        let member_epoch = r.i32()?;
-        let heartbeat_interval_ms = r.i32()?;
-        let assignment = r.nullable_struct(|r| Assignment::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            throttle_time_ms,
-            error_code,
-            error_message,
-            member_id,
-            member_epoch,
-            heartbeat_interval_ms,
-            assignment,
-        })
+impl<'a> Value<'a> for ConsumerGroupHeartbeatResponse<'a> {
+    const BYTES_MIN: usize = 18;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.throttle_time_ms.read(r, v)?;
+        self.error_code.read(r, v)?;
+        self.error_message.read(r, v)?;
+        self.member_id.read(r, v)?;
+        self.member_epoch.read(r, v)?;
+        self.heartbeat_interval_ms.read(r, v)?;
+        self.assignment.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "ConsumerGroupHeartbeatResponse",
-                version,
-            ));
-        }
-        w.i32(self.throttle_time_ms);
-        w.i16(self.error_code);
-        w.nullable_str(self.error_message, true)?;
-        w.nullable_str(self.member_id, true)?;
-        w.i32(self.member_epoch);
-        w.i32(self.heartbeat_interval_ms);
-        w.nullable_struct(self.assignment.as_ref(), |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.throttle_time_ms.write(w, v)?;
+        self.error_code.write(w, v)?;
+        self.error_message.write(w, v)?;
+        self.member_id.write(w, v)?;
+        self.member_epoch.write(w, v)?;
+        self.heartbeat_interval_ms.write(w, v)?;
+        self.assignment.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -268,29 +193,23 @@ impl<'a> ConsumerGroupHeartbeatResponse<'a> {
 ///
 /// Versions 0-1, flexible 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
-pub struct Assignment {
+pub struct Assignment<'a> {
     /// `[]TopicPartitions`, versions 0+.
-    pub topic_partitions: Vec<TopicPartitions>,
+    pub topic_partitions: Vec<TopicPartitions<'a>>,
 }
 
-impl Assignment {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        let topic_partitions = r.array(true, 18, |r| TopicPartitions::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self { topic_partitions })
+impl<'a> Value<'a> for Assignment<'a> {
+    const BYTES_MIN: usize = 2;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.topic_partitions.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.array(&self.topic_partitions, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.topic_partitions.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -299,55 +218,27 @@ impl Assignment {
 ///
 /// Versions 0-1, flexible 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
-pub struct TopicPartitions {
+pub struct TopicPartitions<'a> {
     /// `uuid`, versions 0+.
     pub topic_id: Uuid,
     /// `[]int32`, versions 0+.
-    pub partitions: Vec<i32>,
+    pub partitions: Numbers<'a, i32>,
 }
 
-impl TopicPartitions {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, _version: i16) -> Result<Self, DecodeError> {
-        let topic_id = r.uuid()?;
-        let partitions = r.array(true, 4, |r| r.i32())?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            topic_id,
-            partitions,
-        })
-    }
+impl<'a> Value<'a> for TopicPartitions<'a> {
+    const BYTES_MIN: usize = 18;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.uuid(self.topic_id);
-        w.array(&self.partitions, true, |w, v| {
-            w.i32(*v);
-            Ok(())
-        })?;
-        w.unsigned_varint(0);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.topic_id.read(r, v)?;
+        self.partitions.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for ConsumerGroupHeartbeatRequest<'_> {
-    const KEY: ApiKey = ApiKey::ConsumerGroupHeartbeat;
-    type Response<'r> = ConsumerGroupHeartbeatResponse<'r>;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        ConsumerGroupHeartbeatResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.topic_id.write(w, v)?;
+        self.partitions.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }

@@ -2,12 +2,7 @@
 //!
 //! ConsumerGroupDescribe: state and members of consumer groups (KIP-848).
 
-use crate::ApiKey;
-use crate::Request;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
-use ottla_model::uuid::Uuid;
+use crate::generated::*;
 
 /// The request of ConsumerGroupDescribe (key 69).
 ///
@@ -20,41 +15,22 @@ pub struct ConsumerGroupDescribeRequest<'a> {
     pub include_authorized_operations: bool,
 }
 
-impl<'a> ConsumerGroupDescribeRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=1;
+message!(ConsumerGroupDescribeRequest<'_>, 0..=1, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let group_ids = r.array(true, 1, |r| r.str(true))?;
-        let include_authorized_operations = r.bool()?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            group_ids,
-            include_authorized_operations,
-        })
+impl<'a> Value<'a> for ConsumerGroupDescribeRequest<'a> {
+    const BYTES_MIN: usize = 3;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.group_ids.read(r, v)?;
+        self.include_authorized_operations.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "ConsumerGroupDescribeRequest",
-                version,
-            ));
-        }
-        w.array(&self.group_ids, true, |w, v| w.str(v, true))?;
-        w.bool(self.include_authorized_operations);
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.group_ids.write(w, v)?;
+        self.include_authorized_operations.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -70,41 +46,22 @@ pub struct ConsumerGroupDescribeResponse<'a> {
     pub groups: Vec<DescribedGroup<'a>>,
 }
 
-impl<'a> ConsumerGroupDescribeResponse<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=1;
+message!(ConsumerGroupDescribeResponse<'_>, 0..=1, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let throttle_time_ms = r.i32()?;
-        let groups = r.array(true, 20, |r| DescribedGroup::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            throttle_time_ms,
-            groups,
-        })
+impl<'a> Value<'a> for ConsumerGroupDescribeResponse<'a> {
+    const BYTES_MIN: usize = 6;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.throttle_time_ms.read(r, v)?;
+        self.groups.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "ConsumerGroupDescribeResponse",
-                version,
-            ));
-        }
-        w.i32(self.throttle_time_ms);
-        w.array(&self.groups, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.throttle_time_ms.write(w, v)?;
+        self.groups.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -156,57 +113,34 @@ impl Default for DescribedGroup<'_> {
     }
 }
 
-impl<'a> DescribedGroup<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let error_code = r.i16()?;
-        let error_message = r.nullable_str(true)?;
-        let group_id = r.str(true)?;
-        let group_state = r.str(true)?;
-        let group_epoch = r.i32()?;
-        let assignment_epoch = r.i32()?;
-        let assignor_name = r.str(true)?;
-        let members = r.array(
-            true,
-            match version {
-                ..=0 => 16,
-                _ => 17,
-            },
-            |r| Member::decode(r, version),
-        )?;
-        let authorized_operations = r.i32()?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            error_code,
-            error_message,
-            group_id,
-            group_state,
-            group_epoch,
-            assignment_epoch,
-            assignor_name,
-            members,
-            authorized_operations,
-        })
+impl<'a> Value<'a> for DescribedGroup<'a> {
+    const BYTES_MIN: usize = 20;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.error_code.read(r, v)?;
+        self.error_message.read(r, v)?;
+        self.group_id.read(r, v)?;
+        self.group_state.read(r, v)?;
+        self.group_epoch.read(r, v)?;
+        self.assignment_epoch.read(r, v)?;
+        self.assignor_name.read(r, v)?;
+        self.members.read(r, v)?;
+        self.authorized_operations.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i16(self.error_code);
-        w.nullable_str(self.error_message, true)?;
-        w.str(self.group_id, true)?;
-        w.str(self.group_state, true)?;
-        w.i32(self.group_epoch);
-        w.i32(self.assignment_epoch);
-        w.str(self.assignor_name, true)?;
-        w.array(&self.members, true, |w, v| v.encode(w, version))?;
-        w.i32(self.authorized_operations);
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.error_code.write(w, v)?;
+        self.error_message.write(w, v)?;
+        self.group_id.write(w, v)?;
+        self.group_state.write(w, v)?;
+        self.group_epoch.write(w, v)?;
+        self.assignment_epoch.write(w, v)?;
+        self.assignor_name.write(w, v)?;
+        self.members.write(w, v)?;
+        self.authorized_operations.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -264,58 +198,42 @@ impl Default for Member<'_> {
     }
 }
 
-impl<'a> Member<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let member_id = r.str(true)?;
-        let instance_id = r.nullable_str(true)?;
-        let rack_id = r.nullable_str(true)?;
-        let member_epoch = r.i32()?;
-        let client_id = r.str(true)?;
-        let client_host = r.str(true)?;
-        let subscribed_topic_names = r.array(true, 1, |r| r.str(true))?;
-        let subscribed_topic_regex = r.nullable_str(true)?;
-        let assignment = Assignment::decode(r, version)?;
-        let target_assignment = Assignment::decode(r, version)?;
-        let member_type = if version >= 1 { r.i8()? } else { -1 };
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            member_id,
-            instance_id,
-            rack_id,
-            member_epoch,
-            client_id,
-            client_host,
-            subscribed_topic_names,
-            subscribed_topic_regex,
-            assignment,
-            target_assignment,
-            member_type,
-        })
+impl<'a> Value<'a> for Member<'a> {
+    const BYTES_MIN: usize = 16;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.member_id.read(r, v)?;
+        self.instance_id.read(r, v)?;
+        self.rack_id.read(r, v)?;
+        self.member_epoch.read(r, v)?;
+        self.client_id.read(r, v)?;
+        self.client_host.read(r, v)?;
+        self.subscribed_topic_names.read(r, v)?;
+        self.subscribed_topic_regex.read(r, v)?;
+        self.assignment.read(r, v)?;
+        self.target_assignment.read(r, v)?;
+        if v >= 1 {
+            self.member_type.read(r, v)?;
+        }
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.str(self.member_id, true)?;
-        w.nullable_str(self.instance_id, true)?;
-        w.nullable_str(self.rack_id, true)?;
-        w.i32(self.member_epoch);
-        w.str(self.client_id, true)?;
-        w.str(self.client_host, true)?;
-        w.array(&self.subscribed_topic_names, true, |w, v| w.str(v, true))?;
-        w.nullable_str(self.subscribed_topic_regex, true)?;
-        self.assignment.encode(w, version)?;
-        self.target_assignment.encode(w, version)?;
-        if version >= 1 {
-            w.i8(self.member_type);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.member_id.write(w, v)?;
+        self.instance_id.write(w, v)?;
+        self.rack_id.write(w, v)?;
+        self.member_epoch.write(w, v)?;
+        self.client_id.write(w, v)?;
+        self.client_host.write(w, v)?;
+        self.subscribed_topic_names.write(w, v)?;
+        self.subscribed_topic_regex.write(w, v)?;
+        self.assignment.write(w, v)?;
+        self.target_assignment.write(w, v)?;
+        if v >= 1 {
+            self.member_type.write(w, v)?;
         }
-        w.unsigned_varint(0);
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -330,38 +248,25 @@ pub struct TopicPartitions<'a> {
     /// `string`, versions 0+.
     pub topic_name: &'a str,
     /// `[]int32`, versions 0+.
-    pub partitions: Vec<i32>,
+    pub partitions: Numbers<'a, i32>,
 }
 
-impl<'a> TopicPartitions<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, DecodeError> {
-        let topic_id = r.uuid()?;
-        let topic_name = r.str(true)?;
-        let partitions = r.array(true, 4, |r| r.i32())?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            topic_id,
-            topic_name,
-            partitions,
-        })
+impl<'a> Value<'a> for TopicPartitions<'a> {
+    const BYTES_MIN: usize = 19;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.topic_id.read(r, v)?;
+        self.topic_name.read(r, v)?;
+        self.partitions.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.uuid(self.topic_id);
-        w.str(self.topic_name, true)?;
-        w.array(&self.partitions, true, |w, v| {
-            w.i32(*v);
-            Ok(())
-        })?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.topic_id.write(w, v)?;
+        self.topic_name.write(w, v)?;
+        self.partitions.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -375,40 +280,18 @@ pub struct Assignment<'a> {
     pub topic_partitions: Vec<TopicPartitions<'a>>,
 }
 
-impl<'a> Assignment<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let topic_partitions = r.array(true, 19, |r| TopicPartitions::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self { topic_partitions })
-    }
+impl<'a> Value<'a> for Assignment<'a> {
+    const BYTES_MIN: usize = 2;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.array(&self.topic_partitions, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.topic_partitions.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for ConsumerGroupDescribeRequest<'_> {
-    const KEY: ApiKey = ApiKey::ConsumerGroupDescribe;
-    type Response<'r> = ConsumerGroupDescribeResponse<'r>;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        ConsumerGroupDescribeResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.topic_partitions.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }

@@ -2,12 +2,7 @@
 //!
 //! GetTelemetrySubscriptions: which metrics of clients the cluster wants (KIP-714).
 
-use crate::ApiKey;
-use crate::Request;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
-use ottla_model::uuid::Uuid;
+use crate::generated::*;
 
 /// The request of GetTelemetrySubscriptions (key 71).
 ///
@@ -20,36 +15,20 @@ pub struct GetTelemetrySubscriptionsRequest {
     pub client_instance_id: Uuid,
 }
 
-impl GetTelemetrySubscriptionsRequest {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(GetTelemetrySubscriptionsRequest, 0..=0, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let client_instance_id = r.uuid()?;
-        r.skip_tagged_fields()?;
-        Ok(Self { client_instance_id })
+impl<'a> Value<'a> for GetTelemetrySubscriptionsRequest {
+    const BYTES_MIN: usize = 17;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.client_instance_id.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "GetTelemetrySubscriptionsRequest",
-                version,
-            ));
-        }
-        w.uuid(self.client_instance_id);
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.client_instance_id.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -70,7 +49,7 @@ pub struct GetTelemetrySubscriptionsResponse<'a> {
     /// As in the attributes of batches, the best first.
     ///
     /// `[]int8`, versions 0+.
-    pub accepted_compression_types: Vec<i8>,
+    pub accepted_compression_types: Numbers<'a, i8>,
     /// `int32`, versions 0+.
     pub push_interval_ms: i32,
     /// `int32`, versions 0+.
@@ -85,81 +64,36 @@ pub struct GetTelemetrySubscriptionsResponse<'a> {
     pub requested_metrics: Vec<&'a str>,
 }
 
-impl<'a> GetTelemetrySubscriptionsResponse<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(GetTelemetrySubscriptionsResponse<'_>, 0..=0, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let throttle_time_ms = r.i32()?;
-        let error_code = r.i16()?;
-        let client_instance_id = r.uuid()?;
-        let subscription_id = r.i32()?;
-        let accepted_compression_types = r.array(true, 1, |r| r.i8())?;
-        let push_interval_ms = r.i32()?;
-        let telemetry_max_bytes = r.i32()?;
-        let delta_temporality = r.bool()?;
-        let requested_metrics = r.array(true, 1, |r| r.str(true))?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            throttle_time_ms,
-            error_code,
-            client_instance_id,
-            subscription_id,
-            accepted_compression_types,
-            push_interval_ms,
-            telemetry_max_bytes,
-            delta_temporality,
-            requested_metrics,
-        })
-    }
+impl<'a> Value<'a> for GetTelemetrySubscriptionsResponse<'a> {
+    const BYTES_MIN: usize = 38;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "GetTelemetrySubscriptionsResponse",
-                version,
-            ));
-        }
-        w.i32(self.throttle_time_ms);
-        w.i16(self.error_code);
-        w.uuid(self.client_instance_id);
-        w.i32(self.subscription_id);
-        w.array(&self.accepted_compression_types, true, |w, v| {
-            w.i8(*v);
-            Ok(())
-        })?;
-        w.i32(self.push_interval_ms);
-        w.i32(self.telemetry_max_bytes);
-        w.bool(self.delta_temporality);
-        w.array(&self.requested_metrics, true, |w, v| w.str(v, true))?;
-        w.unsigned_varint(0);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.throttle_time_ms.read(r, v)?;
+        self.error_code.read(r, v)?;
+        self.client_instance_id.read(r, v)?;
+        self.subscription_id.read(r, v)?;
+        self.accepted_compression_types.read(r, v)?;
+        self.push_interval_ms.read(r, v)?;
+        self.telemetry_max_bytes.read(r, v)?;
+        self.delta_temporality.read(r, v)?;
+        self.requested_metrics.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for GetTelemetrySubscriptionsRequest {
-    const KEY: ApiKey = ApiKey::GetTelemetrySubscriptions;
-    type Response<'r> = GetTelemetrySubscriptionsResponse<'r>;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        GetTelemetrySubscriptionsResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.throttle_time_ms.write(w, v)?;
+        self.error_code.write(w, v)?;
+        self.client_instance_id.write(w, v)?;
+        self.subscription_id.write(w, v)?;
+        self.accepted_compression_types.write(w, v)?;
+        self.push_interval_ms.write(w, v)?;
+        self.telemetry_max_bytes.write(w, v)?;
+        self.delta_temporality.write(w, v)?;
+        self.requested_metrics.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }

@@ -2,11 +2,7 @@
 //!
 //! PushTelemetry: metrics of a client (KIP-714).
 
-use crate::ApiKey;
-use crate::Request;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
-use ottla_model::uuid::Uuid;
+use crate::generated::*;
 
 /// The request of PushTelemetry (key 72).
 ///
@@ -31,50 +27,28 @@ pub struct PushTelemetryRequest<'a> {
     pub metrics: &'a [u8],
 }
 
-impl<'a> PushTelemetryRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(PushTelemetryRequest<'_>, 0..=0, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let client_instance_id = r.uuid()?;
-        let subscription_id = r.i32()?;
-        let terminating = r.bool()?;
-        let compression_type = r.i8()?;
-        let metrics = r.bytes(true)?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            client_instance_id,
-            subscription_id,
-            terminating,
-            compression_type,
-            metrics,
-        })
+impl<'a> Value<'a> for PushTelemetryRequest<'a> {
+    const BYTES_MIN: usize = 24;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.client_instance_id.read(r, v)?;
+        self.subscription_id.read(r, v)?;
+        self.terminating.read(r, v)?;
+        self.compression_type.read(r, v)?;
+        self.metrics.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "PushTelemetryRequest",
-                version,
-            ));
-        }
-        w.uuid(self.client_instance_id);
-        w.i32(self.subscription_id);
-        w.bool(self.terminating);
-        w.i8(self.compression_type);
-        w.bytes(self.metrics, true)?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.client_instance_id.write(w, v)?;
+        self.subscription_id.write(w, v)?;
+        self.terminating.write(w, v)?;
+        self.compression_type.write(w, v)?;
+        self.metrics.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -90,57 +64,22 @@ pub struct PushTelemetryResponse {
     pub error_code: i16,
 }
 
-impl PushTelemetryResponse {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(PushTelemetryResponse, 0..=0, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let throttle_time_ms = r.i32()?;
-        let error_code = r.i16()?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            throttle_time_ms,
-            error_code,
-        })
-    }
+impl<'a> Value<'a> for PushTelemetryResponse {
+    const BYTES_MIN: usize = 7;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "PushTelemetryResponse",
-                version,
-            ));
-        }
-        w.i32(self.throttle_time_ms);
-        w.i16(self.error_code);
-        w.unsigned_varint(0);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.throttle_time_ms.read(r, v)?;
+        self.error_code.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for PushTelemetryRequest<'_> {
-    const KEY: ApiKey = ApiKey::PushTelemetry;
-    type Response<'r> = PushTelemetryResponse;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        PushTelemetryResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.throttle_time_ms.write(w, v)?;
+        self.error_code.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }

@@ -2,67 +2,42 @@
 //!
 //! ListConfigResources: what has configs of its own. Version 0 knew only client metrics (KIP-714, KIP-1142).
 
-use crate::ApiKey;
-use crate::Request;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
+use crate::generated::*;
 
 /// The request of ListConfigResources (key 74).
 ///
 /// Versions 0-1, flexible 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
-pub struct ListConfigResourcesRequest {
+pub struct ListConfigResourcesRequest<'a> {
     /// Empty: all that there are.
     ///
     /// `[]int8`, versions 1+.
-    pub resource_types: Vec<i8>,
+    pub resource_types: Numbers<'a, i8>,
 }
 
-impl ListConfigResourcesRequest {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=1;
+message!(ListConfigResourcesRequest<'_>, 0..=1, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+impl<'a> Value<'a> for ListConfigResourcesRequest<'a> {
+    const BYTES_MIN: usize = 1;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        if v >= 1 {
+            self.resource_types.read(r, v)?;
         }
-        let resource_types = if version >= 1 {
-            r.array(true, 1, |r| r.i8())?
-        } else {
-            Vec::new()
-        };
-        r.skip_tagged_fields()?;
-        Ok(Self { resource_types })
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "ListConfigResourcesRequest",
-                version,
-            ));
-        }
-        if version >= 1 {
-            w.array(&self.resource_types, true, |w, v| {
-                w.i8(*v);
-                Ok(())
-            })?;
-        } else if cfg!(debug_assertions) && !self.resource_types.is_empty() {
-            return Err(EncodeError::NotInVersion(
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        if v >= 1 {
+            self.resource_types.write(w, v)?;
+        } else {
+            v.refuse(
+                !self.resource_types.is_empty(),
                 "ListConfigResourcesRequest.resource_types",
-                version,
-            ));
+            )?;
         }
-        w.unsigned_varint(0);
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -80,51 +55,24 @@ pub struct ListConfigResourcesResponse<'a> {
     pub config_resources: Vec<ConfigResource<'a>>,
 }
 
-impl<'a> ListConfigResourcesResponse<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=1;
+message!(ListConfigResourcesResponse<'_>, 0..=1, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let throttle_time_ms = r.i32()?;
-        let error_code = r.i16()?;
-        let config_resources = r.array(
-            true,
-            match version {
-                ..=0 => 2,
-                _ => 3,
-            },
-            |r| ConfigResource::decode(r, version),
-        )?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            throttle_time_ms,
-            error_code,
-            config_resources,
-        })
+impl<'a> Value<'a> for ListConfigResourcesResponse<'a> {
+    const BYTES_MIN: usize = 8;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.throttle_time_ms.read(r, v)?;
+        self.error_code.read(r, v)?;
+        self.config_resources.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "ListConfigResourcesResponse",
-                version,
-            ));
-        }
-        w.i32(self.throttle_time_ms);
-        w.i16(self.error_code);
-        w.array(&self.config_resources, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.throttle_time_ms.write(w, v)?;
+        self.error_code.write(w, v)?;
+        self.config_resources.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -151,47 +99,24 @@ impl Default for ConfigResource<'_> {
     }
 }
 
-impl<'a> ConfigResource<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let resource_name = r.str(true)?;
-        let resource_type = if version >= 1 { r.i8()? } else { 16 };
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            resource_name,
-            resource_type,
-        })
-    }
+impl<'a> Value<'a> for ConfigResource<'a> {
+    const BYTES_MIN: usize = 2;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.str(self.resource_name, true)?;
-        if version >= 1 {
-            w.i8(self.resource_type);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.resource_name.read(r, v)?;
+        if v >= 1 {
+            self.resource_type.read(r, v)?;
         }
-        w.unsigned_varint(0);
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for ListConfigResourcesRequest {
-    const KEY: ApiKey = ApiKey::ListConfigResources;
-    type Response<'r> = ListConfigResourcesResponse<'r>;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        ListConfigResourcesResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.resource_name.write(w, v)?;
+        if v >= 1 {
+            self.resource_type.write(w, v)?;
+        }
+        Tags::none(w, v);
+        Ok(())
     }
 }

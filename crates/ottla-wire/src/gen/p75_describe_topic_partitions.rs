@@ -2,12 +2,7 @@
 //!
 //! DescribeTopicPartitions: topics page by page, with their eligible leaders (KIP-966).
 
-use crate::ApiKey;
-use crate::Request;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
-use ottla_model::uuid::Uuid;
+use crate::generated::*;
 
 /// The request of DescribeTopicPartitions (key 75).
 ///
@@ -38,44 +33,24 @@ impl Default for DescribeTopicPartitionsRequest<'_> {
     }
 }
 
-impl<'a> DescribeTopicPartitionsRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(DescribeTopicPartitionsRequest<'_>, 0..=0, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let topics = r.array(true, 2, |r| TopicRequest::decode(r, version))?;
-        let response_partition_limit = r.i32()?;
-        let cursor = r.nullable_struct(|r| Cursor::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            topics,
-            response_partition_limit,
-            cursor,
-        })
+impl<'a> Value<'a> for DescribeTopicPartitionsRequest<'a> {
+    const BYTES_MIN: usize = 7;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.topics.read(r, v)?;
+        self.response_partition_limit.read(r, v)?;
+        self.cursor.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "DescribeTopicPartitionsRequest",
-                version,
-            ));
-        }
-        w.array(&self.topics, true, |w, v| v.encode(w, version))?;
-        w.i32(self.response_partition_limit);
-        w.nullable_struct(self.cursor.as_ref(), |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.topics.write(w, v)?;
+        self.response_partition_limit.write(w, v)?;
+        self.cursor.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -89,24 +64,18 @@ pub struct TopicRequest<'a> {
     pub name: &'a str,
 }
 
-impl<'a> TopicRequest<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, DecodeError> {
-        let name = r.str(true)?;
-        r.skip_tagged_fields()?;
-        Ok(Self { name })
+impl<'a> Value<'a> for TopicRequest<'a> {
+    const BYTES_MIN: usize = 2;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.name.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.str(self.name, true)?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.name.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -122,29 +91,20 @@ pub struct Cursor<'a> {
     pub partition_index: i32,
 }
 
-impl<'a> Cursor<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, DecodeError> {
-        let topic_name = r.str(true)?;
-        let partition_index = r.i32()?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            topic_name,
-            partition_index,
-        })
+impl<'a> Value<'a> for Cursor<'a> {
+    const BYTES_MIN: usize = 6;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.topic_name.read(r, v)?;
+        self.partition_index.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.str(self.topic_name, true)?;
-        w.i32(self.partition_index);
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.topic_name.write(w, v)?;
+        self.partition_index.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -164,46 +124,24 @@ pub struct DescribeTopicPartitionsResponse<'a> {
     pub next_cursor: Option<NextCursor<'a>>,
 }
 
-impl<'a> DescribeTopicPartitionsResponse<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(DescribeTopicPartitionsResponse<'_>, 0..=0, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let throttle_time_ms = r.i32()?;
-        let topics = r.array(true, 26, |r| {
-            DescribeTopicPartitionsResponseTopic::decode(r, version)
-        })?;
-        let next_cursor = r.nullable_struct(|r| NextCursor::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            throttle_time_ms,
-            topics,
-            next_cursor,
-        })
+impl<'a> Value<'a> for DescribeTopicPartitionsResponse<'a> {
+    const BYTES_MIN: usize = 7;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.throttle_time_ms.read(r, v)?;
+        self.topics.read(r, v)?;
+        self.next_cursor.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "DescribeTopicPartitionsResponse",
-                version,
-            ));
-        }
-        w.i32(self.throttle_time_ms);
-        w.array(&self.topics, true, |w, v| v.encode(w, version))?;
-        w.nullable_struct(self.next_cursor.as_ref(), |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.throttle_time_ms.write(w, v)?;
+        self.topics.write(w, v)?;
+        self.next_cursor.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -222,7 +160,7 @@ pub struct DescribeTopicPartitionsResponseTopic<'a> {
     /// `bool`, versions 0+.
     pub is_internal: bool,
     /// `[]DescribeTopicPartitionsResponsePartition`, versions 0+.
-    pub partitions: Vec<DescribeTopicPartitionsResponsePartition>,
+    pub partitions: Vec<DescribeTopicPartitionsResponsePartition<'a>>,
     /// A bit per operation; the least number: not asked for.
     ///
     /// `int32`, versions 0+, default -2147483648.
@@ -242,43 +180,28 @@ impl Default for DescribeTopicPartitionsResponseTopic<'_> {
     }
 }
 
-impl<'a> DescribeTopicPartitionsResponseTopic<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let error_code = r.i16()?;
-        let name = r.nullable_str(true)?;
-        let topic_id = r.uuid()?;
-        let is_internal = r.bool()?;
-        let partitions = r.array(true, 20, |r| {
-            DescribeTopicPartitionsResponsePartition::decode(r, version)
-        })?;
-        let topic_authorized_operations = r.i32()?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            error_code,
-            name,
-            topic_id,
-            is_internal,
-            partitions,
-            topic_authorized_operations,
-        })
+impl<'a> Value<'a> for DescribeTopicPartitionsResponseTopic<'a> {
+    const BYTES_MIN: usize = 26;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.error_code.read(r, v)?;
+        self.name.read(r, v)?;
+        self.topic_id.read(r, v)?;
+        self.is_internal.read(r, v)?;
+        self.partitions.read(r, v)?;
+        self.topic_authorized_operations.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i16(self.error_code);
-        w.nullable_str(self.name, true)?;
-        w.uuid(self.topic_id);
-        w.bool(self.is_internal);
-        w.array(&self.partitions, true, |w, v| v.encode(w, version))?;
-        w.i32(self.topic_authorized_operations);
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.error_code.write(w, v)?;
+        self.name.write(w, v)?;
+        self.topic_id.write(w, v)?;
+        self.is_internal.write(w, v)?;
+        self.partitions.write(w, v)?;
+        self.topic_authorized_operations.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -287,7 +210,7 @@ impl<'a> DescribeTopicPartitionsResponseTopic<'a> {
 ///
 /// Versions 0, flexible 0+.
 #[derive(Clone, Debug, PartialEq)]
-pub struct DescribeTopicPartitionsResponsePartition {
+pub struct DescribeTopicPartitionsResponsePartition<'a> {
     /// `int16`, versions 0+.
     pub error_code: i16,
     /// `int32`, versions 0+.
@@ -297,94 +220,63 @@ pub struct DescribeTopicPartitionsResponsePartition {
     /// `int32`, versions 0+, default -1.
     pub leader_epoch: i32,
     /// `[]int32`, versions 0+.
-    pub replica_nodes: Vec<i32>,
+    pub replica_nodes: Numbers<'a, i32>,
     /// `[]int32`, versions 0+.
-    pub isr_nodes: Vec<i32>,
+    pub isr_nodes: Numbers<'a, i32>,
     /// May lead though not in sync, with no record lost (KIP-966).
     ///
     /// `[]int32`, versions 0+, null in 0+, default null.
-    pub eligible_leader_replicas: Option<Vec<i32>>,
+    pub eligible_leader_replicas: Option<Numbers<'a, i32>>,
     /// `[]int32`, versions 0+, null in 0+, default null.
-    pub last_known_elr: Option<Vec<i32>>,
+    pub last_known_elr: Option<Numbers<'a, i32>>,
     /// `[]int32`, versions 0+.
-    pub offline_replicas: Vec<i32>,
+    pub offline_replicas: Numbers<'a, i32>,
 }
 
-impl Default for DescribeTopicPartitionsResponsePartition {
+impl Default for DescribeTopicPartitionsResponsePartition<'_> {
     fn default() -> Self {
         Self {
             error_code: 0,
             partition_index: 0,
             leader_id: 0,
             leader_epoch: -1,
-            replica_nodes: Vec::new(),
-            isr_nodes: Vec::new(),
+            replica_nodes: Default::default(),
+            isr_nodes: Default::default(),
             eligible_leader_replicas: None,
             last_known_elr: None,
-            offline_replicas: Vec::new(),
+            offline_replicas: Default::default(),
         }
     }
 }
 
-impl DescribeTopicPartitionsResponsePartition {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, _version: i16) -> Result<Self, DecodeError> {
-        let error_code = r.i16()?;
-        let partition_index = r.i32()?;
-        let leader_id = r.i32()?;
-        let leader_epoch = r.i32()?;
-        let replica_nodes = r.array(true, 4, |r| r.i32())?;
-        let isr_nodes = r.array(true, 4, |r| r.i32())?;
-        let eligible_leader_replicas = r.nullable_array(true, 4, |r| r.i32())?;
-        let last_known_elr = r.nullable_array(true, 4, |r| r.i32())?;
-        let offline_replicas = r.array(true, 4, |r| r.i32())?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            error_code,
-            partition_index,
-            leader_id,
-            leader_epoch,
-            replica_nodes,
-            isr_nodes,
-            eligible_leader_replicas,
-            last_known_elr,
-            offline_replicas,
-        })
+impl<'a> Value<'a> for DescribeTopicPartitionsResponsePartition<'a> {
+    const BYTES_MIN: usize = 20;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.error_code.read(r, v)?;
+        self.partition_index.read(r, v)?;
+        self.leader_id.read(r, v)?;
+        self.leader_epoch.read(r, v)?;
+        self.replica_nodes.read(r, v)?;
+        self.isr_nodes.read(r, v)?;
+        self.eligible_leader_replicas.read(r, v)?;
+        self.last_known_elr.read(r, v)?;
+        self.offline_replicas.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.i16(self.error_code);
-        w.i32(self.partition_index);
-        w.i32(self.leader_id);
-        w.i32(self.leader_epoch);
-        w.array(&self.replica_nodes, true, |w, v| {
-            w.i32(*v);
-            Ok(())
-        })?;
-        w.array(&self.isr_nodes, true, |w, v| {
-            w.i32(*v);
-            Ok(())
-        })?;
-        w.nullable_array(self.eligible_leader_replicas.as_deref(), true, |w, v| {
-            w.i32(*v);
-            Ok(())
-        })?;
-        w.nullable_array(self.last_known_elr.as_deref(), true, |w, v| {
-            w.i32(*v);
-            Ok(())
-        })?;
-        w.array(&self.offline_replicas, true, |w, v| {
-            w.i32(*v);
-            Ok(())
-        })?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.error_code.write(w, v)?;
+        self.partition_index.write(w, v)?;
+        self.leader_id.write(w, v)?;
+        self.leader_epoch.write(w, v)?;
+        self.replica_nodes.write(w, v)?;
+        self.isr_nodes.write(w, v)?;
+        self.eligible_leader_replicas.write(w, v)?;
+        self.last_known_elr.write(w, v)?;
+        self.offline_replicas.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -400,45 +292,20 @@ pub struct NextCursor<'a> {
     pub partition_index: i32,
 }
 
-impl<'a> NextCursor<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, DecodeError> {
-        let topic_name = r.str(true)?;
-        let partition_index = r.i32()?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            topic_name,
-            partition_index,
-        })
-    }
+impl<'a> Value<'a> for NextCursor<'a> {
+    const BYTES_MIN: usize = 6;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.str(self.topic_name, true)?;
-        w.i32(self.partition_index);
-        w.unsigned_varint(0);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.topic_name.read(r, v)?;
+        self.partition_index.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for DescribeTopicPartitionsRequest<'_> {
-    const KEY: ApiKey = ApiKey::DescribeTopicPartitions;
-    type Response<'r> = DescribeTopicPartitionsResponse<'r>;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        DescribeTopicPartitionsResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.topic_name.write(w, v)?;
+        self.partition_index.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }

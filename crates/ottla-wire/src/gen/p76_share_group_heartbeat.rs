@@ -2,12 +2,7 @@
 //!
 //! ShareGroupHeartbeat: join, stay in and leave a share group (KIP-932). Version 0 existed only as early access in Kafka 4.0.
 
-use crate::ApiKey;
-use crate::Request;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
-use ottla_model::uuid::Uuid;
+use crate::generated::*;
 
 /// The request of ShareGroupHeartbeat (key 76).
 ///
@@ -32,52 +27,28 @@ pub struct ShareGroupHeartbeatRequest<'a> {
     pub subscribed_topic_names: Option<Vec<&'a str>>,
 }
 
-impl<'a> ShareGroupHeartbeatRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 1..=1;
+message!(ShareGroupHeartbeatRequest<'_>, 1..=1, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let group_id = r.str(true)?;
-        let member_id = r.str(true)?;
-        let member_epoch = r.i32()?;
-        let rack_id = r.nullable_str(true)?;
-        let subscribed_topic_names = r.nullable_array(true, 1, |r| r.str(true))?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            group_id,
-            member_id,
-            member_epoch,
-            rack_id,
-            subscribed_topic_names,
-        })
+impl<'a> Value<'a> for ShareGroupHeartbeatRequest<'a> {
+    const BYTES_MIN: usize = 9;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.group_id.read(r, v)?;
+        self.member_id.read(r, v)?;
+        self.member_epoch.read(r, v)?;
+        self.rack_id.read(r, v)?;
+        self.subscribed_topic_names.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "ShareGroupHeartbeatRequest",
-                version,
-            ));
-        }
-        w.str(self.group_id, true)?;
-        w.str(self.member_id, true)?;
-        w.i32(self.member_epoch);
-        w.nullable_str(self.rack_id, true)?;
-        w.nullable_array(self.subscribed_topic_names.as_deref(), true, |w, v| {
-            w.str(v, true)
-        })?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.group_id.write(w, v)?;
+        self.member_id.write(w, v)?;
+        self.member_epoch.write(w, v)?;
+        self.rack_id.write(w, v)?;
+        self.subscribed_topic_names.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -102,59 +73,35 @@ pub struct ShareGroupHeartbeatResponse<'a> {
     /// Null: as it was.
     ///
     /// `Assignment`, versions 0+, null in 0+, default null.
-    pub assignment: Option<Assignment>,
+    pub assignment: Option<Assignment<'a>>,
 }
 
-impl<'a> ShareGroupHeartbeatResponse<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 1..=1;
+message!(ShareGroupHeartbeatResponse<'_>, 1..=1, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let throttle_time_ms = r.i32()?;
-        let error_code = r.i16()?;
-        let error_message = r.nullable_str(true)?;
-        let member_id = r.nullable_str(true)?;
-        let member_epoch = r.i32()?;
-        let heartbeat_interval_ms = r.i32()?;
-        let assignment = r.nullable_struct(|r| Assignment::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            throttle_time_ms,
-            error_code,
-            error_message,
-            member_id,
-            member_epoch,
-            heartbeat_interval_ms,
-            assignment,
-        })
+impl<'a> Value<'a> for ShareGroupHeartbeatResponse<'a> {
+    const BYTES_MIN: usize = 18;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.throttle_time_ms.read(r, v)?;
+        self.error_code.read(r, v)?;
+        self.error_message.read(r, v)?;
+        self.member_id.read(r, v)?;
+        self.member_epoch.read(r, v)?;
+        self.heartbeat_interval_ms.read(r, v)?;
+        self.assignment.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "ShareGroupHeartbeatResponse",
-                version,
-            ));
-        }
-        w.i32(self.throttle_time_ms);
-        w.i16(self.error_code);
-        w.nullable_str(self.error_message, true)?;
-        w.nullable_str(self.member_id, true)?;
-        w.i32(self.member_epoch);
-        w.i32(self.heartbeat_interval_ms);
-        w.nullable_struct(self.assignment.as_ref(), |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.throttle_time_ms.write(w, v)?;
+        self.error_code.write(w, v)?;
+        self.error_message.write(w, v)?;
+        self.member_id.write(w, v)?;
+        self.member_epoch.write(w, v)?;
+        self.heartbeat_interval_ms.write(w, v)?;
+        self.assignment.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -163,29 +110,23 @@ impl<'a> ShareGroupHeartbeatResponse<'a> {
 ///
 /// Versions 1, flexible 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
-pub struct Assignment {
+pub struct Assignment<'a> {
     /// `[]TopicPartitions`, versions 0+.
-    pub topic_partitions: Vec<TopicPartitions>,
+    pub topic_partitions: Vec<TopicPartitions<'a>>,
 }
 
-impl Assignment {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        let topic_partitions = r.array(true, 18, |r| TopicPartitions::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self { topic_partitions })
+impl<'a> Value<'a> for Assignment<'a> {
+    const BYTES_MIN: usize = 2;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.topic_partitions.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.array(&self.topic_partitions, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.topic_partitions.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -194,55 +135,27 @@ impl Assignment {
 ///
 /// Versions 1, flexible 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
-pub struct TopicPartitions {
+pub struct TopicPartitions<'a> {
     /// `uuid`, versions 0+.
     pub topic_id: Uuid,
     /// `[]int32`, versions 0+.
-    pub partitions: Vec<i32>,
+    pub partitions: Numbers<'a, i32>,
 }
 
-impl TopicPartitions {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, _version: i16) -> Result<Self, DecodeError> {
-        let topic_id = r.uuid()?;
-        let partitions = r.array(true, 4, |r| r.i32())?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            topic_id,
-            partitions,
-        })
-    }
+impl<'a> Value<'a> for TopicPartitions<'a> {
+    const BYTES_MIN: usize = 18;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.uuid(self.topic_id);
-        w.array(&self.partitions, true, |w, v| {
-            w.i32(*v);
-            Ok(())
-        })?;
-        w.unsigned_varint(0);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.topic_id.read(r, v)?;
+        self.partitions.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for ShareGroupHeartbeatRequest<'_> {
-    const KEY: ApiKey = ApiKey::ShareGroupHeartbeat;
-    type Response<'r> = ShareGroupHeartbeatResponse<'r>;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        ShareGroupHeartbeatResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.topic_id.write(w, v)?;
+        self.partitions.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }

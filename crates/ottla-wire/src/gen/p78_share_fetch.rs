@@ -2,13 +2,7 @@
 //!
 //! ShareFetch: acquire records of a share group, and acknowledge others (KIP-932). Version 0 existed only as early access in Kafka 4.0.
 
-use crate::ApiKey;
-use crate::Records;
-use crate::Request;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
-use ottla_model::uuid::Uuid;
+use crate::generated::*;
 
 /// The request of ShareFetch (key 78).
 ///
@@ -46,9 +40,9 @@ pub struct ShareFetchRequest<'a> {
     /// `bool`, versions 2+.
     pub is_renew_ack: bool,
     /// `[]FetchTopic`, versions 0+.
-    pub topics: Vec<FetchTopic>,
+    pub topics: Vec<FetchTopic<'a>>,
     /// `[]ForgottenTopic`, versions 0+.
-    pub forgotten_topics_data: Vec<ForgottenTopic>,
+    pub forgotten_topics_data: Vec<ForgottenTopic<'a>>,
 }
 
 impl Default for ShareFetchRequest<'_> {
@@ -70,82 +64,52 @@ impl Default for ShareFetchRequest<'_> {
     }
 }
 
-impl<'a> ShareFetchRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 1..=2;
+message!(ShareFetchRequest<'_>, 1..=2, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+impl<'a> Value<'a> for ShareFetchRequest<'a> {
+    const BYTES_MIN: usize = 29;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.group_id.read(r, v)?;
+        self.member_id.read(r, v)?;
+        self.share_session_epoch.read(r, v)?;
+        self.max_wait_ms.read(r, v)?;
+        self.min_bytes.read(r, v)?;
+        self.max_bytes.read(r, v)?;
+        self.max_records.read(r, v)?;
+        self.batch_size.read(r, v)?;
+        if v >= 2 {
+            self.share_acquire_mode.read(r, v)?;
         }
-        let group_id = r.nullable_str(true)?;
-        let member_id = r.nullable_str(true)?;
-        let share_session_epoch = r.i32()?;
-        let max_wait_ms = r.i32()?;
-        let min_bytes = r.i32()?;
-        let max_bytes = r.i32()?;
-        let max_records = r.i32()?;
-        let batch_size = r.i32()?;
-        let share_acquire_mode = if version >= 2 { r.i8()? } else { 0 };
-        let is_renew_ack = if version >= 2 { r.bool()? } else { false };
-        let topics = r.array(true, 18, |r| FetchTopic::decode(r, version))?;
-        let forgotten_topics_data = r.array(true, 18, |r| ForgottenTopic::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            group_id,
-            member_id,
-            share_session_epoch,
-            max_wait_ms,
-            min_bytes,
-            max_bytes,
-            max_records,
-            batch_size,
-            share_acquire_mode,
-            is_renew_ack,
-            topics,
-            forgotten_topics_data,
-        })
+        if v >= 2 {
+            self.is_renew_ack.read(r, v)?;
+        }
+        self.topics.read(r, v)?;
+        self.forgotten_topics_data.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "ShareFetchRequest",
-                version,
-            ));
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.group_id.write(w, v)?;
+        self.member_id.write(w, v)?;
+        self.share_session_epoch.write(w, v)?;
+        self.max_wait_ms.write(w, v)?;
+        self.min_bytes.write(w, v)?;
+        self.max_bytes.write(w, v)?;
+        self.max_records.write(w, v)?;
+        self.batch_size.write(w, v)?;
+        if v >= 2 {
+            self.share_acquire_mode.write(w, v)?;
         }
-        w.nullable_str(self.group_id, true)?;
-        w.nullable_str(self.member_id, true)?;
-        w.i32(self.share_session_epoch);
-        w.i32(self.max_wait_ms);
-        w.i32(self.min_bytes);
-        w.i32(self.max_bytes);
-        w.i32(self.max_records);
-        w.i32(self.batch_size);
-        if version >= 2 {
-            w.i8(self.share_acquire_mode);
+        if v >= 2 {
+            self.is_renew_ack.write(w, v)?;
+        } else {
+            v.refuse(self.is_renew_ack, "ShareFetchRequest.is_renew_ack")?;
         }
-        if version >= 2 {
-            w.bool(self.is_renew_ack);
-        } else if cfg!(debug_assertions) && self.is_renew_ack {
-            return Err(EncodeError::NotInVersion(
-                "ShareFetchRequest.is_renew_ack",
-                version,
-            ));
-        }
-        w.array(&self.topics, true, |w, v| v.encode(w, version))?;
-        w.array(&self.forgotten_topics_data, true, |w, v| {
-            v.encode(w, version)
-        })?;
-        w.unsigned_varint(0);
+        self.topics.write(w, v)?;
+        self.forgotten_topics_data.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -154,36 +118,27 @@ impl<'a> ShareFetchRequest<'a> {
 ///
 /// Versions 1-2, flexible 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
-pub struct FetchTopic {
+pub struct FetchTopic<'a> {
     /// `uuid`, versions 0+.
     pub topic_id: Uuid,
     /// `[]FetchPartition`, versions 0+.
-    pub partitions: Vec<FetchPartition>,
+    pub partitions: Vec<FetchPartition<'a>>,
 }
 
-impl FetchTopic {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        let topic_id = r.uuid()?;
-        let partitions = r.array(true, 6, |r| FetchPartition::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            topic_id,
-            partitions,
-        })
+impl<'a> Value<'a> for FetchTopic<'a> {
+    const BYTES_MIN: usize = 18;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.topic_id.read(r, v)?;
+        self.partitions.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.uuid(self.topic_id);
-        w.array(&self.partitions, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.topic_id.write(w, v)?;
+        self.partitions.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -192,39 +147,27 @@ impl FetchTopic {
 ///
 /// Versions 1-2, flexible 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
-pub struct FetchPartition {
+pub struct FetchPartition<'a> {
     /// `int32`, versions 0+.
     pub partition_index: i32,
     /// `[]AcknowledgementBatch`, versions 0+.
-    pub acknowledgement_batches: Vec<AcknowledgementBatch>,
+    pub acknowledgement_batches: Vec<AcknowledgementBatch<'a>>,
 }
 
-impl FetchPartition {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        let partition_index = r.i32()?;
-        let acknowledgement_batches =
-            r.array(true, 18, |r| AcknowledgementBatch::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            partition_index,
-            acknowledgement_batches,
-        })
+impl<'a> Value<'a> for FetchPartition<'a> {
+    const BYTES_MIN: usize = 6;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.partition_index.read(r, v)?;
+        self.acknowledgement_batches.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i32(self.partition_index);
-        w.array(&self.acknowledgement_batches, true, |w, v| {
-            v.encode(w, version)
-        })?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.partition_index.write(w, v)?;
+        self.acknowledgement_batches.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -233,7 +176,7 @@ impl FetchPartition {
 ///
 /// Versions 1-2, flexible 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
-pub struct AcknowledgementBatch {
+pub struct AcknowledgementBatch<'a> {
     /// `int64`, versions 0+.
     pub first_offset: i64,
     /// `int64`, versions 0+.
@@ -241,38 +184,25 @@ pub struct AcknowledgementBatch {
     /// 0: gap, 1: accept, 2: release, 3: reject, 4: renew. One for each record, or one for all.
     ///
     /// `[]int8`, versions 0+.
-    pub acknowledge_types: Vec<i8>,
+    pub acknowledge_types: Numbers<'a, i8>,
 }
 
-impl AcknowledgementBatch {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, _version: i16) -> Result<Self, DecodeError> {
-        let first_offset = r.i64()?;
-        let last_offset = r.i64()?;
-        let acknowledge_types = r.array(true, 1, |r| r.i8())?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            first_offset,
-            last_offset,
-            acknowledge_types,
-        })
+impl<'a> Value<'a> for AcknowledgementBatch<'a> {
+    const BYTES_MIN: usize = 18;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.first_offset.read(r, v)?;
+        self.last_offset.read(r, v)?;
+        self.acknowledge_types.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.i64(self.first_offset);
-        w.i64(self.last_offset);
-        w.array(&self.acknowledge_types, true, |w, v| {
-            w.i8(*v);
-            Ok(())
-        })?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.first_offset.write(w, v)?;
+        self.last_offset.write(w, v)?;
+        self.acknowledge_types.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -281,39 +211,27 @@ impl AcknowledgementBatch {
 ///
 /// Versions 1-2, flexible 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
-pub struct ForgottenTopic {
+pub struct ForgottenTopic<'a> {
     /// `uuid`, versions 0+.
     pub topic_id: Uuid,
     /// `[]int32`, versions 0+.
-    pub partitions: Vec<i32>,
+    pub partitions: Numbers<'a, i32>,
 }
 
-impl ForgottenTopic {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, _version: i16) -> Result<Self, DecodeError> {
-        let topic_id = r.uuid()?;
-        let partitions = r.array(true, 4, |r| r.i32())?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            topic_id,
-            partitions,
-        })
+impl<'a> Value<'a> for ForgottenTopic<'a> {
+    const BYTES_MIN: usize = 18;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.topic_id.read(r, v)?;
+        self.partitions.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.uuid(self.topic_id);
-        w.array(&self.partitions, true, |w, v| {
-            w.i32(*v);
-            Ok(())
-        })?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.topic_id.write(w, v)?;
+        self.partitions.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -337,55 +255,30 @@ pub struct ShareFetchResponse<'a> {
     pub node_endpoints: Vec<NodeEndpoint<'a>>,
 }
 
-impl<'a> ShareFetchResponse<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 1..=2;
+message!(ShareFetchResponse<'_>, 1..=2, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let throttle_time_ms = r.i32()?;
-        let error_code = r.i16()?;
-        let error_message = r.nullable_str(true)?;
-        let acquisition_lock_timeout_ms = r.i32()?;
-        let responses = r.array(true, 18, |r| {
-            ShareFetchableTopicResponse::decode(r, version)
-        })?;
-        let node_endpoints = r.array(true, 11, |r| NodeEndpoint::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            throttle_time_ms,
-            error_code,
-            error_message,
-            acquisition_lock_timeout_ms,
-            responses,
-            node_endpoints,
-        })
+impl<'a> Value<'a> for ShareFetchResponse<'a> {
+    const BYTES_MIN: usize = 14;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.throttle_time_ms.read(r, v)?;
+        self.error_code.read(r, v)?;
+        self.error_message.read(r, v)?;
+        self.acquisition_lock_timeout_ms.read(r, v)?;
+        self.responses.read(r, v)?;
+        self.node_endpoints.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "ShareFetchResponse",
-                version,
-            ));
-        }
-        w.i32(self.throttle_time_ms);
-        w.i16(self.error_code);
-        w.nullable_str(self.error_message, true)?;
-        w.i32(self.acquisition_lock_timeout_ms);
-        w.array(&self.responses, true, |w, v| v.encode(w, version))?;
-        w.array(&self.node_endpoints, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.throttle_time_ms.write(w, v)?;
+        self.error_code.write(w, v)?;
+        self.error_message.write(w, v)?;
+        self.acquisition_lock_timeout_ms.write(w, v)?;
+        self.responses.write(w, v)?;
+        self.node_endpoints.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -401,29 +294,20 @@ pub struct ShareFetchableTopicResponse<'a> {
     pub partitions: Vec<PartitionData<'a>>,
 }
 
-impl<'a> ShareFetchableTopicResponse<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let topic_id = r.uuid()?;
-        let partitions = r.array(true, 22, |r| PartitionData::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            topic_id,
-            partitions,
-        })
+impl<'a> Value<'a> for ShareFetchableTopicResponse<'a> {
+    const BYTES_MIN: usize = 18;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.topic_id.read(r, v)?;
+        self.partitions.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.uuid(self.topic_id);
-        w.array(&self.partitions, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.topic_id.write(w, v)?;
+        self.partitions.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -431,7 +315,7 @@ impl<'a> ShareFetchableTopicResponse<'a> {
 /// An element of [`ShareFetchableTopicResponse::partitions`].
 ///
 /// Versions 1-2, flexible 0+.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Default)]
 pub struct PartitionData<'a> {
     /// `int32`, versions 0+.
     pub partition_index: i32,
@@ -453,62 +337,32 @@ pub struct PartitionData<'a> {
     pub acquired_records: Vec<AcquiredRecords>,
 }
 
-impl Default for PartitionData<'_> {
-    fn default() -> Self {
-        Self {
-            partition_index: 0,
-            error_code: 0,
-            error_message: None,
-            acknowledge_error_code: 0,
-            acknowledge_error_message: None,
-            current_leader: LeaderIdAndEpoch::default(),
-            records: Records::Borrowed(&[]),
-            acquired_records: Vec::new(),
-        }
-    }
-}
+impl<'a> Value<'a> for PartitionData<'a> {
+    const BYTES_MIN: usize = 22;
 
-impl<'a> PartitionData<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let partition_index = r.i32()?;
-        let error_code = r.i16()?;
-        let error_message = r.nullable_str(true)?;
-        let acknowledge_error_code = r.i16()?;
-        let acknowledge_error_message = r.nullable_str(true)?;
-        let current_leader = LeaderIdAndEpoch::decode(r, version)?;
-        let records = r.bytes(true).map(Records::Borrowed)?;
-        let acquired_records = r.array(true, 19, |r| AcquiredRecords::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            partition_index,
-            error_code,
-            error_message,
-            acknowledge_error_code,
-            acknowledge_error_message,
-            current_leader,
-            records,
-            acquired_records,
-        })
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.partition_index.read(r, v)?;
+        self.error_code.read(r, v)?;
+        self.error_message.read(r, v)?;
+        self.acknowledge_error_code.read(r, v)?;
+        self.acknowledge_error_message.read(r, v)?;
+        self.current_leader.read(r, v)?;
+        self.records.read(r, v)?;
+        self.acquired_records.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i32(self.partition_index);
-        w.i16(self.error_code);
-        w.nullable_str(self.error_message, true)?;
-        w.i16(self.acknowledge_error_code);
-        w.nullable_str(self.acknowledge_error_message, true)?;
-        self.current_leader.encode(w, version)?;
-        Records::encode(Some(&self.records), w, true)?;
-        w.array(&self.acquired_records, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.partition_index.write(w, v)?;
+        self.error_code.write(w, v)?;
+        self.error_message.write(w, v)?;
+        self.acknowledge_error_code.write(w, v)?;
+        self.acknowledge_error_message.write(w, v)?;
+        self.current_leader.write(w, v)?;
+        self.records.write(w, v)?;
+        self.acquired_records.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -524,29 +378,20 @@ pub struct LeaderIdAndEpoch {
     pub leader_epoch: i32,
 }
 
-impl LeaderIdAndEpoch {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, _version: i16) -> Result<Self, DecodeError> {
-        let leader_id = r.i32()?;
-        let leader_epoch = r.i32()?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            leader_id,
-            leader_epoch,
-        })
+impl<'a> Value<'a> for LeaderIdAndEpoch {
+    const BYTES_MIN: usize = 9;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.leader_id.read(r, v)?;
+        self.leader_epoch.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.i32(self.leader_id);
-        w.i32(self.leader_epoch);
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.leader_id.write(w, v)?;
+        self.leader_epoch.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -566,32 +411,22 @@ pub struct AcquiredRecords {
     pub delivery_count: i16,
 }
 
-impl AcquiredRecords {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, _version: i16) -> Result<Self, DecodeError> {
-        let first_offset = r.i64()?;
-        let last_offset = r.i64()?;
-        let delivery_count = r.i16()?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            first_offset,
-            last_offset,
-            delivery_count,
-        })
+impl<'a> Value<'a> for AcquiredRecords {
+    const BYTES_MIN: usize = 19;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.first_offset.read(r, v)?;
+        self.last_offset.read(r, v)?;
+        self.delivery_count.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.i64(self.first_offset);
-        w.i64(self.last_offset);
-        w.i16(self.delivery_count);
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.first_offset.write(w, v)?;
+        self.last_offset.write(w, v)?;
+        self.delivery_count.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -611,51 +446,24 @@ pub struct NodeEndpoint<'a> {
     pub rack: Option<&'a str>,
 }
 
-impl<'a> NodeEndpoint<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, DecodeError> {
-        let node_id = r.i32()?;
-        let host = r.str(true)?;
-        let port = r.i32()?;
-        let rack = r.nullable_str(true)?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            node_id,
-            host,
-            port,
-            rack,
-        })
-    }
+impl<'a> Value<'a> for NodeEndpoint<'a> {
+    const BYTES_MIN: usize = 11;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.i32(self.node_id);
-        w.str(self.host, true)?;
-        w.i32(self.port);
-        w.nullable_str(self.rack, true)?;
-        w.unsigned_varint(0);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.node_id.read(r, v)?;
+        self.host.read(r, v)?;
+        self.port.read(r, v)?;
+        self.rack.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for ShareFetchRequest<'_> {
-    const KEY: ApiKey = ApiKey::ShareFetch;
-    type Response<'r> = ShareFetchResponse<'r>;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        ShareFetchResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.node_id.write(w, v)?;
+        self.host.write(w, v)?;
+        self.port.write(w, v)?;
+        self.rack.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }

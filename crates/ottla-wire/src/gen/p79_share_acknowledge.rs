@@ -2,12 +2,7 @@
 //!
 //! ShareAcknowledge: say what became of acquired records (KIP-932). Version 0 existed only as early access in Kafka 4.0.
 
-use crate::ApiKey;
-use crate::Request;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
-use ottla_model::uuid::Uuid;
+use crate::generated::*;
 
 /// The request of ShareAcknowledge (key 79).
 ///
@@ -27,7 +22,7 @@ pub struct ShareAcknowledgeRequest<'a> {
     /// `bool`, versions 2+.
     pub is_renew_ack: bool,
     /// `[]AcknowledgeTopic`, versions 0+.
-    pub topics: Vec<AcknowledgeTopic>,
+    pub topics: Vec<AcknowledgeTopic<'a>>,
 }
 
 impl Default for ShareAcknowledgeRequest<'_> {
@@ -42,57 +37,34 @@ impl Default for ShareAcknowledgeRequest<'_> {
     }
 }
 
-impl<'a> ShareAcknowledgeRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 1..=2;
+message!(ShareAcknowledgeRequest<'_>, 1..=2, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+impl<'a> Value<'a> for ShareAcknowledgeRequest<'a> {
+    const BYTES_MIN: usize = 8;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.group_id.read(r, v)?;
+        self.member_id.read(r, v)?;
+        self.share_session_epoch.read(r, v)?;
+        if v >= 2 {
+            self.is_renew_ack.read(r, v)?;
         }
-        let group_id = r.nullable_str(true)?;
-        let member_id = r.nullable_str(true)?;
-        let share_session_epoch = r.i32()?;
-        let is_renew_ack = if version >= 2 { r.bool()? } else { false };
-        let topics = r.array(true, 18, |r| AcknowledgeTopic::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            group_id,
-            member_id,
-            share_session_epoch,
-            is_renew_ack,
-            topics,
-        })
+        self.topics.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "ShareAcknowledgeRequest",
-                version,
-            ));
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.group_id.write(w, v)?;
+        self.member_id.write(w, v)?;
+        self.share_session_epoch.write(w, v)?;
+        if v >= 2 {
+            self.is_renew_ack.write(w, v)?;
+        } else {
+            v.refuse(self.is_renew_ack, "ShareAcknowledgeRequest.is_renew_ack")?;
         }
-        w.nullable_str(self.group_id, true)?;
-        w.nullable_str(self.member_id, true)?;
-        w.i32(self.share_session_epoch);
-        if version >= 2 {
-            w.bool(self.is_renew_ack);
-        } else if cfg!(debug_assertions) && self.is_renew_ack {
-            return Err(EncodeError::NotInVersion(
-                "ShareAcknowledgeRequest.is_renew_ack",
-                version,
-            ));
-        }
-        w.array(&self.topics, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+        self.topics.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -101,36 +73,27 @@ impl<'a> ShareAcknowledgeRequest<'a> {
 ///
 /// Versions 1-2, flexible 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
-pub struct AcknowledgeTopic {
+pub struct AcknowledgeTopic<'a> {
     /// `uuid`, versions 0+.
     pub topic_id: Uuid,
     /// `[]AcknowledgePartition`, versions 0+.
-    pub partitions: Vec<AcknowledgePartition>,
+    pub partitions: Vec<AcknowledgePartition<'a>>,
 }
 
-impl AcknowledgeTopic {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        let topic_id = r.uuid()?;
-        let partitions = r.array(true, 6, |r| AcknowledgePartition::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            topic_id,
-            partitions,
-        })
+impl<'a> Value<'a> for AcknowledgeTopic<'a> {
+    const BYTES_MIN: usize = 18;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.topic_id.read(r, v)?;
+        self.partitions.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.uuid(self.topic_id);
-        w.array(&self.partitions, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.topic_id.write(w, v)?;
+        self.partitions.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -139,39 +102,27 @@ impl AcknowledgeTopic {
 ///
 /// Versions 1-2, flexible 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
-pub struct AcknowledgePartition {
+pub struct AcknowledgePartition<'a> {
     /// `int32`, versions 0+.
     pub partition_index: i32,
     /// `[]AcknowledgementBatch`, versions 0+.
-    pub acknowledgement_batches: Vec<AcknowledgementBatch>,
+    pub acknowledgement_batches: Vec<AcknowledgementBatch<'a>>,
 }
 
-impl AcknowledgePartition {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        let partition_index = r.i32()?;
-        let acknowledgement_batches =
-            r.array(true, 18, |r| AcknowledgementBatch::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            partition_index,
-            acknowledgement_batches,
-        })
+impl<'a> Value<'a> for AcknowledgePartition<'a> {
+    const BYTES_MIN: usize = 6;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.partition_index.read(r, v)?;
+        self.acknowledgement_batches.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i32(self.partition_index);
-        w.array(&self.acknowledgement_batches, true, |w, v| {
-            v.encode(w, version)
-        })?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.partition_index.write(w, v)?;
+        self.acknowledgement_batches.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -180,7 +131,7 @@ impl AcknowledgePartition {
 ///
 /// Versions 1-2, flexible 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
-pub struct AcknowledgementBatch {
+pub struct AcknowledgementBatch<'a> {
     /// `int64`, versions 0+.
     pub first_offset: i64,
     /// `int64`, versions 0+.
@@ -188,38 +139,25 @@ pub struct AcknowledgementBatch {
     /// 0: gap, 1: accept, 2: release, 3: reject, 4: renew. One for each record, or one for all.
     ///
     /// `[]int8`, versions 0+.
-    pub acknowledge_types: Vec<i8>,
+    pub acknowledge_types: Numbers<'a, i8>,
 }
 
-impl AcknowledgementBatch {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, _version: i16) -> Result<Self, DecodeError> {
-        let first_offset = r.i64()?;
-        let last_offset = r.i64()?;
-        let acknowledge_types = r.array(true, 1, |r| r.i8())?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            first_offset,
-            last_offset,
-            acknowledge_types,
-        })
+impl<'a> Value<'a> for AcknowledgementBatch<'a> {
+    const BYTES_MIN: usize = 18;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.first_offset.read(r, v)?;
+        self.last_offset.read(r, v)?;
+        self.acknowledge_types.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.i64(self.first_offset);
-        w.i64(self.last_offset);
-        w.array(&self.acknowledge_types, true, |w, v| {
-            w.i8(*v);
-            Ok(())
-        })?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.first_offset.write(w, v)?;
+        self.last_offset.write(w, v)?;
+        self.acknowledge_types.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -243,57 +181,34 @@ pub struct ShareAcknowledgeResponse<'a> {
     pub node_endpoints: Vec<NodeEndpoint<'a>>,
 }
 
-impl<'a> ShareAcknowledgeResponse<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 1..=2;
+message!(ShareAcknowledgeResponse<'_>, 1..=2, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+impl<'a> Value<'a> for ShareAcknowledgeResponse<'a> {
+    const BYTES_MIN: usize = 10;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.throttle_time_ms.read(r, v)?;
+        self.error_code.read(r, v)?;
+        self.error_message.read(r, v)?;
+        if v >= 2 {
+            self.acquisition_lock_timeout_ms.read(r, v)?;
         }
-        let throttle_time_ms = r.i32()?;
-        let error_code = r.i16()?;
-        let error_message = r.nullable_str(true)?;
-        let acquisition_lock_timeout_ms = if version >= 2 { r.i32()? } else { 0 };
-        let responses = r.array(true, 18, |r| {
-            ShareAcknowledgeTopicResponse::decode(r, version)
-        })?;
-        let node_endpoints = r.array(true, 11, |r| NodeEndpoint::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            throttle_time_ms,
-            error_code,
-            error_message,
-            acquisition_lock_timeout_ms,
-            responses,
-            node_endpoints,
-        })
+        self.responses.read(r, v)?;
+        self.node_endpoints.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "ShareAcknowledgeResponse",
-                version,
-            ));
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.throttle_time_ms.write(w, v)?;
+        self.error_code.write(w, v)?;
+        self.error_message.write(w, v)?;
+        if v >= 2 {
+            self.acquisition_lock_timeout_ms.write(w, v)?;
         }
-        w.i32(self.throttle_time_ms);
-        w.i16(self.error_code);
-        w.nullable_str(self.error_message, true)?;
-        if version >= 2 {
-            w.i32(self.acquisition_lock_timeout_ms);
-        }
-        w.array(&self.responses, true, |w, v| v.encode(w, version))?;
-        w.array(&self.node_endpoints, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+        self.responses.write(w, v)?;
+        self.node_endpoints.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -309,29 +224,20 @@ pub struct ShareAcknowledgeTopicResponse<'a> {
     pub partitions: Vec<PartitionData<'a>>,
 }
 
-impl<'a> ShareAcknowledgeTopicResponse<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let topic_id = r.uuid()?;
-        let partitions = r.array(true, 17, |r| PartitionData::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            topic_id,
-            partitions,
-        })
+impl<'a> Value<'a> for ShareAcknowledgeTopicResponse<'a> {
+    const BYTES_MIN: usize = 18;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.topic_id.read(r, v)?;
+        self.partitions.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.uuid(self.topic_id);
-        w.array(&self.partitions, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.topic_id.write(w, v)?;
+        self.partitions.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -351,35 +257,24 @@ pub struct PartitionData<'a> {
     pub current_leader: LeaderIdAndEpoch,
 }
 
-impl<'a> PartitionData<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let partition_index = r.i32()?;
-        let error_code = r.i16()?;
-        let error_message = r.nullable_str(true)?;
-        let current_leader = LeaderIdAndEpoch::decode(r, version)?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            partition_index,
-            error_code,
-            error_message,
-            current_leader,
-        })
+impl<'a> Value<'a> for PartitionData<'a> {
+    const BYTES_MIN: usize = 17;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.partition_index.read(r, v)?;
+        self.error_code.read(r, v)?;
+        self.error_message.read(r, v)?;
+        self.current_leader.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i32(self.partition_index);
-        w.i16(self.error_code);
-        w.nullable_str(self.error_message, true)?;
-        self.current_leader.encode(w, version)?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.partition_index.write(w, v)?;
+        self.error_code.write(w, v)?;
+        self.error_message.write(w, v)?;
+        self.current_leader.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -395,29 +290,20 @@ pub struct LeaderIdAndEpoch {
     pub leader_epoch: i32,
 }
 
-impl LeaderIdAndEpoch {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, _version: i16) -> Result<Self, DecodeError> {
-        let leader_id = r.i32()?;
-        let leader_epoch = r.i32()?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            leader_id,
-            leader_epoch,
-        })
+impl<'a> Value<'a> for LeaderIdAndEpoch {
+    const BYTES_MIN: usize = 9;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.leader_id.read(r, v)?;
+        self.leader_epoch.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.i32(self.leader_id);
-        w.i32(self.leader_epoch);
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.leader_id.write(w, v)?;
+        self.leader_epoch.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -437,51 +323,24 @@ pub struct NodeEndpoint<'a> {
     pub rack: Option<&'a str>,
 }
 
-impl<'a> NodeEndpoint<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, DecodeError> {
-        let node_id = r.i32()?;
-        let host = r.str(true)?;
-        let port = r.i32()?;
-        let rack = r.nullable_str(true)?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            node_id,
-            host,
-            port,
-            rack,
-        })
-    }
+impl<'a> Value<'a> for NodeEndpoint<'a> {
+    const BYTES_MIN: usize = 11;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.i32(self.node_id);
-        w.str(self.host, true)?;
-        w.i32(self.port);
-        w.nullable_str(self.rack, true)?;
-        w.unsigned_varint(0);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.node_id.read(r, v)?;
+        self.host.read(r, v)?;
+        self.port.read(r, v)?;
+        self.rack.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for ShareAcknowledgeRequest<'_> {
-    const KEY: ApiKey = ApiKey::ShareAcknowledge;
-    type Response<'r> = ShareAcknowledgeResponse<'r>;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        ShareAcknowledgeResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.node_id.write(w, v)?;
+        self.host.write(w, v)?;
+        self.port.write(w, v)?;
+        self.rack.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }

@@ -2,12 +2,7 @@
 //!
 //! AddRaftVoter: let a controller vote in the quorum (KIP-853).
 
-use crate::ApiKey;
-use crate::Request;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
-use ottla_model::uuid::Uuid;
+use crate::generated::*;
 
 /// The request of AddRaftVoter (key 80).
 ///
@@ -47,60 +42,39 @@ impl Default for AddRaftVoterRequest<'_> {
     }
 }
 
-impl<'a> AddRaftVoterRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=1;
+message!(AddRaftVoterRequest<'_>, 0..=1, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+impl<'a> Value<'a> for AddRaftVoterRequest<'a> {
+    const BYTES_MIN: usize = 27;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.cluster_id.read(r, v)?;
+        self.timeout_ms.read(r, v)?;
+        self.voter_id.read(r, v)?;
+        self.voter_directory_id.read(r, v)?;
+        self.listeners.read(r, v)?;
+        if v >= 1 {
+            self.ack_when_committed.read(r, v)?;
         }
-        let cluster_id = r.nullable_str(true)?;
-        let timeout_ms = r.i32()?;
-        let voter_id = r.i32()?;
-        let voter_directory_id = r.uuid()?;
-        let listeners = r.array(true, 5, |r| Listener::decode(r, version))?;
-        let ack_when_committed = if version >= 1 { r.bool()? } else { true };
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            cluster_id,
-            timeout_ms,
-            voter_id,
-            voter_directory_id,
-            listeners,
-            ack_when_committed,
-        })
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "AddRaftVoterRequest",
-                version,
-            ));
-        }
-        w.nullable_str(self.cluster_id, true)?;
-        w.i32(self.timeout_ms);
-        w.i32(self.voter_id);
-        w.uuid(self.voter_directory_id);
-        w.array(&self.listeners, true, |w, v| v.encode(w, version))?;
-        if version >= 1 {
-            w.bool(self.ack_when_committed);
-        } else if cfg!(debug_assertions) && !self.ack_when_committed {
-            return Err(EncodeError::NotInVersion(
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.cluster_id.write(w, v)?;
+        self.timeout_ms.write(w, v)?;
+        self.voter_id.write(w, v)?;
+        self.voter_directory_id.write(w, v)?;
+        self.listeners.write(w, v)?;
+        if v >= 1 {
+            self.ack_when_committed.write(w, v)?;
+        } else {
+            v.refuse(
+                !self.ack_when_committed,
                 "AddRaftVoterRequest.ack_when_committed",
-                version,
-            ));
+            )?;
         }
-        w.unsigned_varint(0);
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -118,28 +92,22 @@ pub struct Listener<'a> {
     pub port: u16,
 }
 
-impl<'a> Listener<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, DecodeError> {
-        let name = r.str(true)?;
-        let host = r.str(true)?;
-        let port = r.u16()?;
-        r.skip_tagged_fields()?;
-        Ok(Self { name, host, port })
+impl<'a> Value<'a> for Listener<'a> {
+    const BYTES_MIN: usize = 5;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.name.read(r, v)?;
+        self.host.read(r, v)?;
+        self.port.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.str(self.name, true)?;
-        w.str(self.host, true)?;
-        w.u16(self.port);
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.name.write(w, v)?;
+        self.host.write(w, v)?;
+        self.port.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -167,60 +135,24 @@ impl Default for AddRaftVoterResponse<'_> {
     }
 }
 
-impl<'a> AddRaftVoterResponse<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=1;
+message!(AddRaftVoterResponse<'_>, 0..=1, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let throttle_time_ms = r.i32()?;
-        let error_code = r.i16()?;
-        let error_message = r.nullable_str(true)?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            throttle_time_ms,
-            error_code,
-            error_message,
-        })
-    }
+impl<'a> Value<'a> for AddRaftVoterResponse<'a> {
+    const BYTES_MIN: usize = 8;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "AddRaftVoterResponse",
-                version,
-            ));
-        }
-        w.i32(self.throttle_time_ms);
-        w.i16(self.error_code);
-        w.nullable_str(self.error_message, true)?;
-        w.unsigned_varint(0);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.throttle_time_ms.read(r, v)?;
+        self.error_code.read(r, v)?;
+        self.error_message.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for AddRaftVoterRequest<'_> {
-    const KEY: ApiKey = ApiKey::AddRaftVoter;
-    type Response<'r> = AddRaftVoterResponse<'r>;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        AddRaftVoterResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.throttle_time_ms.write(w, v)?;
+        self.error_code.write(w, v)?;
+        self.error_message.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }

@@ -2,11 +2,7 @@
 //!
 //! RemoveRaftVoter: take a controller out of the quorum (KIP-853).
 
-use crate::ApiKey;
-use crate::Request;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
-use ottla_model::uuid::Uuid;
+use crate::generated::*;
 
 /// The request of RemoveRaftVoter (key 81).
 ///
@@ -33,44 +29,24 @@ impl Default for RemoveRaftVoterRequest<'_> {
     }
 }
 
-impl<'a> RemoveRaftVoterRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(RemoveRaftVoterRequest<'_>, 0..=0, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let cluster_id = r.nullable_str(true)?;
-        let voter_id = r.i32()?;
-        let voter_directory_id = r.uuid()?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            cluster_id,
-            voter_id,
-            voter_directory_id,
-        })
+impl<'a> Value<'a> for RemoveRaftVoterRequest<'a> {
+    const BYTES_MIN: usize = 22;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.cluster_id.read(r, v)?;
+        self.voter_id.read(r, v)?;
+        self.voter_directory_id.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "RemoveRaftVoterRequest",
-                version,
-            ));
-        }
-        w.nullable_str(self.cluster_id, true)?;
-        w.i32(self.voter_id);
-        w.uuid(self.voter_directory_id);
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.cluster_id.write(w, v)?;
+        self.voter_id.write(w, v)?;
+        self.voter_directory_id.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -98,60 +74,24 @@ impl Default for RemoveRaftVoterResponse<'_> {
     }
 }
 
-impl<'a> RemoveRaftVoterResponse<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(RemoveRaftVoterResponse<'_>, 0..=0, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let throttle_time_ms = r.i32()?;
-        let error_code = r.i16()?;
-        let error_message = r.nullable_str(true)?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            throttle_time_ms,
-            error_code,
-            error_message,
-        })
-    }
+impl<'a> Value<'a> for RemoveRaftVoterResponse<'a> {
+    const BYTES_MIN: usize = 8;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "RemoveRaftVoterResponse",
-                version,
-            ));
-        }
-        w.i32(self.throttle_time_ms);
-        w.i16(self.error_code);
-        w.nullable_str(self.error_message, true)?;
-        w.unsigned_varint(0);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.throttle_time_ms.read(r, v)?;
+        self.error_code.read(r, v)?;
+        self.error_message.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for RemoveRaftVoterRequest<'_> {
-    const KEY: ApiKey = ApiKey::RemoveRaftVoter;
-    type Response<'r> = RemoveRaftVoterResponse<'r>;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        RemoveRaftVoterResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.throttle_time_ms.write(w, v)?;
+        self.error_code.write(w, v)?;
+        self.error_message.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }

@@ -2,12 +2,7 @@
 //!
 //! WriteShareGroupState: store changed state of share partitions; between brokers (KIP-932).
 
-use crate::ApiKey;
-use crate::Request;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
-use ottla_model::uuid::Uuid;
+use crate::generated::*;
 
 /// The request of WriteShareGroupState (key 85).
 ///
@@ -20,38 +15,22 @@ pub struct WriteShareGroupStateRequest<'a> {
     pub topics: Vec<WriteStateData>,
 }
 
-impl<'a> WriteShareGroupStateRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=1;
+message!(WriteShareGroupStateRequest<'_>, 0..=1, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let group_id = r.str(true)?;
-        let topics = r.array(true, 18, |r| WriteStateData::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self { group_id, topics })
+impl<'a> Value<'a> for WriteShareGroupStateRequest<'a> {
+    const BYTES_MIN: usize = 3;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.group_id.read(r, v)?;
+        self.topics.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "WriteShareGroupStateRequest",
-                version,
-            ));
-        }
-        w.str(self.group_id, true)?;
-        w.array(&self.topics, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.group_id.write(w, v)?;
+        self.topics.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -67,36 +46,20 @@ pub struct WriteStateData {
     pub partitions: Vec<PartitionData>,
 }
 
-impl WriteStateData {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        let topic_id = r.uuid()?;
-        let partitions = r.array(
-            true,
-            match version {
-                ..=0 => 22,
-                _ => 26,
-            },
-            |r| PartitionData::decode(r, version),
-        )?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            topic_id,
-            partitions,
-        })
+impl<'a> Value<'a> for WriteStateData {
+    const BYTES_MIN: usize = 18;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.topic_id.read(r, v)?;
+        self.partitions.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.uuid(self.topic_id);
-        w.array(&self.partitions, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.topic_id.write(w, v)?;
+        self.partitions.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -139,43 +102,32 @@ impl Default for PartitionData {
     }
 }
 
-impl PartitionData {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        let partition = r.i32()?;
-        let state_epoch = r.i32()?;
-        let leader_epoch = r.i32()?;
-        let start_offset = r.i64()?;
-        let delivery_complete_count = if version >= 1 { r.i32()? } else { -1 };
-        let state_batches = r.array(true, 20, |r| StateBatch::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            partition,
-            state_epoch,
-            leader_epoch,
-            start_offset,
-            delivery_complete_count,
-            state_batches,
-        })
+impl<'a> Value<'a> for PartitionData {
+    const BYTES_MIN: usize = 22;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.partition.read(r, v)?;
+        self.state_epoch.read(r, v)?;
+        self.leader_epoch.read(r, v)?;
+        self.start_offset.read(r, v)?;
+        if v >= 1 {
+            self.delivery_complete_count.read(r, v)?;
+        }
+        self.state_batches.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i32(self.partition);
-        w.i32(self.state_epoch);
-        w.i32(self.leader_epoch);
-        w.i64(self.start_offset);
-        if version >= 1 {
-            w.i32(self.delivery_complete_count);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.partition.write(w, v)?;
+        self.state_epoch.write(w, v)?;
+        self.leader_epoch.write(w, v)?;
+        self.start_offset.write(w, v)?;
+        if v >= 1 {
+            self.delivery_complete_count.write(w, v)?;
         }
-        w.array(&self.state_batches, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+        self.state_batches.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -197,35 +149,24 @@ pub struct StateBatch {
     pub delivery_count: i16,
 }
 
-impl StateBatch {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, _version: i16) -> Result<Self, DecodeError> {
-        let first_offset = r.i64()?;
-        let last_offset = r.i64()?;
-        let delivery_state = r.i8()?;
-        let delivery_count = r.i16()?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            first_offset,
-            last_offset,
-            delivery_state,
-            delivery_count,
-        })
+impl<'a> Value<'a> for StateBatch {
+    const BYTES_MIN: usize = 20;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.first_offset.read(r, v)?;
+        self.last_offset.read(r, v)?;
+        self.delivery_state.read(r, v)?;
+        self.delivery_count.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.i64(self.first_offset);
-        w.i64(self.last_offset);
-        w.i8(self.delivery_state);
-        w.i16(self.delivery_count);
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.first_offset.write(w, v)?;
+        self.last_offset.write(w, v)?;
+        self.delivery_state.write(w, v)?;
+        self.delivery_count.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -239,36 +180,20 @@ pub struct WriteShareGroupStateResponse<'a> {
     pub results: Vec<WriteStateResult<'a>>,
 }
 
-impl<'a> WriteShareGroupStateResponse<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=1;
+message!(WriteShareGroupStateResponse<'_>, 0..=1, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let results = r.array(true, 18, |r| WriteStateResult::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self { results })
+impl<'a> Value<'a> for WriteShareGroupStateResponse<'a> {
+    const BYTES_MIN: usize = 2;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.results.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "WriteShareGroupStateResponse",
-                version,
-            ));
-        }
-        w.array(&self.results, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.results.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -284,29 +209,20 @@ pub struct WriteStateResult<'a> {
     pub partitions: Vec<PartitionResult<'a>>,
 }
 
-impl<'a> WriteStateResult<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let topic_id = r.uuid()?;
-        let partitions = r.array(true, 8, |r| PartitionResult::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            topic_id,
-            partitions,
-        })
+impl<'a> Value<'a> for WriteStateResult<'a> {
+    const BYTES_MIN: usize = 18;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.topic_id.read(r, v)?;
+        self.partitions.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.uuid(self.topic_id);
-        w.array(&self.partitions, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.topic_id.write(w, v)?;
+        self.partitions.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -324,48 +240,22 @@ pub struct PartitionResult<'a> {
     pub error_message: Option<&'a str>,
 }
 
-impl<'a> PartitionResult<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, DecodeError> {
-        let partition = r.i32()?;
-        let error_code = r.i16()?;
-        let error_message = r.nullable_str(true)?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            partition,
-            error_code,
-            error_message,
-        })
-    }
+impl<'a> Value<'a> for PartitionResult<'a> {
+    const BYTES_MIN: usize = 8;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.i32(self.partition);
-        w.i16(self.error_code);
-        w.nullable_str(self.error_message, true)?;
-        w.unsigned_varint(0);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.partition.read(r, v)?;
+        self.error_code.read(r, v)?;
+        self.error_message.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for WriteShareGroupStateRequest<'_> {
-    const KEY: ApiKey = ApiKey::WriteShareGroupState;
-    type Response<'r> = WriteShareGroupStateResponse<'r>;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        WriteShareGroupStateResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.partition.write(w, v)?;
+        self.error_code.write(w, v)?;
+        self.error_message.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }

@@ -2,11 +2,7 @@
 //!
 //! StreamsGroupHeartbeat: join, stay in and leave a streams group, and hear the tasks (KIP-1071).
 
-use crate::ApiKey;
-use crate::Request;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
+use crate::generated::*;
 
 /// The request of StreamsGroupHeartbeat (key 88).
 ///
@@ -83,98 +79,52 @@ impl Default for StreamsGroupHeartbeatRequest<'_> {
     }
 }
 
-impl<'a> StreamsGroupHeartbeatRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=1;
+message!(StreamsGroupHeartbeatRequest<'_>, 0..=1, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let group_id = r.str(true)?;
-        let member_id = r.str(true)?;
-        let member_epoch = r.i32()?;
-        let endpoint_information_epoch = r.i32()?;
-        let instance_id = r.nullable_str(true)?;
-        let rack_id = r.nullable_str(true)?;
-        let rebalance_timeout_ms = r.i32()?;
-        let topology = r.nullable_struct(|r| Topology::decode(r, version))?;
-        let active_tasks = r.nullable_array(true, 3, |r| TaskIds::decode(r, version))?;
-        let standby_tasks = r.nullable_array(true, 3, |r| TaskIds::decode(r, version))?;
-        let warmup_tasks = r.nullable_array(true, 3, |r| TaskIds::decode(r, version))?;
-        let process_id = r.nullable_str(true)?;
-        let user_endpoint = r.nullable_struct(|r| Endpoint::decode(r, version))?;
-        let client_tags = r.nullable_array(true, 3, |r| KeyValue::decode(r, version))?;
-        let task_offsets = r.nullable_array(true, 14, |r| TaskOffset::decode(r, version))?;
-        let task_end_offsets = r.nullable_array(true, 14, |r| TaskOffset::decode(r, version))?;
-        let shutdown_application = r.bool()?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            group_id,
-            member_id,
-            member_epoch,
-            endpoint_information_epoch,
-            instance_id,
-            rack_id,
-            rebalance_timeout_ms,
-            topology,
-            active_tasks,
-            standby_tasks,
-            warmup_tasks,
-            process_id,
-            user_endpoint,
-            client_tags,
-            task_offsets,
-            task_end_offsets,
-            shutdown_application,
-        })
+impl<'a> Value<'a> for StreamsGroupHeartbeatRequest<'a> {
+    const BYTES_MIN: usize = 27;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.group_id.read(r, v)?;
+        self.member_id.read(r, v)?;
+        self.member_epoch.read(r, v)?;
+        self.endpoint_information_epoch.read(r, v)?;
+        self.instance_id.read(r, v)?;
+        self.rack_id.read(r, v)?;
+        self.rebalance_timeout_ms.read(r, v)?;
+        self.topology.read(r, v)?;
+        self.active_tasks.read(r, v)?;
+        self.standby_tasks.read(r, v)?;
+        self.warmup_tasks.read(r, v)?;
+        self.process_id.read(r, v)?;
+        self.user_endpoint.read(r, v)?;
+        self.client_tags.read(r, v)?;
+        self.task_offsets.read(r, v)?;
+        self.task_end_offsets.read(r, v)?;
+        self.shutdown_application.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "StreamsGroupHeartbeatRequest",
-                version,
-            ));
-        }
-        w.str(self.group_id, true)?;
-        w.str(self.member_id, true)?;
-        w.i32(self.member_epoch);
-        w.i32(self.endpoint_information_epoch);
-        w.nullable_str(self.instance_id, true)?;
-        w.nullable_str(self.rack_id, true)?;
-        w.i32(self.rebalance_timeout_ms);
-        w.nullable_struct(self.topology.as_ref(), |w, v| v.encode(w, version))?;
-        w.nullable_array(self.active_tasks.as_deref(), true, |w, v| {
-            v.encode(w, version)
-        })?;
-        w.nullable_array(self.standby_tasks.as_deref(), true, |w, v| {
-            v.encode(w, version)
-        })?;
-        w.nullable_array(self.warmup_tasks.as_deref(), true, |w, v| {
-            v.encode(w, version)
-        })?;
-        w.nullable_str(self.process_id, true)?;
-        w.nullable_struct(self.user_endpoint.as_ref(), |w, v| v.encode(w, version))?;
-        w.nullable_array(self.client_tags.as_deref(), true, |w, v| {
-            v.encode(w, version)
-        })?;
-        w.nullable_array(self.task_offsets.as_deref(), true, |w, v| {
-            v.encode(w, version)
-        })?;
-        w.nullable_array(self.task_end_offsets.as_deref(), true, |w, v| {
-            v.encode(w, version)
-        })?;
-        w.bool(self.shutdown_application);
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.group_id.write(w, v)?;
+        self.member_id.write(w, v)?;
+        self.member_epoch.write(w, v)?;
+        self.endpoint_information_epoch.write(w, v)?;
+        self.instance_id.write(w, v)?;
+        self.rack_id.write(w, v)?;
+        self.rebalance_timeout_ms.write(w, v)?;
+        self.topology.write(w, v)?;
+        self.active_tasks.write(w, v)?;
+        self.standby_tasks.write(w, v)?;
+        self.warmup_tasks.write(w, v)?;
+        self.process_id.write(w, v)?;
+        self.user_endpoint.write(w, v)?;
+        self.client_tags.write(w, v)?;
+        self.task_offsets.write(w, v)?;
+        self.task_end_offsets.write(w, v)?;
+        self.shutdown_application.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -190,29 +140,20 @@ pub struct Topology<'a> {
     pub subtopologies: Vec<Subtopology<'a>>,
 }
 
-impl<'a> Topology<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let epoch = r.i32()?;
-        let subtopologies = r.array(true, 8, |r| Subtopology::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            epoch,
-            subtopologies,
-        })
+impl<'a> Value<'a> for Topology<'a> {
+    const BYTES_MIN: usize = 6;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.epoch.read(r, v)?;
+        self.subtopologies.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i32(self.epoch);
-        w.array(&self.subtopologies, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.epoch.write(w, v)?;
+        self.subtopologies.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -237,51 +178,33 @@ pub struct Subtopology<'a> {
     /// Topics that must have as many partitions as each other, by their places in the lists above.
     ///
     /// `[]CopartitionGroup`, versions 0+.
-    pub copartition_groups: Vec<CopartitionGroup>,
+    pub copartition_groups: Vec<CopartitionGroup<'a>>,
 }
 
-impl<'a> Subtopology<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let subtopology_id = r.str(true)?;
-        let source_topics = r.array(true, 1, |r| r.str(true))?;
-        let source_topic_regex = r.array(true, 1, |r| r.str(true))?;
-        let state_changelog_topics = r.array(true, 9, |r| TopicInfo::decode(r, version))?;
-        let repartition_sink_topics = r.array(true, 1, |r| r.str(true))?;
-        let repartition_source_topics = r.array(true, 9, |r| TopicInfo::decode(r, version))?;
-        let copartition_groups = r.array(true, 4, |r| CopartitionGroup::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            subtopology_id,
-            source_topics,
-            source_topic_regex,
-            state_changelog_topics,
-            repartition_sink_topics,
-            repartition_source_topics,
-            copartition_groups,
-        })
+impl<'a> Value<'a> for Subtopology<'a> {
+    const BYTES_MIN: usize = 8;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.subtopology_id.read(r, v)?;
+        self.source_topics.read(r, v)?;
+        self.source_topic_regex.read(r, v)?;
+        self.state_changelog_topics.read(r, v)?;
+        self.repartition_sink_topics.read(r, v)?;
+        self.repartition_source_topics.read(r, v)?;
+        self.copartition_groups.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.str(self.subtopology_id, true)?;
-        w.array(&self.source_topics, true, |w, v| w.str(v, true))?;
-        w.array(&self.source_topic_regex, true, |w, v| w.str(v, true))?;
-        w.array(&self.state_changelog_topics, true, |w, v| {
-            v.encode(w, version)
-        })?;
-        w.array(&self.repartition_sink_topics, true, |w, v| w.str(v, true))?;
-        w.array(&self.repartition_source_topics, true, |w, v| {
-            v.encode(w, version)
-        })?;
-        w.array(&self.copartition_groups, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.subtopology_id.write(w, v)?;
+        self.source_topics.write(w, v)?;
+        self.source_topic_regex.write(w, v)?;
+        self.state_changelog_topics.write(w, v)?;
+        self.repartition_sink_topics.write(w, v)?;
+        self.repartition_source_topics.write(w, v)?;
+        self.copartition_groups.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -290,50 +213,31 @@ impl<'a> Subtopology<'a> {
 ///
 /// Versions 0-1, flexible 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
-pub struct CopartitionGroup {
+pub struct CopartitionGroup<'a> {
     /// `[]int16`, versions 0+.
-    pub source_topics: Vec<i16>,
+    pub source_topics: Numbers<'a, i16>,
     /// `[]int16`, versions 0+.
-    pub source_topic_regex: Vec<i16>,
+    pub source_topic_regex: Numbers<'a, i16>,
     /// `[]int16`, versions 0+.
-    pub repartition_source_topics: Vec<i16>,
+    pub repartition_source_topics: Numbers<'a, i16>,
 }
 
-impl CopartitionGroup {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, _version: i16) -> Result<Self, DecodeError> {
-        let source_topics = r.array(true, 2, |r| r.i16())?;
-        let source_topic_regex = r.array(true, 2, |r| r.i16())?;
-        let repartition_source_topics = r.array(true, 2, |r| r.i16())?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            source_topics,
-            source_topic_regex,
-            repartition_source_topics,
-        })
+impl<'a> Value<'a> for CopartitionGroup<'a> {
+    const BYTES_MIN: usize = 4;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.source_topics.read(r, v)?;
+        self.source_topic_regex.read(r, v)?;
+        self.repartition_source_topics.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.array(&self.source_topics, true, |w, v| {
-            w.i16(*v);
-            Ok(())
-        })?;
-        w.array(&self.source_topic_regex, true, |w, v| {
-            w.i16(*v);
-            Ok(())
-        })?;
-        w.array(&self.repartition_source_topics, true, |w, v| {
-            w.i16(*v);
-            Ok(())
-        })?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.source_topics.write(w, v)?;
+        self.source_topic_regex.write(w, v)?;
+        self.repartition_source_topics.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -349,26 +253,20 @@ pub struct KeyValue<'a> {
     pub value: &'a str,
 }
 
-impl<'a> KeyValue<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, DecodeError> {
-        let key = r.str(true)?;
-        let value = r.str(true)?;
-        r.skip_tagged_fields()?;
-        Ok(Self { key, value })
+impl<'a> Value<'a> for KeyValue<'a> {
+    const BYTES_MIN: usize = 3;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.key.read(r, v)?;
+        self.value.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.str(self.key, true)?;
-        w.str(self.value, true)?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.key.write(w, v)?;
+        self.value.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -388,35 +286,24 @@ pub struct TopicInfo<'a> {
     pub topic_configs: Vec<KeyValue<'a>>,
 }
 
-impl<'a> TopicInfo<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let name = r.str(true)?;
-        let partitions = r.i32()?;
-        let replication_factor = r.i16()?;
-        let topic_configs = r.array(true, 3, |r| KeyValue::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            name,
-            partitions,
-            replication_factor,
-            topic_configs,
-        })
+impl<'a> Value<'a> for TopicInfo<'a> {
+    const BYTES_MIN: usize = 9;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.name.read(r, v)?;
+        self.partitions.read(r, v)?;
+        self.replication_factor.read(r, v)?;
+        self.topic_configs.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.str(self.name, true)?;
-        w.i32(self.partitions);
-        w.i16(self.replication_factor);
-        w.array(&self.topic_configs, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.name.write(w, v)?;
+        self.partitions.write(w, v)?;
+        self.replication_factor.write(w, v)?;
+        self.topic_configs.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -432,26 +319,20 @@ pub struct Endpoint<'a> {
     pub port: u16,
 }
 
-impl<'a> Endpoint<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, DecodeError> {
-        let host = r.str(true)?;
-        let port = r.u16()?;
-        r.skip_tagged_fields()?;
-        Ok(Self { host, port })
+impl<'a> Value<'a> for Endpoint<'a> {
+    const BYTES_MIN: usize = 4;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.host.read(r, v)?;
+        self.port.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.str(self.host, true)?;
-        w.u16(self.port);
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.host.write(w, v)?;
+        self.port.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -469,32 +350,22 @@ pub struct TaskOffset<'a> {
     pub offset: i64,
 }
 
-impl<'a> TaskOffset<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, DecodeError> {
-        let subtopology_id = r.str(true)?;
-        let partition = r.i32()?;
-        let offset = r.i64()?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            subtopology_id,
-            partition,
-            offset,
-        })
+impl<'a> Value<'a> for TaskOffset<'a> {
+    const BYTES_MIN: usize = 14;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.subtopology_id.read(r, v)?;
+        self.partition.read(r, v)?;
+        self.offset.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.str(self.subtopology_id, true)?;
-        w.i32(self.partition);
-        w.i64(self.offset);
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.subtopology_id.write(w, v)?;
+        self.partition.write(w, v)?;
+        self.offset.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -507,35 +378,23 @@ pub struct TaskIds<'a> {
     /// `string`, versions 0+.
     pub subtopology_id: &'a str,
     /// `[]int32`, versions 0+.
-    pub partitions: Vec<i32>,
+    pub partitions: Numbers<'a, i32>,
 }
 
-impl<'a> TaskIds<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, DecodeError> {
-        let subtopology_id = r.str(true)?;
-        let partitions = r.array(true, 4, |r| r.i32())?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            subtopology_id,
-            partitions,
-        })
+impl<'a> Value<'a> for TaskIds<'a> {
+    const BYTES_MIN: usize = 3;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.subtopology_id.read(r, v)?;
+        self.partitions.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.str(self.subtopology_id, true)?;
-        w.array(&self.partitions, true, |w, v| {
-            w.i32(*v);
-            Ok(())
-        })?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.subtopology_id.write(w, v)?;
+        self.partitions.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -612,108 +471,72 @@ impl Default for StreamsGroupHeartbeatResponse<'_> {
     }
 }
 
-impl<'a> StreamsGroupHeartbeatResponse<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=1;
+message!(StreamsGroupHeartbeatResponse<'_>, 0..=1, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+impl<'a> Value<'a> for StreamsGroupHeartbeatResponse<'a> {
+    const BYTES_MIN: usize = 30;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.throttle_time_ms.read(r, v)?;
+        self.error_code.read(r, v)?;
+        self.error_message.read(r, v)?;
+        self.member_id.read(r, v)?;
+        self.member_epoch.read(r, v)?;
+        self.heartbeat_interval_ms.read(r, v)?;
+        if v == 0 {
+            self.acceptable_recovery_lag_legacy.read(r, v)?;
         }
-        let throttle_time_ms = r.i32()?;
-        let error_code = r.i16()?;
-        let error_message = r.nullable_str(true)?;
-        let member_id = r.str(true)?;
-        let member_epoch = r.i32()?;
-        let heartbeat_interval_ms = r.i32()?;
-        let acceptable_recovery_lag_legacy = if version <= 0 { r.i32()? } else { 0 };
-        let task_offset_interval_ms = r.i32()?;
-        let acceptable_recovery_lag = if version >= 1 { r.i64()? } else { -1 };
-        let status = r.nullable_array(true, 3, |r| Status::decode(r, version))?;
-        let active_tasks = r.nullable_array(true, 3, |r| TaskIds::decode(r, version))?;
-        let standby_tasks = r.nullable_array(true, 3, |r| TaskIds::decode(r, version))?;
-        let warmup_tasks = r.nullable_array(true, 3, |r| TaskIds::decode(r, version))?;
-        let topology_description_required = if version >= 1 { r.bool()? } else { false };
-        let endpoint_information_epoch = r.i32()?;
-        let partitions_by_user_endpoint =
-            r.nullable_array(true, 7, |r| EndpointToPartitions::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            throttle_time_ms,
-            error_code,
-            error_message,
-            member_id,
-            member_epoch,
-            heartbeat_interval_ms,
-            acceptable_recovery_lag_legacy,
-            task_offset_interval_ms,
-            acceptable_recovery_lag,
-            status,
-            active_tasks,
-            standby_tasks,
-            warmup_tasks,
-            topology_description_required,
-            endpoint_information_epoch,
-            partitions_by_user_endpoint,
-        })
+        self.task_offset_interval_ms.read(r, v)?;
+        if v >= 1 {
+            self.acceptable_recovery_lag.read(r, v)?;
+        }
+        self.status.read(r, v)?;
+        self.active_tasks.read(r, v)?;
+        self.standby_tasks.read(r, v)?;
+        self.warmup_tasks.read(r, v)?;
+        if v >= 1 {
+            self.topology_description_required.read(r, v)?;
+        }
+        self.endpoint_information_epoch.read(r, v)?;
+        self.partitions_by_user_endpoint.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "StreamsGroupHeartbeatResponse",
-                version,
-            ));
-        }
-        w.i32(self.throttle_time_ms);
-        w.i16(self.error_code);
-        w.nullable_str(self.error_message, true)?;
-        w.str(self.member_id, true)?;
-        w.i32(self.member_epoch);
-        w.i32(self.heartbeat_interval_ms);
-        if version <= 0 {
-            w.i32(self.acceptable_recovery_lag_legacy);
-        } else if cfg!(debug_assertions) && self.acceptable_recovery_lag_legacy != 0 {
-            return Err(EncodeError::NotInVersion(
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.throttle_time_ms.write(w, v)?;
+        self.error_code.write(w, v)?;
+        self.error_message.write(w, v)?;
+        self.member_id.write(w, v)?;
+        self.member_epoch.write(w, v)?;
+        self.heartbeat_interval_ms.write(w, v)?;
+        if v == 0 {
+            self.acceptable_recovery_lag_legacy.write(w, v)?;
+        } else {
+            v.refuse(
+                self.acceptable_recovery_lag_legacy != 0,
                 "StreamsGroupHeartbeatResponse.acceptable_recovery_lag_legacy",
-                version,
-            ));
+            )?;
         }
-        w.i32(self.task_offset_interval_ms);
-        if version >= 1 {
-            w.i64(self.acceptable_recovery_lag);
+        self.task_offset_interval_ms.write(w, v)?;
+        if v >= 1 {
+            self.acceptable_recovery_lag.write(w, v)?;
         }
-        w.nullable_array(self.status.as_deref(), true, |w, v| v.encode(w, version))?;
-        w.nullable_array(self.active_tasks.as_deref(), true, |w, v| {
-            v.encode(w, version)
-        })?;
-        w.nullable_array(self.standby_tasks.as_deref(), true, |w, v| {
-            v.encode(w, version)
-        })?;
-        w.nullable_array(self.warmup_tasks.as_deref(), true, |w, v| {
-            v.encode(w, version)
-        })?;
-        if version >= 1 {
-            w.bool(self.topology_description_required);
-        } else if cfg!(debug_assertions) && self.topology_description_required {
-            return Err(EncodeError::NotInVersion(
+        self.status.write(w, v)?;
+        self.active_tasks.write(w, v)?;
+        self.standby_tasks.write(w, v)?;
+        self.warmup_tasks.write(w, v)?;
+        if v >= 1 {
+            self.topology_description_required.write(w, v)?;
+        } else {
+            v.refuse(
+                self.topology_description_required,
                 "StreamsGroupHeartbeatResponse.topology_description_required",
-                version,
-            ));
+            )?;
         }
-        w.i32(self.endpoint_information_epoch);
-        w.nullable_array(self.partitions_by_user_endpoint.as_deref(), true, |w, v| {
-            v.encode(w, version)
-        })?;
-        w.unsigned_varint(0);
+        self.endpoint_information_epoch.write(w, v)?;
+        self.partitions_by_user_endpoint.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -731,32 +554,22 @@ pub struct EndpointToPartitions<'a> {
     pub standby_partitions: Vec<TopicPartition<'a>>,
 }
 
-impl<'a> EndpointToPartitions<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let user_endpoint = Endpoint::decode(r, version)?;
-        let active_partitions = r.array(true, 3, |r| TopicPartition::decode(r, version))?;
-        let standby_partitions = r.array(true, 3, |r| TopicPartition::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            user_endpoint,
-            active_partitions,
-            standby_partitions,
-        })
+impl<'a> Value<'a> for EndpointToPartitions<'a> {
+    const BYTES_MIN: usize = 7;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.user_endpoint.read(r, v)?;
+        self.active_partitions.read(r, v)?;
+        self.standby_partitions.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.user_endpoint.encode(w, version)?;
-        w.array(&self.active_partitions, true, |w, v| v.encode(w, version))?;
-        w.array(&self.standby_partitions, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.user_endpoint.write(w, v)?;
+        self.active_partitions.write(w, v)?;
+        self.standby_partitions.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -774,29 +587,20 @@ pub struct Status<'a> {
     pub status_detail: &'a str,
 }
 
-impl<'a> Status<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, DecodeError> {
-        let status_code = r.i8()?;
-        let status_detail = r.str(true)?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            status_code,
-            status_detail,
-        })
+impl<'a> Value<'a> for Status<'a> {
+    const BYTES_MIN: usize = 3;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.status_code.read(r, v)?;
+        self.status_detail.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.i8(self.status_code);
-        w.str(self.status_detail, true)?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.status_code.write(w, v)?;
+        self.status_detail.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -809,48 +613,23 @@ pub struct TopicPartition<'a> {
     /// `string`, versions 0+.
     pub topic: &'a str,
     /// `[]int32`, versions 0+.
-    pub partitions: Vec<i32>,
+    pub partitions: Numbers<'a, i32>,
 }
 
-impl<'a> TopicPartition<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, DecodeError> {
-        let topic = r.str(true)?;
-        let partitions = r.array(true, 4, |r| r.i32())?;
-        r.skip_tagged_fields()?;
-        Ok(Self { topic, partitions })
-    }
+impl<'a> Value<'a> for TopicPartition<'a> {
+    const BYTES_MIN: usize = 3;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.str(self.topic, true)?;
-        w.array(&self.partitions, true, |w, v| {
-            w.i32(*v);
-            Ok(())
-        })?;
-        w.unsigned_varint(0);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.topic.read(r, v)?;
+        self.partitions.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for StreamsGroupHeartbeatRequest<'_> {
-    const KEY: ApiKey = ApiKey::StreamsGroupHeartbeat;
-    type Response<'r> = StreamsGroupHeartbeatResponse<'r>;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        StreamsGroupHeartbeatResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.topic.write(w, v)?;
+        self.partitions.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }

@@ -2,11 +2,7 @@
 //!
 //! StreamsGroupDescribe: state, topology and members of streams groups (KIP-1071).
 
-use crate::ApiKey;
-use crate::Request;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
+use crate::generated::*;
 
 /// The request of StreamsGroupDescribe (key 89).
 ///
@@ -21,51 +17,33 @@ pub struct StreamsGroupDescribeRequest<'a> {
     pub include_topology_description: bool,
 }
 
-impl<'a> StreamsGroupDescribeRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=1;
+message!(StreamsGroupDescribeRequest<'_>, 0..=1, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+impl<'a> Value<'a> for StreamsGroupDescribeRequest<'a> {
+    const BYTES_MIN: usize = 3;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.group_ids.read(r, v)?;
+        self.include_authorized_operations.read(r, v)?;
+        if v >= 1 {
+            self.include_topology_description.read(r, v)?;
         }
-        let group_ids = r.array(true, 1, |r| r.str(true))?;
-        let include_authorized_operations = r.bool()?;
-        let include_topology_description = if version >= 1 { r.bool()? } else { false };
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            group_ids,
-            include_authorized_operations,
-            include_topology_description,
-        })
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "StreamsGroupDescribeRequest",
-                version,
-            ));
-        }
-        w.array(&self.group_ids, true, |w, v| w.str(v, true))?;
-        w.bool(self.include_authorized_operations);
-        if version >= 1 {
-            w.bool(self.include_topology_description);
-        } else if cfg!(debug_assertions) && self.include_topology_description {
-            return Err(EncodeError::NotInVersion(
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.group_ids.write(w, v)?;
+        self.include_authorized_operations.write(w, v)?;
+        if v >= 1 {
+            self.include_topology_description.write(w, v)?;
+        } else {
+            v.refuse(
+                self.include_topology_description,
                 "StreamsGroupDescribeRequest.include_topology_description",
-                version,
-            ));
+            )?;
         }
-        w.unsigned_varint(0);
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -81,48 +59,22 @@ pub struct StreamsGroupDescribeResponse<'a> {
     pub groups: Vec<DescribedGroup<'a>>,
 }
 
-impl<'a> StreamsGroupDescribeResponse<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=1;
+message!(StreamsGroupDescribeResponse<'_>, 0..=1, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let throttle_time_ms = r.i32()?;
-        let groups = r.array(
-            true,
-            match version {
-                ..=0 => 20,
-                _ => 23,
-            },
-            |r| DescribedGroup::decode(r, version),
-        )?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            throttle_time_ms,
-            groups,
-        })
+impl<'a> Value<'a> for StreamsGroupDescribeResponse<'a> {
+    const BYTES_MIN: usize = 6;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.throttle_time_ms.read(r, v)?;
+        self.groups.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "StreamsGroupDescribeResponse",
-                version,
-            ));
-        }
-        w.i32(self.throttle_time_ms);
-        w.array(&self.groups, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.throttle_time_ms.write(w, v)?;
+        self.groups.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -181,85 +133,62 @@ impl Default for DescribedGroup<'_> {
     }
 }
 
-impl<'a> DescribedGroup<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let error_code = r.i16()?;
-        let error_message = r.nullable_str(true)?;
-        let group_id = r.str(true)?;
-        let group_state = r.str(true)?;
-        let group_epoch = r.i32()?;
-        let assignment_epoch = r.i32()?;
-        let topology = r.nullable_struct(|r| Topology::decode(r, version))?;
-        let members = r.array(true, 28, |r| Member::decode(r, version))?;
-        let authorized_operations = r.i32()?;
-        let topology_description = if version >= 1 {
-            r.nullable_struct(|r| TopologyDescription::decode(r, version))?
-        } else {
-            None
-        };
-        let topology_description_status = if version >= 1 { r.i8()? } else { 0 };
-        let assignor_name = if version >= 1 {
-            r.nullable_str(true)?
-        } else {
-            None
-        };
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            error_code,
-            error_message,
-            group_id,
-            group_state,
-            group_epoch,
-            assignment_epoch,
-            topology,
-            members,
-            authorized_operations,
-            topology_description,
-            topology_description_status,
-            assignor_name,
-        })
+impl<'a> Value<'a> for DescribedGroup<'a> {
+    const BYTES_MIN: usize = 20;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.error_code.read(r, v)?;
+        self.error_message.read(r, v)?;
+        self.group_id.read(r, v)?;
+        self.group_state.read(r, v)?;
+        self.group_epoch.read(r, v)?;
+        self.assignment_epoch.read(r, v)?;
+        self.topology.read(r, v)?;
+        self.members.read(r, v)?;
+        self.authorized_operations.read(r, v)?;
+        if v >= 1 {
+            self.topology_description.read(r, v)?;
+        }
+        if v >= 1 {
+            self.topology_description_status.read(r, v)?;
+        }
+        if v >= 1 {
+            self.assignor_name.read(r, v)?;
+        }
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i16(self.error_code);
-        w.nullable_str(self.error_message, true)?;
-        w.str(self.group_id, true)?;
-        w.str(self.group_state, true)?;
-        w.i32(self.group_epoch);
-        w.i32(self.assignment_epoch);
-        w.nullable_struct(self.topology.as_ref(), |w, v| v.encode(w, version))?;
-        w.array(&self.members, true, |w, v| v.encode(w, version))?;
-        w.i32(self.authorized_operations);
-        if version >= 1 {
-            w.nullable_struct(self.topology_description.as_ref(), |w, v| {
-                v.encode(w, version)
-            })?;
-        } else if cfg!(debug_assertions) && self.topology_description.is_some() {
-            return Err(EncodeError::NotInVersion(
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.error_code.write(w, v)?;
+        self.error_message.write(w, v)?;
+        self.group_id.write(w, v)?;
+        self.group_state.write(w, v)?;
+        self.group_epoch.write(w, v)?;
+        self.assignment_epoch.write(w, v)?;
+        self.topology.write(w, v)?;
+        self.members.write(w, v)?;
+        self.authorized_operations.write(w, v)?;
+        if v >= 1 {
+            self.topology_description.write(w, v)?;
+        } else {
+            v.refuse(
+                self.topology_description.is_some(),
                 "DescribedGroup.topology_description",
-                version,
-            ));
+            )?;
         }
-        if version >= 1 {
-            w.i8(self.topology_description_status);
-        } else if cfg!(debug_assertions) && self.topology_description_status != 0 {
-            return Err(EncodeError::NotInVersion(
+        if v >= 1 {
+            self.topology_description_status.write(w, v)?;
+        } else {
+            v.refuse(
+                self.topology_description_status != 0,
                 "DescribedGroup.topology_description_status",
-                version,
-            ));
+            )?;
         }
-        if version >= 1 {
-            w.nullable_str(self.assignor_name, true)?;
+        if v >= 1 {
+            self.assignor_name.write(w, v)?;
         }
-        w.unsigned_varint(0);
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -275,31 +204,20 @@ pub struct Topology<'a> {
     pub subtopologies: Option<Vec<Subtopology<'a>>>,
 }
 
-impl<'a> Topology<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let epoch = r.i32()?;
-        let subtopologies = r.nullable_array(true, 6, |r| Subtopology::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            epoch,
-            subtopologies,
-        })
+impl<'a> Value<'a> for Topology<'a> {
+    const BYTES_MIN: usize = 6;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.epoch.read(r, v)?;
+        self.subtopologies.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i32(self.epoch);
-        w.nullable_array(self.subtopologies.as_deref(), true, |w, v| {
-            v.encode(w, version)
-        })?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.epoch.write(w, v)?;
+        self.subtopologies.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -321,42 +239,26 @@ pub struct Subtopology<'a> {
     pub repartition_source_topics: Vec<TopicInfo<'a>>,
 }
 
-impl<'a> Subtopology<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let subtopology_id = r.str(true)?;
-        let source_topics = r.array(true, 1, |r| r.str(true))?;
-        let repartition_sink_topics = r.array(true, 1, |r| r.str(true))?;
-        let state_changelog_topics = r.array(true, 9, |r| TopicInfo::decode(r, version))?;
-        let repartition_source_topics = r.array(true, 9, |r| TopicInfo::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            subtopology_id,
-            source_topics,
-            repartition_sink_topics,
-            state_changelog_topics,
-            repartition_source_topics,
-        })
+impl<'a> Value<'a> for Subtopology<'a> {
+    const BYTES_MIN: usize = 6;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.subtopology_id.read(r, v)?;
+        self.source_topics.read(r, v)?;
+        self.repartition_sink_topics.read(r, v)?;
+        self.state_changelog_topics.read(r, v)?;
+        self.repartition_source_topics.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.str(self.subtopology_id, true)?;
-        w.array(&self.source_topics, true, |w, v| w.str(v, true))?;
-        w.array(&self.repartition_sink_topics, true, |w, v| w.str(v, true))?;
-        w.array(&self.state_changelog_topics, true, |w, v| {
-            v.encode(w, version)
-        })?;
-        w.array(&self.repartition_source_topics, true, |w, v| {
-            v.encode(w, version)
-        })?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.subtopology_id.write(w, v)?;
+        self.source_topics.write(w, v)?;
+        self.repartition_sink_topics.write(w, v)?;
+        self.state_changelog_topics.write(w, v)?;
+        self.repartition_source_topics.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -404,68 +306,46 @@ pub struct Member<'a> {
     pub is_classic: bool,
 }
 
-impl<'a> Member<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let member_id = r.str(true)?;
-        let member_epoch = r.i32()?;
-        let instance_id = r.nullable_str(true)?;
-        let rack_id = r.nullable_str(true)?;
-        let client_id = r.str(true)?;
-        let client_host = r.str(true)?;
-        let topology_epoch = r.i32()?;
-        let process_id = r.str(true)?;
-        let user_endpoint = r.nullable_struct(|r| Endpoint::decode(r, version))?;
-        let client_tags = r.array(true, 3, |r| KeyValue::decode(r, version))?;
-        let task_offsets = r.array(true, 14, |r| TaskOffset::decode(r, version))?;
-        let task_end_offsets = r.array(true, 14, |r| TaskOffset::decode(r, version))?;
-        let assignment = Assignment::decode(r, version)?;
-        let target_assignment = Assignment::decode(r, version)?;
-        let is_classic = r.bool()?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            member_id,
-            member_epoch,
-            instance_id,
-            rack_id,
-            client_id,
-            client_host,
-            topology_epoch,
-            process_id,
-            user_endpoint,
-            client_tags,
-            task_offsets,
-            task_end_offsets,
-            assignment,
-            target_assignment,
-            is_classic,
-        })
+impl<'a> Value<'a> for Member<'a> {
+    const BYTES_MIN: usize = 28;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.member_id.read(r, v)?;
+        self.member_epoch.read(r, v)?;
+        self.instance_id.read(r, v)?;
+        self.rack_id.read(r, v)?;
+        self.client_id.read(r, v)?;
+        self.client_host.read(r, v)?;
+        self.topology_epoch.read(r, v)?;
+        self.process_id.read(r, v)?;
+        self.user_endpoint.read(r, v)?;
+        self.client_tags.read(r, v)?;
+        self.task_offsets.read(r, v)?;
+        self.task_end_offsets.read(r, v)?;
+        self.assignment.read(r, v)?;
+        self.target_assignment.read(r, v)?;
+        self.is_classic.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.str(self.member_id, true)?;
-        w.i32(self.member_epoch);
-        w.nullable_str(self.instance_id, true)?;
-        w.nullable_str(self.rack_id, true)?;
-        w.str(self.client_id, true)?;
-        w.str(self.client_host, true)?;
-        w.i32(self.topology_epoch);
-        w.str(self.process_id, true)?;
-        w.nullable_struct(self.user_endpoint.as_ref(), |w, v| v.encode(w, version))?;
-        w.array(&self.client_tags, true, |w, v| v.encode(w, version))?;
-        w.array(&self.task_offsets, true, |w, v| v.encode(w, version))?;
-        w.array(&self.task_end_offsets, true, |w, v| v.encode(w, version))?;
-        self.assignment.encode(w, version)?;
-        self.target_assignment.encode(w, version)?;
-        w.bool(self.is_classic);
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.member_id.write(w, v)?;
+        self.member_epoch.write(w, v)?;
+        self.instance_id.write(w, v)?;
+        self.rack_id.write(w, v)?;
+        self.client_id.write(w, v)?;
+        self.client_host.write(w, v)?;
+        self.topology_epoch.write(w, v)?;
+        self.process_id.write(w, v)?;
+        self.user_endpoint.write(w, v)?;
+        self.client_tags.write(w, v)?;
+        self.task_offsets.write(w, v)?;
+        self.task_end_offsets.write(w, v)?;
+        self.assignment.write(w, v)?;
+        self.target_assignment.write(w, v)?;
+        self.is_classic.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -481,26 +361,20 @@ pub struct Endpoint<'a> {
     pub port: u16,
 }
 
-impl<'a> Endpoint<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, DecodeError> {
-        let host = r.str(true)?;
-        let port = r.u16()?;
-        r.skip_tagged_fields()?;
-        Ok(Self { host, port })
+impl<'a> Value<'a> for Endpoint<'a> {
+    const BYTES_MIN: usize = 4;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.host.read(r, v)?;
+        self.port.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.str(self.host, true)?;
-        w.u16(self.port);
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.host.write(w, v)?;
+        self.port.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -518,32 +392,22 @@ pub struct TaskOffset<'a> {
     pub offset: i64,
 }
 
-impl<'a> TaskOffset<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, DecodeError> {
-        let subtopology_id = r.str(true)?;
-        let partition = r.i32()?;
-        let offset = r.i64()?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            subtopology_id,
-            partition,
-            offset,
-        })
+impl<'a> Value<'a> for TaskOffset<'a> {
+    const BYTES_MIN: usize = 14;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.subtopology_id.read(r, v)?;
+        self.partition.read(r, v)?;
+        self.offset.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.str(self.subtopology_id, true)?;
-        w.i32(self.partition);
-        w.i64(self.offset);
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.subtopology_id.write(w, v)?;
+        self.partition.write(w, v)?;
+        self.offset.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -561,32 +425,22 @@ pub struct Assignment<'a> {
     pub warmup_tasks: Vec<TaskIds<'a>>,
 }
 
-impl<'a> Assignment<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let active_tasks = r.array(true, 3, |r| TaskIds::decode(r, version))?;
-        let standby_tasks = r.array(true, 3, |r| TaskIds::decode(r, version))?;
-        let warmup_tasks = r.array(true, 3, |r| TaskIds::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            active_tasks,
-            standby_tasks,
-            warmup_tasks,
-        })
+impl<'a> Value<'a> for Assignment<'a> {
+    const BYTES_MIN: usize = 4;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.active_tasks.read(r, v)?;
+        self.standby_tasks.read(r, v)?;
+        self.warmup_tasks.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.array(&self.active_tasks, true, |w, v| v.encode(w, version))?;
-        w.array(&self.standby_tasks, true, |w, v| v.encode(w, version))?;
-        w.array(&self.warmup_tasks, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.active_tasks.write(w, v)?;
+        self.standby_tasks.write(w, v)?;
+        self.warmup_tasks.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -599,35 +453,23 @@ pub struct TaskIds<'a> {
     /// `string`, versions 0+.
     pub subtopology_id: &'a str,
     /// `[]int32`, versions 0+.
-    pub partitions: Vec<i32>,
+    pub partitions: Numbers<'a, i32>,
 }
 
-impl<'a> TaskIds<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, DecodeError> {
-        let subtopology_id = r.str(true)?;
-        let partitions = r.array(true, 4, |r| r.i32())?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            subtopology_id,
-            partitions,
-        })
+impl<'a> Value<'a> for TaskIds<'a> {
+    const BYTES_MIN: usize = 3;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.subtopology_id.read(r, v)?;
+        self.partitions.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.str(self.subtopology_id, true)?;
-        w.array(&self.partitions, true, |w, v| {
-            w.i32(*v);
-            Ok(())
-        })?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.subtopology_id.write(w, v)?;
+        self.partitions.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -643,26 +485,20 @@ pub struct KeyValue<'a> {
     pub value: &'a str,
 }
 
-impl<'a> KeyValue<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, DecodeError> {
-        let key = r.str(true)?;
-        let value = r.str(true)?;
-        r.skip_tagged_fields()?;
-        Ok(Self { key, value })
+impl<'a> Value<'a> for KeyValue<'a> {
+    const BYTES_MIN: usize = 3;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.key.read(r, v)?;
+        self.value.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.str(self.key, true)?;
-        w.str(self.value, true)?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.key.write(w, v)?;
+        self.value.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -682,35 +518,24 @@ pub struct TopicInfo<'a> {
     pub topic_configs: Vec<KeyValue<'a>>,
 }
 
-impl<'a> TopicInfo<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let name = r.str(true)?;
-        let partitions = r.i32()?;
-        let replication_factor = r.i16()?;
-        let topic_configs = r.array(true, 3, |r| KeyValue::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            name,
-            partitions,
-            replication_factor,
-            topic_configs,
-        })
+impl<'a> Value<'a> for TopicInfo<'a> {
+    const BYTES_MIN: usize = 9;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.name.read(r, v)?;
+        self.partitions.read(r, v)?;
+        self.replication_factor.read(r, v)?;
+        self.topic_configs.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.str(self.name, true)?;
-        w.i32(self.partitions);
-        w.i16(self.replication_factor);
-        w.array(&self.topic_configs, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.name.write(w, v)?;
+        self.partitions.write(w, v)?;
+        self.replication_factor.write(w, v)?;
+        self.topic_configs.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -726,55 +551,38 @@ pub struct TopologyDescription<'a> {
     pub global_stores: Vec<TopologyDescriptionGlobalStore<'a>>,
 }
 
-impl<'a> TopologyDescription<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let subtopologies = if version >= 1 {
-            r.array(true, 3, |r| {
-                TopologyDescriptionSubtopology::decode(r, version)
-            })?
-        } else {
-            Vec::new()
-        };
-        let global_stores = if version >= 1 {
-            r.array(true, 15, |r| {
-                TopologyDescriptionGlobalStore::decode(r, version)
-            })?
-        } else {
-            Vec::new()
-        };
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            subtopologies,
-            global_stores,
-        })
+impl<'a> Value<'a> for TopologyDescription<'a> {
+    const BYTES_MIN: usize = 1;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        if v >= 1 {
+            self.subtopologies.read(r, v)?;
+        }
+        if v >= 1 {
+            self.global_stores.read(r, v)?;
+        }
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if version >= 1 {
-            w.array(&self.subtopologies, true, |w, v| v.encode(w, version))?;
-        } else if cfg!(debug_assertions) && !self.subtopologies.is_empty() {
-            return Err(EncodeError::NotInVersion(
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        if v >= 1 {
+            self.subtopologies.write(w, v)?;
+        } else {
+            v.refuse(
+                !self.subtopologies.is_empty(),
                 "TopologyDescription.subtopologies",
-                version,
-            ));
+            )?;
         }
-        if version >= 1 {
-            w.array(&self.global_stores, true, |w, v| v.encode(w, version))?;
-        } else if cfg!(debug_assertions) && !self.global_stores.is_empty() {
-            return Err(EncodeError::NotInVersion(
+        if v >= 1 {
+            self.global_stores.write(w, v)?;
+        } else {
+            v.refuse(
+                !self.global_stores.is_empty(),
                 "TopologyDescription.global_stores",
-                version,
-            ));
+            )?;
         }
-        w.unsigned_varint(0);
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -790,47 +598,38 @@ pub struct TopologyDescriptionSubtopology<'a> {
     pub nodes: Vec<TopologyDescriptionNode<'a>>,
 }
 
-impl<'a> TopologyDescriptionSubtopology<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let subtopology_id = if version >= 1 { r.str(true)? } else { "" };
-        let nodes = if version >= 1 {
-            r.array(true, 7, |r| TopologyDescriptionNode::decode(r, version))?
-        } else {
-            Vec::new()
-        };
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            subtopology_id,
-            nodes,
-        })
+impl<'a> Value<'a> for TopologyDescriptionSubtopology<'a> {
+    const BYTES_MIN: usize = 1;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        if v >= 1 {
+            self.subtopology_id.read(r, v)?;
+        }
+        if v >= 1 {
+            self.nodes.read(r, v)?;
+        }
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if version >= 1 {
-            w.str(self.subtopology_id, true)?;
-        } else if cfg!(debug_assertions) && !self.subtopology_id.is_empty() {
-            return Err(EncodeError::NotInVersion(
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        if v >= 1 {
+            self.subtopology_id.write(w, v)?;
+        } else {
+            v.refuse(
+                !self.subtopology_id.is_empty(),
                 "TopologyDescriptionSubtopology.subtopology_id",
-                version,
-            ));
+            )?;
         }
-        if version >= 1 {
-            w.array(&self.nodes, true, |w, v| v.encode(w, version))?;
-        } else if cfg!(debug_assertions) && !self.nodes.is_empty() {
-            return Err(EncodeError::NotInVersion(
+        if v >= 1 {
+            self.nodes.write(w, v)?;
+        } else {
+            v.refuse(
+                !self.nodes.is_empty(),
                 "TopologyDescriptionSubtopology.nodes",
-                version,
-            ));
+            )?;
         }
-        w.unsigned_varint(0);
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -856,99 +655,73 @@ pub struct TopologyDescriptionNode<'a> {
     pub successors: Vec<&'a str>,
 }
 
-impl<'a> TopologyDescriptionNode<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let name = if version >= 1 { r.str(true)? } else { "" };
-        let node_type = if version >= 1 { r.i8()? } else { 0 };
-        let source_topics = if version >= 1 {
-            r.array(true, 1, |r| r.str(true))?
-        } else {
-            Vec::new()
-        };
-        let sink_topic = if version >= 1 {
-            r.nullable_str(true)?
-        } else {
-            None
-        };
-        let stores = if version >= 1 {
-            r.array(true, 1, |r| r.str(true))?
-        } else {
-            Vec::new()
-        };
-        let successors = if version >= 1 {
-            r.array(true, 1, |r| r.str(true))?
-        } else {
-            Vec::new()
-        };
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            name,
-            node_type,
-            source_topics,
-            sink_topic,
-            stores,
-            successors,
-        })
+impl<'a> Value<'a> for TopologyDescriptionNode<'a> {
+    const BYTES_MIN: usize = 1;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        if v >= 1 {
+            self.name.read(r, v)?;
+        }
+        if v >= 1 {
+            self.node_type.read(r, v)?;
+        }
+        if v >= 1 {
+            self.source_topics.read(r, v)?;
+        }
+        if v >= 1 {
+            self.sink_topic.read(r, v)?;
+        }
+        if v >= 1 {
+            self.stores.read(r, v)?;
+        }
+        if v >= 1 {
+            self.successors.read(r, v)?;
+        }
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if version >= 1 {
-            w.str(self.name, true)?;
-        } else if cfg!(debug_assertions) && !self.name.is_empty() {
-            return Err(EncodeError::NotInVersion(
-                "TopologyDescriptionNode.name",
-                version,
-            ));
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        if v >= 1 {
+            self.name.write(w, v)?;
+        } else {
+            v.refuse(!self.name.is_empty(), "TopologyDescriptionNode.name")?;
         }
-        if version >= 1 {
-            w.i8(self.node_type);
-        } else if cfg!(debug_assertions) && self.node_type != 0 {
-            return Err(EncodeError::NotInVersion(
-                "TopologyDescriptionNode.node_type",
-                version,
-            ));
+        if v >= 1 {
+            self.node_type.write(w, v)?;
+        } else {
+            v.refuse(self.node_type != 0, "TopologyDescriptionNode.node_type")?;
         }
-        if version >= 1 {
-            w.array(&self.source_topics, true, |w, v| w.str(v, true))?;
-        } else if cfg!(debug_assertions) && !self.source_topics.is_empty() {
-            return Err(EncodeError::NotInVersion(
+        if v >= 1 {
+            self.source_topics.write(w, v)?;
+        } else {
+            v.refuse(
+                !self.source_topics.is_empty(),
                 "TopologyDescriptionNode.source_topics",
-                version,
-            ));
+            )?;
         }
-        if version >= 1 {
-            w.nullable_str(self.sink_topic, true)?;
-        } else if cfg!(debug_assertions) && self.sink_topic.is_some() {
-            return Err(EncodeError::NotInVersion(
+        if v >= 1 {
+            self.sink_topic.write(w, v)?;
+        } else {
+            v.refuse(
+                self.sink_topic.is_some(),
                 "TopologyDescriptionNode.sink_topic",
-                version,
-            ));
+            )?;
         }
-        if version >= 1 {
-            w.array(&self.stores, true, |w, v| w.str(v, true))?;
-        } else if cfg!(debug_assertions) && !self.stores.is_empty() {
-            return Err(EncodeError::NotInVersion(
-                "TopologyDescriptionNode.stores",
-                version,
-            ));
+        if v >= 1 {
+            self.stores.write(w, v)?;
+        } else {
+            v.refuse(!self.stores.is_empty(), "TopologyDescriptionNode.stores")?;
         }
-        if version >= 1 {
-            w.array(&self.successors, true, |w, v| w.str(v, true))?;
-        } else if cfg!(debug_assertions) && !self.successors.is_empty() {
-            return Err(EncodeError::NotInVersion(
+        if v >= 1 {
+            self.successors.write(w, v)?;
+        } else {
+            v.refuse(
+                !self.successors.is_empty(),
                 "TopologyDescriptionNode.successors",
-                version,
-            ));
+            )?;
         }
-        w.unsigned_varint(0);
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -964,64 +737,38 @@ pub struct TopologyDescriptionGlobalStore<'a> {
     pub processor: TopologyDescriptionNode<'a>,
 }
 
-impl<'a> TopologyDescriptionGlobalStore<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let source = if version >= 1 {
-            TopologyDescriptionNode::decode(r, version)?
-        } else {
-            TopologyDescriptionNode::default()
-        };
-        let processor = if version >= 1 {
-            TopologyDescriptionNode::decode(r, version)?
-        } else {
-            TopologyDescriptionNode::default()
-        };
-        r.skip_tagged_fields()?;
-        Ok(Self { source, processor })
-    }
+impl<'a> Value<'a> for TopologyDescriptionGlobalStore<'a> {
+    const BYTES_MIN: usize = 1;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if version >= 1 {
-            self.source.encode(w, version)?;
-        } else if cfg!(debug_assertions) && self.source != TopologyDescriptionNode::default() {
-            return Err(EncodeError::NotInVersion(
-                "TopologyDescriptionGlobalStore.source",
-                version,
-            ));
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        if v >= 1 {
+            self.source.read(r, v)?;
         }
-        if version >= 1 {
-            self.processor.encode(w, version)?;
-        } else if cfg!(debug_assertions) && self.processor != TopologyDescriptionNode::default() {
-            return Err(EncodeError::NotInVersion(
-                "TopologyDescriptionGlobalStore.processor",
-                version,
-            ));
+        if v >= 1 {
+            self.processor.read(r, v)?;
         }
-        w.unsigned_varint(0);
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for StreamsGroupDescribeRequest<'_> {
-    const KEY: ApiKey = ApiKey::StreamsGroupDescribe;
-    type Response<'r> = StreamsGroupDescribeResponse<'r>;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        StreamsGroupDescribeResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        if v >= 1 {
+            self.source.write(w, v)?;
+        } else {
+            v.refuse(
+                self.source != TopologyDescriptionNode::default(),
+                "TopologyDescriptionGlobalStore.source",
+            )?;
+        }
+        if v >= 1 {
+            self.processor.write(w, v)?;
+        } else {
+            v.refuse(
+                self.processor != TopologyDescriptionNode::default(),
+                "TopologyDescriptionGlobalStore.processor",
+            )?;
+        }
+        Tags::none(w, v);
+        Ok(())
     }
 }

@@ -2,12 +2,7 @@
 //!
 //! DescribeShareGroupOffsets: where the share partitions of groups start (KIP-932).
 
-use crate::ApiKey;
-use crate::Request;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
-use ottla_model::uuid::Uuid;
+use crate::generated::*;
 
 /// The request of DescribeShareGroupOffsets (key 90).
 ///
@@ -18,38 +13,20 @@ pub struct DescribeShareGroupOffsetsRequest<'a> {
     pub groups: Vec<DescribeShareGroupOffsetsRequestGroup<'a>>,
 }
 
-impl<'a> DescribeShareGroupOffsetsRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=1;
+message!(DescribeShareGroupOffsetsRequest<'_>, 0..=1, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let groups = r.array(true, 3, |r| {
-            DescribeShareGroupOffsetsRequestGroup::decode(r, version)
-        })?;
-        r.skip_tagged_fields()?;
-        Ok(Self { groups })
+impl<'a> Value<'a> for DescribeShareGroupOffsetsRequest<'a> {
+    const BYTES_MIN: usize = 2;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.groups.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "DescribeShareGroupOffsetsRequest",
-                version,
-            ));
-        }
-        w.array(&self.groups, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.groups.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -76,28 +53,20 @@ impl Default for DescribeShareGroupOffsetsRequestGroup<'_> {
     }
 }
 
-impl<'a> DescribeShareGroupOffsetsRequestGroup<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let group_id = r.str(true)?;
-        let topics = r.nullable_array(true, 3, |r| {
-            DescribeShareGroupOffsetsRequestTopic::decode(r, version)
-        })?;
-        r.skip_tagged_fields()?;
-        Ok(Self { group_id, topics })
+impl<'a> Value<'a> for DescribeShareGroupOffsetsRequestGroup<'a> {
+    const BYTES_MIN: usize = 3;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.group_id.read(r, v)?;
+        self.topics.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.str(self.group_id, true)?;
-        w.nullable_array(self.topics.as_deref(), true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.group_id.write(w, v)?;
+        self.topics.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -110,35 +79,23 @@ pub struct DescribeShareGroupOffsetsRequestTopic<'a> {
     /// `string`, versions 0+.
     pub topic_name: &'a str,
     /// `[]int32`, versions 0+.
-    pub partitions: Vec<i32>,
+    pub partitions: Numbers<'a, i32>,
 }
 
-impl<'a> DescribeShareGroupOffsetsRequestTopic<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, DecodeError> {
-        let topic_name = r.str(true)?;
-        let partitions = r.array(true, 4, |r| r.i32())?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            topic_name,
-            partitions,
-        })
+impl<'a> Value<'a> for DescribeShareGroupOffsetsRequestTopic<'a> {
+    const BYTES_MIN: usize = 3;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.topic_name.read(r, v)?;
+        self.partitions.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.str(self.topic_name, true)?;
-        w.array(&self.partitions, true, |w, v| {
-            w.i32(*v);
-            Ok(())
-        })?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.topic_name.write(w, v)?;
+        self.partitions.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -154,43 +111,22 @@ pub struct DescribeShareGroupOffsetsResponse<'a> {
     pub groups: Vec<DescribeShareGroupOffsetsResponseGroup<'a>>,
 }
 
-impl<'a> DescribeShareGroupOffsetsResponse<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=1;
+message!(DescribeShareGroupOffsetsResponse<'_>, 0..=1, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let throttle_time_ms = r.i32()?;
-        let groups = r.array(true, 6, |r| {
-            DescribeShareGroupOffsetsResponseGroup::decode(r, version)
-        })?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            throttle_time_ms,
-            groups,
-        })
+impl<'a> Value<'a> for DescribeShareGroupOffsetsResponse<'a> {
+    const BYTES_MIN: usize = 6;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.throttle_time_ms.read(r, v)?;
+        self.groups.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "DescribeShareGroupOffsetsResponse",
-                version,
-            ));
-        }
-        w.i32(self.throttle_time_ms);
-        w.array(&self.groups, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.throttle_time_ms.write(w, v)?;
+        self.groups.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -210,37 +146,24 @@ pub struct DescribeShareGroupOffsetsResponseGroup<'a> {
     pub error_message: Option<&'a str>,
 }
 
-impl<'a> DescribeShareGroupOffsetsResponseGroup<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let group_id = r.str(true)?;
-        let topics = r.array(true, 19, |r| {
-            DescribeShareGroupOffsetsResponseTopic::decode(r, version)
-        })?;
-        let error_code = r.i16()?;
-        let error_message = r.nullable_str(true)?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            group_id,
-            topics,
-            error_code,
-            error_message,
-        })
+impl<'a> Value<'a> for DescribeShareGroupOffsetsResponseGroup<'a> {
+    const BYTES_MIN: usize = 6;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.group_id.read(r, v)?;
+        self.topics.read(r, v)?;
+        self.error_code.read(r, v)?;
+        self.error_message.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.str(self.group_id, true)?;
-        w.array(&self.topics, true, |w, v| v.encode(w, version))?;
-        w.i16(self.error_code);
-        w.nullable_str(self.error_message, true)?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.group_id.write(w, v)?;
+        self.topics.write(w, v)?;
+        self.error_code.write(w, v)?;
+        self.error_message.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -258,39 +181,22 @@ pub struct DescribeShareGroupOffsetsResponseTopic<'a> {
     pub partitions: Vec<DescribeShareGroupOffsetsResponsePartition<'a>>,
 }
 
-impl<'a> DescribeShareGroupOffsetsResponseTopic<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let topic_name = r.str(true)?;
-        let topic_id = r.uuid()?;
-        let partitions = r.array(
-            true,
-            match version {
-                ..=0 => 20,
-                _ => 28,
-            },
-            |r| DescribeShareGroupOffsetsResponsePartition::decode(r, version),
-        )?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            topic_name,
-            topic_id,
-            partitions,
-        })
+impl<'a> Value<'a> for DescribeShareGroupOffsetsResponseTopic<'a> {
+    const BYTES_MIN: usize = 19;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.topic_name.read(r, v)?;
+        self.topic_id.read(r, v)?;
+        self.partitions.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.str(self.topic_name, true)?;
-        w.uuid(self.topic_id);
-        w.array(&self.partitions, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.topic_name.write(w, v)?;
+        self.topic_id.write(w, v)?;
+        self.partitions.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -331,59 +237,32 @@ impl Default for DescribeShareGroupOffsetsResponsePartition<'_> {
     }
 }
 
-impl<'a> DescribeShareGroupOffsetsResponsePartition<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let partition_index = r.i32()?;
-        let start_offset = r.i64()?;
-        let leader_epoch = r.i32()?;
-        let lag = if version >= 1 { r.i64()? } else { -1 };
-        let error_code = r.i16()?;
-        let error_message = r.nullable_str(true)?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            partition_index,
-            start_offset,
-            leader_epoch,
-            lag,
-            error_code,
-            error_message,
-        })
-    }
+impl<'a> Value<'a> for DescribeShareGroupOffsetsResponsePartition<'a> {
+    const BYTES_MIN: usize = 20;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i32(self.partition_index);
-        w.i64(self.start_offset);
-        w.i32(self.leader_epoch);
-        if version >= 1 {
-            w.i64(self.lag);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.partition_index.read(r, v)?;
+        self.start_offset.read(r, v)?;
+        self.leader_epoch.read(r, v)?;
+        if v >= 1 {
+            self.lag.read(r, v)?;
         }
-        w.i16(self.error_code);
-        w.nullable_str(self.error_message, true)?;
-        w.unsigned_varint(0);
+        self.error_code.read(r, v)?;
+        self.error_message.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for DescribeShareGroupOffsetsRequest<'_> {
-    const KEY: ApiKey = ApiKey::DescribeShareGroupOffsets;
-    type Response<'r> = DescribeShareGroupOffsetsResponse<'r>;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        DescribeShareGroupOffsetsResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.partition_index.write(w, v)?;
+        self.start_offset.write(w, v)?;
+        self.leader_epoch.write(w, v)?;
+        if v >= 1 {
+            self.lag.write(w, v)?;
+        }
+        self.error_code.write(w, v)?;
+        self.error_message.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }

@@ -2,12 +2,7 @@
 //!
 //! AlterShareGroupOffsets: set where share partitions start (KIP-932).
 
-use crate::ApiKey;
-use crate::Request;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
-use ottla_model::uuid::Uuid;
+use crate::generated::*;
 
 /// The request of AlterShareGroupOffsets (key 91).
 ///
@@ -20,40 +15,22 @@ pub struct AlterShareGroupOffsetsRequest<'a> {
     pub topics: Vec<AlterShareGroupOffsetsRequestTopic<'a>>,
 }
 
-impl<'a> AlterShareGroupOffsetsRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(AlterShareGroupOffsetsRequest<'_>, 0..=0, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let group_id = r.str(true)?;
-        let topics = r.array(true, 3, |r| {
-            AlterShareGroupOffsetsRequestTopic::decode(r, version)
-        })?;
-        r.skip_tagged_fields()?;
-        Ok(Self { group_id, topics })
+impl<'a> Value<'a> for AlterShareGroupOffsetsRequest<'a> {
+    const BYTES_MIN: usize = 3;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.group_id.read(r, v)?;
+        self.topics.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "AlterShareGroupOffsetsRequest",
-                version,
-            ));
-        }
-        w.str(self.group_id, true)?;
-        w.array(&self.topics, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.group_id.write(w, v)?;
+        self.topics.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -69,31 +46,20 @@ pub struct AlterShareGroupOffsetsRequestTopic<'a> {
     pub partitions: Vec<AlterShareGroupOffsetsRequestPartition>,
 }
 
-impl<'a> AlterShareGroupOffsetsRequestTopic<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let topic_name = r.str(true)?;
-        let partitions = r.array(true, 13, |r| {
-            AlterShareGroupOffsetsRequestPartition::decode(r, version)
-        })?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            topic_name,
-            partitions,
-        })
+impl<'a> Value<'a> for AlterShareGroupOffsetsRequestTopic<'a> {
+    const BYTES_MIN: usize = 3;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.topic_name.read(r, v)?;
+        self.partitions.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.str(self.topic_name, true)?;
-        w.array(&self.partitions, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.topic_name.write(w, v)?;
+        self.partitions.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -109,29 +75,20 @@ pub struct AlterShareGroupOffsetsRequestPartition {
     pub start_offset: i64,
 }
 
-impl AlterShareGroupOffsetsRequestPartition {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, _version: i16) -> Result<Self, DecodeError> {
-        let partition_index = r.i32()?;
-        let start_offset = r.i64()?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            partition_index,
-            start_offset,
-        })
+impl<'a> Value<'a> for AlterShareGroupOffsetsRequestPartition {
+    const BYTES_MIN: usize = 13;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.partition_index.read(r, v)?;
+        self.start_offset.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.i32(self.partition_index);
-        w.i64(self.start_offset);
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.partition_index.write(w, v)?;
+        self.start_offset.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -151,49 +108,26 @@ pub struct AlterShareGroupOffsetsResponse<'a> {
     pub responses: Vec<AlterShareGroupOffsetsResponseTopic<'a>>,
 }
 
-impl<'a> AlterShareGroupOffsetsResponse<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(AlterShareGroupOffsetsResponse<'_>, 0..=0, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let throttle_time_ms = r.i32()?;
-        let error_code = r.i16()?;
-        let error_message = r.nullable_str(true)?;
-        let responses = r.array(true, 19, |r| {
-            AlterShareGroupOffsetsResponseTopic::decode(r, version)
-        })?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            throttle_time_ms,
-            error_code,
-            error_message,
-            responses,
-        })
+impl<'a> Value<'a> for AlterShareGroupOffsetsResponse<'a> {
+    const BYTES_MIN: usize = 9;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.throttle_time_ms.read(r, v)?;
+        self.error_code.read(r, v)?;
+        self.error_message.read(r, v)?;
+        self.responses.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "AlterShareGroupOffsetsResponse",
-                version,
-            ));
-        }
-        w.i32(self.throttle_time_ms);
-        w.i16(self.error_code);
-        w.nullable_str(self.error_message, true)?;
-        w.array(&self.responses, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.throttle_time_ms.write(w, v)?;
+        self.error_code.write(w, v)?;
+        self.error_message.write(w, v)?;
+        self.responses.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -211,34 +145,22 @@ pub struct AlterShareGroupOffsetsResponseTopic<'a> {
     pub partitions: Vec<AlterShareGroupOffsetsResponsePartition<'a>>,
 }
 
-impl<'a> AlterShareGroupOffsetsResponseTopic<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let topic_name = r.str(true)?;
-        let topic_id = r.uuid()?;
-        let partitions = r.array(true, 8, |r| {
-            AlterShareGroupOffsetsResponsePartition::decode(r, version)
-        })?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            topic_name,
-            topic_id,
-            partitions,
-        })
+impl<'a> Value<'a> for AlterShareGroupOffsetsResponseTopic<'a> {
+    const BYTES_MIN: usize = 19;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.topic_name.read(r, v)?;
+        self.topic_id.read(r, v)?;
+        self.partitions.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.str(self.topic_name, true)?;
-        w.uuid(self.topic_id);
-        w.array(&self.partitions, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.topic_name.write(w, v)?;
+        self.topic_id.write(w, v)?;
+        self.partitions.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -256,48 +178,22 @@ pub struct AlterShareGroupOffsetsResponsePartition<'a> {
     pub error_message: Option<&'a str>,
 }
 
-impl<'a> AlterShareGroupOffsetsResponsePartition<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, DecodeError> {
-        let partition_index = r.i32()?;
-        let error_code = r.i16()?;
-        let error_message = r.nullable_str(true)?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            partition_index,
-            error_code,
-            error_message,
-        })
-    }
+impl<'a> Value<'a> for AlterShareGroupOffsetsResponsePartition<'a> {
+    const BYTES_MIN: usize = 8;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.i32(self.partition_index);
-        w.i16(self.error_code);
-        w.nullable_str(self.error_message, true)?;
-        w.unsigned_varint(0);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.partition_index.read(r, v)?;
+        self.error_code.read(r, v)?;
+        self.error_message.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for AlterShareGroupOffsetsRequest<'_> {
-    const KEY: ApiKey = ApiKey::AlterShareGroupOffsets;
-    type Response<'r> = AlterShareGroupOffsetsResponse<'r>;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        AlterShareGroupOffsetsResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.partition_index.write(w, v)?;
+        self.error_code.write(w, v)?;
+        self.error_message.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }

@@ -2,11 +2,7 @@
 //!
 //! StreamsGroupTopologyDescriptionUpdate: a readable description of a topology, for who asks later (KIP-1331).
 
-use crate::ApiKey;
-use crate::Request;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
-use ottla_model::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
+use crate::generated::*;
 
 /// The request of StreamsGroupTopologyDescriptionUpdate (key 93).
 ///
@@ -23,47 +19,30 @@ pub struct StreamsGroupTopologyDescriptionUpdateRequest<'a> {
     pub topology_description: TopologyDescription<'a>,
 }
 
-impl<'a> StreamsGroupTopologyDescriptionUpdateRequest<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(
+    StreamsGroupTopologyDescriptionUpdateRequest<'_>,
+    0..=0,
+    Some(0)
+);
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let group_id = r.str(true)?;
-        let member_id = r.str(true)?;
-        let topology_epoch = r.i32()?;
-        let topology_description = TopologyDescription::decode(r, version)?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            group_id,
-            member_id,
-            topology_epoch,
-            topology_description,
-        })
+impl<'a> Value<'a> for StreamsGroupTopologyDescriptionUpdateRequest<'a> {
+    const BYTES_MIN: usize = 10;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.group_id.read(r, v)?;
+        self.member_id.read(r, v)?;
+        self.topology_epoch.read(r, v)?;
+        self.topology_description.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "StreamsGroupTopologyDescriptionUpdateRequest",
-                version,
-            ));
-        }
-        w.str(self.group_id, true)?;
-        w.str(self.member_id, true)?;
-        w.i32(self.topology_epoch);
-        self.topology_description.encode(w, version)?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.group_id.write(w, v)?;
+        self.member_id.write(w, v)?;
+        self.topology_epoch.write(w, v)?;
+        self.topology_description.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -79,33 +58,20 @@ pub struct TopologyDescription<'a> {
     pub global_stores: Vec<TopologyDescriptionGlobalStore<'a>>,
 }
 
-impl<'a> TopologyDescription<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let subtopologies = r.array(true, 3, |r| {
-            TopologyDescriptionSubtopology::decode(r, version)
-        })?;
-        let global_stores = r.array(true, 15, |r| {
-            TopologyDescriptionGlobalStore::decode(r, version)
-        })?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            subtopologies,
-            global_stores,
-        })
+impl<'a> Value<'a> for TopologyDescription<'a> {
+    const BYTES_MIN: usize = 3;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.subtopologies.read(r, v)?;
+        self.global_stores.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.array(&self.subtopologies, true, |w, v| v.encode(w, version))?;
-        w.array(&self.global_stores, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.subtopologies.write(w, v)?;
+        self.global_stores.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -121,29 +87,20 @@ pub struct TopologyDescriptionSubtopology<'a> {
     pub nodes: Vec<TopologyDescriptionNode<'a>>,
 }
 
-impl<'a> TopologyDescriptionSubtopology<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let subtopology_id = r.str(true)?;
-        let nodes = r.array(true, 7, |r| TopologyDescriptionNode::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            subtopology_id,
-            nodes,
-        })
+impl<'a> Value<'a> for TopologyDescriptionSubtopology<'a> {
+    const BYTES_MIN: usize = 3;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.subtopology_id.read(r, v)?;
+        self.nodes.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.str(self.subtopology_id, true)?;
-        w.array(&self.nodes, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.subtopology_id.write(w, v)?;
+        self.nodes.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -169,41 +126,28 @@ pub struct TopologyDescriptionNode<'a> {
     pub successors: Vec<&'a str>,
 }
 
-impl<'a> TopologyDescriptionNode<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, DecodeError> {
-        let name = r.str(true)?;
-        let node_type = r.i8()?;
-        let source_topics = r.array(true, 1, |r| r.str(true))?;
-        let sink_topic = r.nullable_str(true)?;
-        let stores = r.array(true, 1, |r| r.str(true))?;
-        let successors = r.array(true, 1, |r| r.str(true))?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            name,
-            node_type,
-            source_topics,
-            sink_topic,
-            stores,
-            successors,
-        })
+impl<'a> Value<'a> for TopologyDescriptionNode<'a> {
+    const BYTES_MIN: usize = 7;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.name.read(r, v)?;
+        self.node_type.read(r, v)?;
+        self.source_topics.read(r, v)?;
+        self.sink_topic.read(r, v)?;
+        self.stores.read(r, v)?;
+        self.successors.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.str(self.name, true)?;
-        w.i8(self.node_type);
-        w.array(&self.source_topics, true, |w, v| w.str(v, true))?;
-        w.nullable_str(self.sink_topic, true)?;
-        w.array(&self.stores, true, |w, v| w.str(v, true))?;
-        w.array(&self.successors, true, |w, v| w.str(v, true))?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.name.write(w, v)?;
+        self.node_type.write(w, v)?;
+        self.source_topics.write(w, v)?;
+        self.sink_topic.write(w, v)?;
+        self.stores.write(w, v)?;
+        self.successors.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -219,26 +163,20 @@ pub struct TopologyDescriptionGlobalStore<'a> {
     pub processor: TopologyDescriptionNode<'a>,
 }
 
-impl<'a> TopologyDescriptionGlobalStore<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let source = TopologyDescriptionNode::decode(r, version)?;
-        let processor = TopologyDescriptionNode::decode(r, version)?;
-        r.skip_tagged_fields()?;
-        Ok(Self { source, processor })
+impl<'a> Value<'a> for TopologyDescriptionGlobalStore<'a> {
+    const BYTES_MIN: usize = 15;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.source.read(r, v)?;
+        self.processor.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.source.encode(w, version)?;
-        self.processor.encode(w, version)?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.source.write(w, v)?;
+        self.processor.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -256,60 +194,28 @@ pub struct StreamsGroupTopologyDescriptionUpdateResponse<'a> {
     pub error_message: Option<&'a str>,
 }
 
-impl<'a> StreamsGroupTopologyDescriptionUpdateResponse<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(
+    StreamsGroupTopologyDescriptionUpdateResponse<'_>,
+    0..=0,
+    Some(0)
+);
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let throttle_time_ms = r.i32()?;
-        let error_code = r.i16()?;
-        let error_message = r.nullable_str(true)?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            throttle_time_ms,
-            error_code,
-            error_message,
-        })
-    }
+impl<'a> Value<'a> for StreamsGroupTopologyDescriptionUpdateResponse<'a> {
+    const BYTES_MIN: usize = 8;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "StreamsGroupTopologyDescriptionUpdateResponse",
-                version,
-            ));
-        }
-        w.i32(self.throttle_time_ms);
-        w.i16(self.error_code);
-        w.nullable_str(self.error_message, true)?;
-        w.unsigned_varint(0);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.throttle_time_ms.read(r, v)?;
+        self.error_code.read(r, v)?;
+        self.error_message.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
-}
 
-impl Request for StreamsGroupTopologyDescriptionUpdateRequest<'_> {
-    const KEY: ApiKey = ApiKey::StreamsGroupTopologyDescriptionUpdate;
-    type Response<'r> = StreamsGroupTopologyDescriptionUpdateResponse<'r>;
-
-    fn encode_body<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn decode_response<'r>(
-        r: &mut Reader<'r>,
-        version: i16,
-    ) -> Result<Self::Response<'r>, DecodeError> {
-        StreamsGroupTopologyDescriptionUpdateResponse::decode(r, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.throttle_time_ms.write(w, v)?;
+        self.error_code.write(w, v)?;
+        self.error_message.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }

@@ -143,12 +143,11 @@ fn knows_no_tags(input: &[u8]) -> Result<Seen, String> {
         return Ok(REFUSED);
     };
     let decode = |r: &mut Reader<'_>| -> Result<u32, DecodeError> {
-        let topics = r.nullable_array(true, 2, |r| {
-            let name = r.str(true).map(str::len);
+        for _ in 1..r.unsigned_varint()? {
+            r.str(true)?;
             r.unsigned_varint()?;
-            name
-        })?;
-        drop((topics, r.take(3)?));
+        }
+        r.take(3)?;
         r.unsigned_varint()
     };
     match decode(&mut Reader::new(rest)) {

@@ -27,7 +27,7 @@ pub(super) async fn answer(
     image: &Image,
     topic: &str,
     asked: &ListOffsetsPartition,
-) -> ListOffsetsPartitionResponse {
+) -> ListOffsetsPartitionResponse<'static> {
     let found = find(call, image, topic, asked).await;
     let (code, offsets) = match found {
         Ok(offsets) => (ErrorCode::None, offsets),

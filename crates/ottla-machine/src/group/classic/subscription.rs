@@ -7,7 +7,7 @@
 use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 
-use ottla_model::primitives::{DecodeError, Reader};
+use ottla_model::primitives::{DecodeError, Reader, Version};
 
 use super::Classic;
 
@@ -33,7 +33,7 @@ impl Classic {
 fn read_topics(metadata: &[u8], topics: &mut BTreeSet<Arc<str>>) -> Result<(), DecodeError> {
     let mut r = Reader::new(metadata);
     r.i16()?;
-    for topic in r.array(false, 2, |r| r.str(false))? {
+    for topic in r.array::<&str>(Version::INFLEXIBLE)? {
         if !topics.contains(topic) {
             topics.insert(Arc::from(topic));
         }

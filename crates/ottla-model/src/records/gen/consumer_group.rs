@@ -3,11 +3,7 @@
 //! Records of `__consumer_offsets` for consumer groups (KIP-848).
 //! The type of a record stands before its key, as a version; the version of its value before that. A record without a value takes the key back.
 
-use crate::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
-use crate::uuid::Uuid;
-use alloc::borrow::Cow;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
+use crate::generated::*;
 
 /// A stored value.
 ///
@@ -18,55 +14,25 @@ pub struct ConsumerGroupMetadataKey<'a> {
     pub group_id: Cow<'a, str>,
 }
 
-impl<'a> ConsumerGroupMetadataKey<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 3..=3;
+message!(ConsumerGroupMetadataKey<'_>, 3..=3, None);
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let group_id = r.str(false).map(Cow::Borrowed)?;
-        Ok(Self { group_id })
-    }
+versioned!(ConsumerGroupMetadataKey<'_>, before);
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "ConsumerGroupMetadataKey",
-                version,
-            ));
-        }
-        w.str(&self.group_id, false)?;
+impl<'a> Value<'a> for ConsumerGroupMetadataKey<'a> {
+    const BYTES_MIN: usize = 1;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.group_id.read(r, v)?;
         Ok(())
     }
 
-    /// Reads the value with its version, which is an int16 before it, and answers both.
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode_versioned(r: &mut Reader<'a>) -> Result<(Self, i16), DecodeError> {
-        let version = r.i16()?;
-        Ok((Self::decode(r, version)?, version))
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.group_id.write(w, v)?;
+        Ok(())
     }
+}
 
-    /// Writes the value after its version.
-    ///
-    /// # Errors
-    /// As `encode`.
-    pub fn encode_versioned<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i16(version);
-        self.encode(w, version)
-    }
-
+impl ConsumerGroupMetadataKey<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> ConsumerGroupMetadataKey<'static> {
@@ -91,72 +57,31 @@ pub struct ConsumerGroupMetadataValue {
     pub metadata_hash: i64,
 }
 
-impl ConsumerGroupMetadataValue {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(ConsumerGroupMetadataValue, 0..=0, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let epoch = r.i32()?;
-        let mut metadata_hash = 0;
-        r.tagged_fields(|tag, r| {
+versioned!(ConsumerGroupMetadataValue, before);
+
+impl<'a> Value<'a> for ConsumerGroupMetadataValue {
+    const BYTES_MIN: usize = 5;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.epoch.read(r, v)?;
+        r.tagged_fields(v, |tag, r| {
             match tag {
-                0 => metadata_hash = r.i64()?,
+                0 => self.metadata_hash.read(r, v)?,
                 _ => return Ok(false),
             }
             Ok(true)
         })?;
-        Ok(Self {
-            epoch,
-            metadata_hash,
-        })
-    }
-
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "ConsumerGroupMetadataValue",
-                version,
-            ));
-        }
-        w.i32(self.epoch);
-        let has_metadata_hash = self.metadata_hash != 0;
-        w.unsigned_varint(u32::from(has_metadata_hash));
-        if has_metadata_hash {
-            w.tagged_field(0, |w| {
-                w.i64(self.metadata_hash);
-                Ok(())
-            })?;
-        }
         Ok(())
     }
 
-    /// Reads the value with its version, which is an int16 before it, and answers both.
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode_versioned(r: &mut Reader<'_>) -> Result<(Self, i16), DecodeError> {
-        let version = r.i16()?;
-        Ok((Self::decode(r, version)?, version))
-    }
-
-    /// Writes the value after its version.
-    ///
-    /// # Errors
-    /// As `encode`.
-    pub fn encode_versioned<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i16(version);
-        self.encode(w, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.epoch.write(w, v)?;
+        let mut tags = Tags::new(w, v);
+        tags.field(0, self.metadata_hash != 0, &self.metadata_hash, v)?;
+        tags.finish();
+        Ok(())
     }
 }
 
@@ -169,55 +94,25 @@ pub struct ConsumerGroupPartitionMetadataKey<'a> {
     pub group_id: Cow<'a, str>,
 }
 
-impl<'a> ConsumerGroupPartitionMetadataKey<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 4..=4;
+message!(ConsumerGroupPartitionMetadataKey<'_>, 4..=4, None);
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let group_id = r.str(false).map(Cow::Borrowed)?;
-        Ok(Self { group_id })
-    }
+versioned!(ConsumerGroupPartitionMetadataKey<'_>, before);
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "ConsumerGroupPartitionMetadataKey",
-                version,
-            ));
-        }
-        w.str(&self.group_id, false)?;
+impl<'a> Value<'a> for ConsumerGroupPartitionMetadataKey<'a> {
+    const BYTES_MIN: usize = 1;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.group_id.read(r, v)?;
         Ok(())
     }
 
-    /// Reads the value with its version, which is an int16 before it, and answers both.
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode_versioned(r: &mut Reader<'a>) -> Result<(Self, i16), DecodeError> {
-        let version = r.i16()?;
-        Ok((Self::decode(r, version)?, version))
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.group_id.write(w, v)?;
+        Ok(())
     }
+}
 
-    /// Writes the value after its version.
-    ///
-    /// # Errors
-    /// As `encode`.
-    pub fn encode_versioned<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i16(version);
-        self.encode(w, version)
-    }
-
+impl ConsumerGroupPartitionMetadataKey<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> ConsumerGroupPartitionMetadataKey<'static> {
@@ -238,57 +133,27 @@ pub struct ConsumerGroupPartitionMetadataValue<'a> {
     pub topics: Vec<TopicMetadata<'a>>,
 }
 
-impl<'a> ConsumerGroupPartitionMetadataValue<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(ConsumerGroupPartitionMetadataValue<'_>, 0..=0, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let topics = r.array(true, 23, |r| TopicMetadata::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self { topics })
-    }
+versioned!(ConsumerGroupPartitionMetadataValue<'_>, before);
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "ConsumerGroupPartitionMetadataValue",
-                version,
-            ));
-        }
-        w.array(&self.topics, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+impl<'a> Value<'a> for ConsumerGroupPartitionMetadataValue<'a> {
+    const BYTES_MIN: usize = 2;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.topics.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
 
-    /// Reads the value with its version, which is an int16 before it, and answers both.
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode_versioned(r: &mut Reader<'a>) -> Result<(Self, i16), DecodeError> {
-        let version = r.i16()?;
-        Ok((Self::decode(r, version)?, version))
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.topics.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
+}
 
-    /// Writes the value after its version.
-    ///
-    /// # Errors
-    /// As `encode`.
-    pub fn encode_versioned<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i16(version);
-        self.encode(w, version)
-    }
-
+impl ConsumerGroupPartitionMetadataValue<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> ConsumerGroupPartitionMetadataValue<'static> {
@@ -313,38 +178,29 @@ pub struct TopicMetadata<'a> {
     pub partition_metadata: Vec<PartitionMetadata<'a>>,
 }
 
-impl<'a> TopicMetadata<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let topic_id = r.uuid()?;
-        let topic_name = r.str(true).map(Cow::Borrowed)?;
-        let num_partitions = r.i32()?;
-        let partition_metadata = r.array(true, 6, |r| PartitionMetadata::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            topic_id,
-            topic_name,
-            num_partitions,
-            partition_metadata,
-        })
-    }
+impl<'a> Value<'a> for TopicMetadata<'a> {
+    const BYTES_MIN: usize = 23;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.uuid(self.topic_id);
-        w.str(&self.topic_name, true)?;
-        w.i32(self.num_partitions);
-        w.array(&self.partition_metadata, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.topic_id.read(r, v)?;
+        self.topic_name.read(r, v)?;
+        self.num_partitions.read(r, v)?;
+        self.partition_metadata.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
 
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.topic_id.write(w, v)?;
+        self.topic_name.write(w, v)?;
+        self.num_partitions.write(w, v)?;
+        self.partition_metadata.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
+    }
+}
+
+impl TopicMetadata<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> TopicMetadata<'static> {
@@ -372,29 +228,25 @@ pub struct PartitionMetadata<'a> {
     pub racks: Vec<Cow<'a, str>>,
 }
 
-impl<'a> PartitionMetadata<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, DecodeError> {
-        let partition = r.i32()?;
-        let racks = r.array(true, 1, |r| r.str(true).map(Cow::Borrowed))?;
-        r.skip_tagged_fields()?;
-        Ok(Self { partition, racks })
-    }
+impl<'a> Value<'a> for PartitionMetadata<'a> {
+    const BYTES_MIN: usize = 6;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.i32(self.partition);
-        w.array(&self.racks, true, |w, v| w.str(v, true))?;
-        w.unsigned_varint(0);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.partition.read(r, v)?;
+        self.racks.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
 
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.partition.write(w, v)?;
+        self.racks.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
+    }
+}
+
+impl PartitionMetadata<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> PartitionMetadata<'static> {
@@ -420,60 +272,27 @@ pub struct ConsumerGroupMemberMetadataKey<'a> {
     pub member_id: Cow<'a, str>,
 }
 
-impl<'a> ConsumerGroupMemberMetadataKey<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 5..=5;
+message!(ConsumerGroupMemberMetadataKey<'_>, 5..=5, None);
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let group_id = r.str(false).map(Cow::Borrowed)?;
-        let member_id = r.str(false).map(Cow::Borrowed)?;
-        Ok(Self {
-            group_id,
-            member_id,
-        })
-    }
+versioned!(ConsumerGroupMemberMetadataKey<'_>, before);
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "ConsumerGroupMemberMetadataKey",
-                version,
-            ));
-        }
-        w.str(&self.group_id, false)?;
-        w.str(&self.member_id, false)?;
+impl<'a> Value<'a> for ConsumerGroupMemberMetadataKey<'a> {
+    const BYTES_MIN: usize = 2;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.group_id.read(r, v)?;
+        self.member_id.read(r, v)?;
         Ok(())
     }
 
-    /// Reads the value with its version, which is an int16 before it, and answers both.
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode_versioned(r: &mut Reader<'a>) -> Result<(Self, i16), DecodeError> {
-        let version = r.i16()?;
-        Ok((Self::decode(r, version)?, version))
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.group_id.write(w, v)?;
+        self.member_id.write(w, v)?;
+        Ok(())
     }
+}
 
-    /// Writes the value after its version.
-    ///
-    /// # Errors
-    /// As `encode`.
-    pub fn encode_versioned<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i16(version);
-        self.encode(w, version)
-    }
-
+impl ConsumerGroupMemberMetadataKey<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> ConsumerGroupMemberMetadataKey<'static> {
@@ -533,101 +352,54 @@ impl Default for ConsumerGroupMemberMetadataValue<'_> {
     }
 }
 
-impl<'a> ConsumerGroupMemberMetadataValue<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(ConsumerGroupMemberMetadataValue<'_>, 0..=0, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let instance_id = r.nullable_str(true)?.map(Cow::Borrowed);
-        let rack_id = r.nullable_str(true)?.map(Cow::Borrowed);
-        let client_id = r.str(true).map(Cow::Borrowed)?;
-        let client_host = r.str(true).map(Cow::Borrowed)?;
-        let subscribed_topic_names = r.array(true, 1, |r| r.str(true).map(Cow::Borrowed))?;
-        let subscribed_topic_regex = r.nullable_str(true)?.map(Cow::Borrowed);
-        let rebalance_timeout_ms = r.i32()?;
-        let server_assignor = r.nullable_str(true)?.map(Cow::Borrowed);
-        let mut classic_member_metadata = Some(ClassicMemberMetadata::default());
-        r.tagged_fields(|tag, r| {
+versioned!(ConsumerGroupMemberMetadataValue<'_>, before);
+
+impl<'a> Value<'a> for ConsumerGroupMemberMetadataValue<'a> {
+    const BYTES_MIN: usize = 12;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.instance_id.read(r, v)?;
+        self.rack_id.read(r, v)?;
+        self.client_id.read(r, v)?;
+        self.client_host.read(r, v)?;
+        self.subscribed_topic_names.read(r, v)?;
+        self.subscribed_topic_regex.read(r, v)?;
+        self.rebalance_timeout_ms.read(r, v)?;
+        self.server_assignor.read(r, v)?;
+        r.tagged_fields(v, |tag, r| {
             match tag {
-                0 => {
-                    classic_member_metadata =
-                        r.nullable_tagged_struct(|r| ClassicMemberMetadata::decode(r, version))?
-                }
+                0 => self.classic_member_metadata.read(r, v.tagged())?,
                 _ => return Ok(false),
             }
             Ok(true)
         })?;
-        Ok(Self {
-            instance_id,
-            rack_id,
-            client_id,
-            client_host,
-            subscribed_topic_names,
-            subscribed_topic_regex,
-            rebalance_timeout_ms,
-            server_assignor,
-            classic_member_metadata,
-        })
-    }
-
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "ConsumerGroupMemberMetadataValue",
-                version,
-            ));
-        }
-        w.nullable_str(self.instance_id.as_deref(), true)?;
-        w.nullable_str(self.rack_id.as_deref(), true)?;
-        w.str(&self.client_id, true)?;
-        w.str(&self.client_host, true)?;
-        w.array(&self.subscribed_topic_names, true, |w, v| w.str(v, true))?;
-        w.nullable_str(self.subscribed_topic_regex.as_deref(), true)?;
-        w.i32(self.rebalance_timeout_ms);
-        w.nullable_str(self.server_assignor.as_deref(), true)?;
-        let has_classic_member_metadata =
-            self.classic_member_metadata != Some(ClassicMemberMetadata::default());
-        w.unsigned_varint(u32::from(has_classic_member_metadata));
-        if has_classic_member_metadata {
-            w.tagged_field(0, |w| {
-                w.nullable_tagged_struct(self.classic_member_metadata.as_ref(), |w, v| {
-                    v.encode(w, version)
-                })?;
-                Ok(())
-            })?;
-        }
         Ok(())
     }
 
-    /// Reads the value with its version, which is an int16 before it, and answers both.
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode_versioned(r: &mut Reader<'a>) -> Result<(Self, i16), DecodeError> {
-        let version = r.i16()?;
-        Ok((Self::decode(r, version)?, version))
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.instance_id.write(w, v)?;
+        self.rack_id.write(w, v)?;
+        self.client_id.write(w, v)?;
+        self.client_host.write(w, v)?;
+        self.subscribed_topic_names.write(w, v)?;
+        self.subscribed_topic_regex.write(w, v)?;
+        self.rebalance_timeout_ms.write(w, v)?;
+        self.server_assignor.write(w, v)?;
+        let mut tags = Tags::new(w, v);
+        tags.field(
+            0,
+            self.classic_member_metadata != Some(ClassicMemberMetadata::default()),
+            &self.classic_member_metadata,
+            v.tagged(),
+        )?;
+        tags.finish();
+        Ok(())
     }
+}
 
-    /// Writes the value after its version.
-    ///
-    /// # Errors
-    /// As `encode`.
-    pub fn encode_versioned<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i16(version);
-        self.encode(w, version)
-    }
-
+impl ConsumerGroupMemberMetadataValue<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> ConsumerGroupMemberMetadataValue<'static> {
@@ -662,32 +434,25 @@ pub struct ClassicMemberMetadata<'a> {
     pub supported_protocols: Vec<ClassicProtocol<'a>>,
 }
 
-impl<'a> ClassicMemberMetadata<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let session_timeout_ms = r.i32()?;
-        let supported_protocols = r.array(true, 3, |r| ClassicProtocol::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            session_timeout_ms,
-            supported_protocols,
-        })
-    }
+impl<'a> Value<'a> for ClassicMemberMetadata<'a> {
+    const BYTES_MIN: usize = 6;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i32(self.session_timeout_ms);
-        w.array(&self.supported_protocols, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.session_timeout_ms.read(r, v)?;
+        self.supported_protocols.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
 
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.session_timeout_ms.write(w, v)?;
+        self.supported_protocols.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
+    }
+}
+
+impl ClassicMemberMetadata<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> ClassicMemberMetadata<'static> {
@@ -713,29 +478,25 @@ pub struct ClassicProtocol<'a> {
     pub metadata: Cow<'a, [u8]>,
 }
 
-impl<'a> ClassicProtocol<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, DecodeError> {
-        let name = r.str(true).map(Cow::Borrowed)?;
-        let metadata = r.bytes(true).map(Cow::Borrowed)?;
-        r.skip_tagged_fields()?;
-        Ok(Self { name, metadata })
-    }
+impl<'a> Value<'a> for ClassicProtocol<'a> {
+    const BYTES_MIN: usize = 3;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.str(&self.name, true)?;
-        w.bytes(&self.metadata, true)?;
-        w.unsigned_varint(0);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.name.read(r, v)?;
+        self.metadata.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
 
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.name.write(w, v)?;
+        self.metadata.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
+    }
+}
+
+impl ClassicProtocol<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> ClassicProtocol<'static> {
@@ -755,55 +516,25 @@ pub struct ConsumerGroupTargetAssignmentMetadataKey<'a> {
     pub group_id: Cow<'a, str>,
 }
 
-impl<'a> ConsumerGroupTargetAssignmentMetadataKey<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 6..=6;
+message!(ConsumerGroupTargetAssignmentMetadataKey<'_>, 6..=6, None);
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let group_id = r.str(false).map(Cow::Borrowed)?;
-        Ok(Self { group_id })
-    }
+versioned!(ConsumerGroupTargetAssignmentMetadataKey<'_>, before);
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "ConsumerGroupTargetAssignmentMetadataKey",
-                version,
-            ));
-        }
-        w.str(&self.group_id, false)?;
+impl<'a> Value<'a> for ConsumerGroupTargetAssignmentMetadataKey<'a> {
+    const BYTES_MIN: usize = 1;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.group_id.read(r, v)?;
         Ok(())
     }
 
-    /// Reads the value with its version, which is an int16 before it, and answers both.
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode_versioned(r: &mut Reader<'a>) -> Result<(Self, i16), DecodeError> {
-        let version = r.i16()?;
-        Ok((Self::decode(r, version)?, version))
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.group_id.write(w, v)?;
+        Ok(())
     }
+}
 
-    /// Writes the value after its version.
-    ///
-    /// # Errors
-    /// As `encode`.
-    pub fn encode_versioned<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i16(version);
-        self.encode(w, version)
-    }
-
+impl ConsumerGroupTargetAssignmentMetadataKey<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> ConsumerGroupTargetAssignmentMetadataKey<'static> {
@@ -828,72 +559,36 @@ pub struct ConsumerGroupTargetAssignmentMetadataValue {
     pub assignment_timestamp: i64,
 }
 
-impl ConsumerGroupTargetAssignmentMetadataValue {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(ConsumerGroupTargetAssignmentMetadataValue, 0..=0, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let assignment_epoch = r.i32()?;
-        let mut assignment_timestamp = 0;
-        r.tagged_fields(|tag, r| {
+versioned!(ConsumerGroupTargetAssignmentMetadataValue, before);
+
+impl<'a> Value<'a> for ConsumerGroupTargetAssignmentMetadataValue {
+    const BYTES_MIN: usize = 5;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.assignment_epoch.read(r, v)?;
+        r.tagged_fields(v, |tag, r| {
             match tag {
-                0 => assignment_timestamp = r.i64()?,
+                0 => self.assignment_timestamp.read(r, v)?,
                 _ => return Ok(false),
             }
             Ok(true)
         })?;
-        Ok(Self {
-            assignment_epoch,
-            assignment_timestamp,
-        })
-    }
-
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "ConsumerGroupTargetAssignmentMetadataValue",
-                version,
-            ));
-        }
-        w.i32(self.assignment_epoch);
-        let has_assignment_timestamp = self.assignment_timestamp != 0;
-        w.unsigned_varint(u32::from(has_assignment_timestamp));
-        if has_assignment_timestamp {
-            w.tagged_field(0, |w| {
-                w.i64(self.assignment_timestamp);
-                Ok(())
-            })?;
-        }
         Ok(())
     }
 
-    /// Reads the value with its version, which is an int16 before it, and answers both.
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode_versioned(r: &mut Reader<'_>) -> Result<(Self, i16), DecodeError> {
-        let version = r.i16()?;
-        Ok((Self::decode(r, version)?, version))
-    }
-
-    /// Writes the value after its version.
-    ///
-    /// # Errors
-    /// As `encode`.
-    pub fn encode_versioned<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i16(version);
-        self.encode(w, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.assignment_epoch.write(w, v)?;
+        let mut tags = Tags::new(w, v);
+        tags.field(
+            0,
+            self.assignment_timestamp != 0,
+            &self.assignment_timestamp,
+            v,
+        )?;
+        tags.finish();
+        Ok(())
     }
 }
 
@@ -908,60 +603,27 @@ pub struct ConsumerGroupTargetAssignmentMemberKey<'a> {
     pub member_id: Cow<'a, str>,
 }
 
-impl<'a> ConsumerGroupTargetAssignmentMemberKey<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 7..=7;
+message!(ConsumerGroupTargetAssignmentMemberKey<'_>, 7..=7, None);
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let group_id = r.str(false).map(Cow::Borrowed)?;
-        let member_id = r.str(false).map(Cow::Borrowed)?;
-        Ok(Self {
-            group_id,
-            member_id,
-        })
-    }
+versioned!(ConsumerGroupTargetAssignmentMemberKey<'_>, before);
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "ConsumerGroupTargetAssignmentMemberKey",
-                version,
-            ));
-        }
-        w.str(&self.group_id, false)?;
-        w.str(&self.member_id, false)?;
+impl<'a> Value<'a> for ConsumerGroupTargetAssignmentMemberKey<'a> {
+    const BYTES_MIN: usize = 2;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.group_id.read(r, v)?;
+        self.member_id.read(r, v)?;
         Ok(())
     }
 
-    /// Reads the value with its version, which is an int16 before it, and answers both.
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode_versioned(r: &mut Reader<'a>) -> Result<(Self, i16), DecodeError> {
-        let version = r.i16()?;
-        Ok((Self::decode(r, version)?, version))
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.group_id.write(w, v)?;
+        self.member_id.write(w, v)?;
+        Ok(())
     }
+}
 
-    /// Writes the value after its version.
-    ///
-    /// # Errors
-    /// As `encode`.
-    pub fn encode_versioned<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i16(version);
-        self.encode(w, version)
-    }
-
+impl ConsumerGroupTargetAssignmentMemberKey<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> ConsumerGroupTargetAssignmentMemberKey<'static> {
@@ -981,55 +643,23 @@ pub struct ConsumerGroupTargetAssignmentMemberValue {
     pub topic_partitions: Vec<TopicPartition>,
 }
 
-impl ConsumerGroupTargetAssignmentMemberValue {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(ConsumerGroupTargetAssignmentMemberValue, 0..=0, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let topic_partitions = r.array(true, 18, |r| TopicPartition::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self { topic_partitions })
-    }
+versioned!(ConsumerGroupTargetAssignmentMemberValue, before);
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "ConsumerGroupTargetAssignmentMemberValue",
-                version,
-            ));
-        }
-        w.array(&self.topic_partitions, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+impl<'a> Value<'a> for ConsumerGroupTargetAssignmentMemberValue {
+    const BYTES_MIN: usize = 2;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.topic_partitions.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
 
-    /// Reads the value with its version, which is an int16 before it, and answers both.
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode_versioned(r: &mut Reader<'_>) -> Result<(Self, i16), DecodeError> {
-        let version = r.i16()?;
-        Ok((Self::decode(r, version)?, version))
-    }
-
-    /// Writes the value after its version.
-    ///
-    /// # Errors
-    /// As `encode`.
-    pub fn encode_versioned<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i16(version);
-        self.encode(w, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.topic_partitions.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }
 
@@ -1044,32 +674,20 @@ pub struct TopicPartition {
     pub partitions: Vec<i32>,
 }
 
-impl TopicPartition {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, _version: i16) -> Result<Self, DecodeError> {
-        let topic_id = r.uuid()?;
-        let partitions = r.array(true, 4, |r| r.i32())?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            topic_id,
-            partitions,
-        })
+impl<'a> Value<'a> for TopicPartition {
+    const BYTES_MIN: usize = 18;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.topic_id.read(r, v)?;
+        self.partitions.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.uuid(self.topic_id);
-        w.array(&self.partitions, true, |w, v| {
-            w.i32(*v);
-            Ok(())
-        })?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.topic_id.write(w, v)?;
+        self.partitions.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -1085,60 +703,27 @@ pub struct ConsumerGroupCurrentMemberAssignmentKey<'a> {
     pub member_id: Cow<'a, str>,
 }
 
-impl<'a> ConsumerGroupCurrentMemberAssignmentKey<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 8..=8;
+message!(ConsumerGroupCurrentMemberAssignmentKey<'_>, 8..=8, None);
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let group_id = r.str(false).map(Cow::Borrowed)?;
-        let member_id = r.str(false).map(Cow::Borrowed)?;
-        Ok(Self {
-            group_id,
-            member_id,
-        })
-    }
+versioned!(ConsumerGroupCurrentMemberAssignmentKey<'_>, before);
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "ConsumerGroupCurrentMemberAssignmentKey",
-                version,
-            ));
-        }
-        w.str(&self.group_id, false)?;
-        w.str(&self.member_id, false)?;
+impl<'a> Value<'a> for ConsumerGroupCurrentMemberAssignmentKey<'a> {
+    const BYTES_MIN: usize = 2;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.group_id.read(r, v)?;
+        self.member_id.read(r, v)?;
         Ok(())
     }
 
-    /// Reads the value with its version, which is an int16 before it, and answers both.
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode_versioned(r: &mut Reader<'a>) -> Result<(Self, i16), DecodeError> {
-        let version = r.i16()?;
-        Ok((Self::decode(r, version)?, version))
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.group_id.write(w, v)?;
+        self.member_id.write(w, v)?;
+        Ok(())
     }
+}
 
-    /// Writes the value after its version.
-    ///
-    /// # Errors
-    /// As `encode`.
-    pub fn encode_versioned<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i16(version);
-        self.encode(w, version)
-    }
-
+impl ConsumerGroupCurrentMemberAssignmentKey<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> ConsumerGroupCurrentMemberAssignmentKey<'static> {
@@ -1168,72 +753,31 @@ pub struct ConsumerGroupCurrentMemberAssignmentValue {
     pub partitions_pending_revocation: Vec<TopicPartitions>,
 }
 
-impl ConsumerGroupCurrentMemberAssignmentValue {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(ConsumerGroupCurrentMemberAssignmentValue, 0..=0, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let member_epoch = r.i32()?;
-        let previous_member_epoch = r.i32()?;
-        let state = r.i8()?;
-        let assigned_partitions = r.array(true, 18, |r| TopicPartitions::decode(r, version))?;
-        let partitions_pending_revocation =
-            r.array(true, 18, |r| TopicPartitions::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            member_epoch,
-            previous_member_epoch,
-            state,
-            assigned_partitions,
-            partitions_pending_revocation,
-        })
-    }
+versioned!(ConsumerGroupCurrentMemberAssignmentValue, before);
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "ConsumerGroupCurrentMemberAssignmentValue",
-                version,
-            ));
-        }
-        w.i32(self.member_epoch);
-        w.i32(self.previous_member_epoch);
-        w.i8(self.state);
-        w.array(&self.assigned_partitions, true, |w, v| v.encode(w, version))?;
-        w.array(&self.partitions_pending_revocation, true, |w, v| {
-            v.encode(w, version)
-        })?;
-        w.unsigned_varint(0);
+impl<'a> Value<'a> for ConsumerGroupCurrentMemberAssignmentValue {
+    const BYTES_MIN: usize = 12;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.member_epoch.read(r, v)?;
+        self.previous_member_epoch.read(r, v)?;
+        self.state.read(r, v)?;
+        self.assigned_partitions.read(r, v)?;
+        self.partitions_pending_revocation.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
 
-    /// Reads the value with its version, which is an int16 before it, and answers both.
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode_versioned(r: &mut Reader<'_>) -> Result<(Self, i16), DecodeError> {
-        let version = r.i16()?;
-        Ok((Self::decode(r, version)?, version))
-    }
-
-    /// Writes the value after its version.
-    ///
-    /// # Errors
-    /// As `encode`.
-    pub fn encode_versioned<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i16(version);
-        self.encode(w, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.member_epoch.write(w, v)?;
+        self.previous_member_epoch.write(w, v)?;
+        self.state.write(w, v)?;
+        self.assigned_partitions.write(w, v)?;
+        self.partitions_pending_revocation.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }
 
@@ -1262,50 +806,33 @@ impl Default for TopicPartitions {
     }
 }
 
-impl TopicPartitions {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, _version: i16) -> Result<Self, DecodeError> {
-        let topic_id = r.uuid()?;
-        let partitions = r.array(true, 4, |r| r.i32())?;
-        let mut assignment_epochs = Some(Vec::new());
-        r.tagged_fields(|tag, r| {
+impl<'a> Value<'a> for TopicPartitions {
+    const BYTES_MIN: usize = 18;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.topic_id.read(r, v)?;
+        self.partitions.read(r, v)?;
+        r.tagged_fields(v, |tag, r| {
             match tag {
-                0 => assignment_epochs = r.nullable_array(true, 4, |r| r.i32())?,
+                0 => self.assignment_epochs.read(r, v)?,
                 _ => return Ok(false),
             }
             Ok(true)
         })?;
-        Ok(Self {
-            topic_id,
-            partitions,
-            assignment_epochs,
-        })
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.uuid(self.topic_id);
-        w.array(&self.partitions, true, |w, v| {
-            w.i32(*v);
-            Ok(())
-        })?;
-        let has_assignment_epochs = self.assignment_epochs != Some(Vec::new());
-        w.unsigned_varint(u32::from(has_assignment_epochs));
-        if has_assignment_epochs {
-            w.tagged_field(0, |w| {
-                w.nullable_array(self.assignment_epochs.as_deref(), true, |w, v| {
-                    w.i32(*v);
-                    Ok(())
-                })?;
-                Ok(())
-            })?;
-        }
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.topic_id.write(w, v)?;
+        self.partitions.write(w, v)?;
+        let mut tags = Tags::new(w, v);
+        tags.field(
+            0,
+            self.assignment_epochs != Some(Vec::new()),
+            &self.assignment_epochs,
+            v,
+        )?;
+        tags.finish();
         Ok(())
     }
 }
@@ -1321,60 +848,27 @@ pub struct ConsumerGroupRegularExpressionKey<'a> {
     pub regular_expression: Cow<'a, str>,
 }
 
-impl<'a> ConsumerGroupRegularExpressionKey<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 16..=16;
+message!(ConsumerGroupRegularExpressionKey<'_>, 16..=16, None);
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let group_id = r.str(false).map(Cow::Borrowed)?;
-        let regular_expression = r.str(false).map(Cow::Borrowed)?;
-        Ok(Self {
-            group_id,
-            regular_expression,
-        })
-    }
+versioned!(ConsumerGroupRegularExpressionKey<'_>, before);
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "ConsumerGroupRegularExpressionKey",
-                version,
-            ));
-        }
-        w.str(&self.group_id, false)?;
-        w.str(&self.regular_expression, false)?;
+impl<'a> Value<'a> for ConsumerGroupRegularExpressionKey<'a> {
+    const BYTES_MIN: usize = 2;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.group_id.read(r, v)?;
+        self.regular_expression.read(r, v)?;
         Ok(())
     }
 
-    /// Reads the value with its version, which is an int16 before it, and answers both.
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode_versioned(r: &mut Reader<'a>) -> Result<(Self, i16), DecodeError> {
-        let version = r.i16()?;
-        Ok((Self::decode(r, version)?, version))
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.group_id.write(w, v)?;
+        self.regular_expression.write(w, v)?;
+        Ok(())
     }
+}
 
-    /// Writes the value after its version.
-    ///
-    /// # Errors
-    /// As `encode`.
-    pub fn encode_versioned<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i16(version);
-        self.encode(w, version)
-    }
-
+impl ConsumerGroupRegularExpressionKey<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> ConsumerGroupRegularExpressionKey<'static> {
@@ -1404,65 +898,31 @@ pub struct ConsumerGroupRegularExpressionValue<'a> {
     pub timestamp: i64,
 }
 
-impl<'a> ConsumerGroupRegularExpressionValue<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(ConsumerGroupRegularExpressionValue<'_>, 0..=0, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let topics = r.array(true, 1, |r| r.str(true).map(Cow::Borrowed))?;
-        let version_read = r.i64()?;
-        let timestamp = r.i64()?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            topics,
-            version: version_read,
-            timestamp,
-        })
-    }
+versioned!(ConsumerGroupRegularExpressionValue<'_>, before);
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "ConsumerGroupRegularExpressionValue",
-                version,
-            ));
-        }
-        w.array(&self.topics, true, |w, v| w.str(v, true))?;
-        w.i64(self.version);
-        w.i64(self.timestamp);
-        w.unsigned_varint(0);
+impl<'a> Value<'a> for ConsumerGroupRegularExpressionValue<'a> {
+    const BYTES_MIN: usize = 18;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.topics.read(r, v)?;
+        self.version.read(r, v)?;
+        self.timestamp.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
 
-    /// Reads the value with its version, which is an int16 before it, and answers both.
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode_versioned(r: &mut Reader<'a>) -> Result<(Self, i16), DecodeError> {
-        let version = r.i16()?;
-        Ok((Self::decode(r, version)?, version))
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.topics.write(w, v)?;
+        self.version.write(w, v)?;
+        self.timestamp.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
+}
 
-    /// Writes the value after its version.
-    ///
-    /// # Errors
-    /// As `encode`.
-    pub fn encode_versioned<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i16(version);
-        self.encode(w, version)
-    }
-
+impl ConsumerGroupRegularExpressionValue<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> ConsumerGroupRegularExpressionValue<'static> {

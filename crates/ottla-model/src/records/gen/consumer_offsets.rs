@@ -3,11 +3,7 @@
 //! Records of `__consumer_offsets`, for groups of any kind: committed offsets; and classic groups.
 //! The type of a record stands before its key, as a version; the version of its value before that. A record without a value takes the key back.
 
-use crate::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
-use crate::uuid::Uuid;
-use alloc::borrow::Cow;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
+use crate::generated::*;
 
 /// A stored value.
 ///
@@ -22,63 +18,29 @@ pub struct LegacyOffsetCommitKey<'a> {
     pub partition: i32,
 }
 
-impl<'a> LegacyOffsetCommitKey<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(LegacyOffsetCommitKey<'_>, 0..=0, None);
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let group = r.str(false).map(Cow::Borrowed)?;
-        let topic = r.str(false).map(Cow::Borrowed)?;
-        let partition = r.i32()?;
-        Ok(Self {
-            group,
-            topic,
-            partition,
-        })
-    }
+versioned!(LegacyOffsetCommitKey<'_>, before);
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "LegacyOffsetCommitKey",
-                version,
-            ));
-        }
-        w.str(&self.group, false)?;
-        w.str(&self.topic, false)?;
-        w.i32(self.partition);
+impl<'a> Value<'a> for LegacyOffsetCommitKey<'a> {
+    const BYTES_MIN: usize = 6;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.group.read(r, v)?;
+        self.topic.read(r, v)?;
+        self.partition.read(r, v)?;
         Ok(())
     }
 
-    /// Reads the value with its version, which is an int16 before it, and answers both.
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode_versioned(r: &mut Reader<'a>) -> Result<(Self, i16), DecodeError> {
-        let version = r.i16()?;
-        Ok((Self::decode(r, version)?, version))
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.group.write(w, v)?;
+        self.topic.write(w, v)?;
+        self.partition.write(w, v)?;
+        Ok(())
     }
+}
 
-    /// Writes the value after its version.
-    ///
-    /// # Errors
-    /// As `encode`.
-    pub fn encode_versioned<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i16(version);
-        self.encode(w, version)
-    }
-
+impl LegacyOffsetCommitKey<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> LegacyOffsetCommitKey<'static> {
@@ -105,63 +67,29 @@ pub struct LegacyOffsetCommitValue<'a> {
     pub commit_timestamp: i64,
 }
 
-impl<'a> LegacyOffsetCommitValue<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(LegacyOffsetCommitValue<'_>, 0..=0, None);
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let offset = r.i64()?;
-        let metadata = r.str(false).map(Cow::Borrowed)?;
-        let commit_timestamp = r.i64()?;
-        Ok(Self {
-            offset,
-            metadata,
-            commit_timestamp,
-        })
-    }
+versioned!(LegacyOffsetCommitValue<'_>, before);
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "LegacyOffsetCommitValue",
-                version,
-            ));
-        }
-        w.i64(self.offset);
-        w.str(&self.metadata, false)?;
-        w.i64(self.commit_timestamp);
+impl<'a> Value<'a> for LegacyOffsetCommitValue<'a> {
+    const BYTES_MIN: usize = 17;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.offset.read(r, v)?;
+        self.metadata.read(r, v)?;
+        self.commit_timestamp.read(r, v)?;
         Ok(())
     }
 
-    /// Reads the value with its version, which is an int16 before it, and answers both.
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode_versioned(r: &mut Reader<'a>) -> Result<(Self, i16), DecodeError> {
-        let version = r.i16()?;
-        Ok((Self::decode(r, version)?, version))
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.offset.write(w, v)?;
+        self.metadata.write(w, v)?;
+        self.commit_timestamp.write(w, v)?;
+        Ok(())
     }
+}
 
-    /// Writes the value after its version.
-    ///
-    /// # Errors
-    /// As `encode`.
-    pub fn encode_versioned<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i16(version);
-        self.encode(w, version)
-    }
-
+impl LegacyOffsetCommitValue<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> LegacyOffsetCommitValue<'static> {
@@ -186,60 +114,29 @@ pub struct OffsetCommitKey<'a> {
     pub partition: i32,
 }
 
-impl<'a> OffsetCommitKey<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 1..=1;
+message!(OffsetCommitKey<'_>, 1..=1, None);
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let group = r.str(false).map(Cow::Borrowed)?;
-        let topic = r.str(false).map(Cow::Borrowed)?;
-        let partition = r.i32()?;
-        Ok(Self {
-            group,
-            topic,
-            partition,
-        })
-    }
+versioned!(OffsetCommitKey<'_>, before);
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion("OffsetCommitKey", version));
-        }
-        w.str(&self.group, false)?;
-        w.str(&self.topic, false)?;
-        w.i32(self.partition);
+impl<'a> Value<'a> for OffsetCommitKey<'a> {
+    const BYTES_MIN: usize = 6;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.group.read(r, v)?;
+        self.topic.read(r, v)?;
+        self.partition.read(r, v)?;
         Ok(())
     }
 
-    /// Reads the value with its version, which is an int16 before it, and answers both.
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode_versioned(r: &mut Reader<'a>) -> Result<(Self, i16), DecodeError> {
-        let version = r.i16()?;
-        Ok((Self::decode(r, version)?, version))
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.group.write(w, v)?;
+        self.topic.write(w, v)?;
+        self.partition.write(w, v)?;
+        Ok(())
     }
+}
 
-    /// Writes the value after its version.
-    ///
-    /// # Errors
-    /// As `encode`.
-    pub fn encode_versioned<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i16(version);
-        self.encode(w, version)
-    }
-
+impl OffsetCommitKey<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> OffsetCommitKey<'static> {
@@ -291,100 +188,51 @@ impl Default for OffsetCommitValue<'_> {
     }
 }
 
-impl<'a> OffsetCommitValue<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=4;
+message!(OffsetCommitValue<'_>, 0..=4, Some(4));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let flexible = version >= 4;
-        let offset = r.i64()?;
-        let leader_epoch = if version >= 3 { r.i32()? } else { -1 };
-        let metadata = r.str(flexible).map(Cow::Borrowed)?;
-        let commit_timestamp = r.i64()?;
-        let expire_timestamp = if (1..=1).contains(&version) {
-            r.i64()?
-        } else {
-            -1
-        };
-        let mut topic_id = Uuid::ZERO;
-        if flexible {
-            r.tagged_fields(|tag, r| {
-                match tag {
-                    0 => topic_id = r.uuid()?,
-                    _ => return Ok(false),
-                }
-                Ok(true)
-            })?;
-        }
-        Ok(Self {
-            offset,
-            leader_epoch,
-            metadata,
-            commit_timestamp,
-            expire_timestamp,
-            topic_id,
-        })
-    }
+versioned!(OffsetCommitValue<'_>, before);
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "OffsetCommitValue",
-                version,
-            ));
+impl<'a> Value<'a> for OffsetCommitValue<'a> {
+    const BYTES_MIN: usize = 17;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.offset.read(r, v)?;
+        if v >= 3 {
+            self.leader_epoch.read(r, v)?;
         }
-        let flexible = version >= 4;
-        w.i64(self.offset);
-        if version >= 3 {
-            w.i32(self.leader_epoch);
+        self.metadata.read(r, v)?;
+        self.commit_timestamp.read(r, v)?;
+        if v == 1 {
+            self.expire_timestamp.read(r, v)?;
         }
-        w.str(&self.metadata, flexible)?;
-        w.i64(self.commit_timestamp);
-        if (1..=1).contains(&version) {
-            w.i64(self.expire_timestamp);
-        }
-        if flexible {
-            let has_topic_id = !self.topic_id.is_zero();
-            w.unsigned_varint(u32::from(has_topic_id));
-            if has_topic_id {
-                w.tagged_field(0, |w| {
-                    w.uuid(self.topic_id);
-                    Ok(())
-                })?;
+        r.tagged_fields(v, |tag, r| {
+            match tag {
+                0 => self.topic_id.read(r, v)?,
+                _ => return Ok(false),
             }
-        }
+            Ok(true)
+        })?;
         Ok(())
     }
 
-    /// Reads the value with its version, which is an int16 before it, and answers both.
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode_versioned(r: &mut Reader<'a>) -> Result<(Self, i16), DecodeError> {
-        let version = r.i16()?;
-        Ok((Self::decode(r, version)?, version))
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.offset.write(w, v)?;
+        if v >= 3 {
+            self.leader_epoch.write(w, v)?;
+        }
+        self.metadata.write(w, v)?;
+        self.commit_timestamp.write(w, v)?;
+        if v == 1 {
+            self.expire_timestamp.write(w, v)?;
+        }
+        let mut tags = Tags::new(w, v);
+        tags.field(0, self.topic_id != Uuid::ZERO, &self.topic_id, v)?;
+        tags.finish();
+        Ok(())
     }
+}
 
-    /// Writes the value after its version.
-    ///
-    /// # Errors
-    /// As `encode`.
-    pub fn encode_versioned<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i16(version);
-        self.encode(w, version)
-    }
-
+impl OffsetCommitValue<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> OffsetCommitValue<'static> {
@@ -408,52 +256,25 @@ pub struct GroupMetadataKey<'a> {
     pub group: Cow<'a, str>,
 }
 
-impl<'a> GroupMetadataKey<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 2..=2;
+message!(GroupMetadataKey<'_>, 2..=2, None);
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let group = r.str(false).map(Cow::Borrowed)?;
-        Ok(Self { group })
-    }
+versioned!(GroupMetadataKey<'_>, before);
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion("GroupMetadataKey", version));
-        }
-        w.str(&self.group, false)?;
+impl<'a> Value<'a> for GroupMetadataKey<'a> {
+    const BYTES_MIN: usize = 1;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.group.read(r, v)?;
         Ok(())
     }
 
-    /// Reads the value with its version, which is an int16 before it, and answers both.
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode_versioned(r: &mut Reader<'a>) -> Result<(Self, i16), DecodeError> {
-        let version = r.i16()?;
-        Ok((Self::decode(r, version)?, version))
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.group.write(w, v)?;
+        Ok(())
     }
+}
 
-    /// Writes the value after its version.
-    ///
-    /// # Errors
-    /// As `encode`.
-    pub fn encode_versioned<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i16(version);
-        self.encode(w, version)
-    }
-
+impl GroupMetadataKey<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> GroupMetadataKey<'static> {
@@ -501,91 +322,41 @@ impl Default for GroupMetadataValue<'_> {
     }
 }
 
-impl<'a> GroupMetadataValue<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=4;
+message!(GroupMetadataValue<'_>, 0..=4, Some(4));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let flexible = version >= 4;
-        let protocol_type = r.str(flexible).map(Cow::Borrowed)?;
-        let generation = r.i32()?;
-        let protocol = r.nullable_str(flexible)?.map(Cow::Borrowed);
-        let leader = r.nullable_str(flexible)?.map(Cow::Borrowed);
-        let current_state_timestamp = if version >= 2 { r.i64()? } else { -1 };
-        let members = r.array(
-            flexible,
-            match version {
-                ..=0 => 18,
-                1..=2 => 22,
-                3 => 24,
-                _ => 15,
-            },
-            |r| MemberMetadata::decode(r, version),
-        )?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            protocol_type,
-            generation,
-            protocol,
-            leader,
-            current_state_timestamp,
-            members,
-        })
-    }
+versioned!(GroupMetadataValue<'_>, before);
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "GroupMetadataValue",
-                version,
-            ));
+impl<'a> Value<'a> for GroupMetadataValue<'a> {
+    const BYTES_MIN: usize = 8;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.protocol_type.read(r, v)?;
+        self.generation.read(r, v)?;
+        self.protocol.read(r, v)?;
+        self.leader.read(r, v)?;
+        if v >= 2 {
+            self.current_state_timestamp.read(r, v)?;
         }
-        let flexible = version >= 4;
-        w.str(&self.protocol_type, flexible)?;
-        w.i32(self.generation);
-        w.nullable_str(self.protocol.as_deref(), flexible)?;
-        w.nullable_str(self.leader.as_deref(), flexible)?;
-        if version >= 2 {
-            w.i64(self.current_state_timestamp);
-        }
-        w.array(&self.members, flexible, |w, v| v.encode(w, version))?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        self.members.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
 
-    /// Reads the value with its version, which is an int16 before it, and answers both.
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode_versioned(r: &mut Reader<'a>) -> Result<(Self, i16), DecodeError> {
-        let version = r.i16()?;
-        Ok((Self::decode(r, version)?, version))
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.protocol_type.write(w, v)?;
+        self.generation.write(w, v)?;
+        self.protocol.write(w, v)?;
+        self.leader.write(w, v)?;
+        if v >= 2 {
+            self.current_state_timestamp.write(w, v)?;
+        }
+        self.members.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
+}
 
-    /// Writes the value after its version.
-    ///
-    /// # Errors
-    /// As `encode`.
-    pub fn encode_versioned<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i16(version);
-        self.encode(w, version)
-    }
-
+impl GroupMetadataValue<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> GroupMetadataValue<'static> {
@@ -634,70 +405,51 @@ impl Default for MemberMetadata<'_> {
             client_host: Cow::Borrowed(""),
             rebalance_timeout: -1,
             session_timeout: 0,
-            subscription: Cow::Borrowed(&[][..]),
-            assignment: Cow::Borrowed(&[][..]),
+            subscription: Default::default(),
+            assignment: Default::default(),
         }
     }
 }
 
-impl<'a> MemberMetadata<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 4;
-        let member_id = r.str(flexible).map(Cow::Borrowed)?;
-        let group_instance_id = if version >= 3 {
-            r.nullable_str(flexible)?.map(Cow::Borrowed)
-        } else {
-            None
-        };
-        let client_id = r.str(flexible).map(Cow::Borrowed)?;
-        let client_host = r.str(flexible).map(Cow::Borrowed)?;
-        let rebalance_timeout = if version >= 1 { r.i32()? } else { -1 };
-        let session_timeout = r.i32()?;
-        let subscription = r.bytes(flexible).map(Cow::Borrowed)?;
-        let assignment = r.bytes(flexible).map(Cow::Borrowed)?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            member_id,
-            group_instance_id,
-            client_id,
-            client_host,
-            rebalance_timeout,
-            session_timeout,
-            subscription,
-            assignment,
-        })
-    }
+impl<'a> Value<'a> for MemberMetadata<'a> {
+    const BYTES_MIN: usize = 9;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 4;
-        w.str(&self.member_id, flexible)?;
-        if version >= 3 {
-            w.nullable_str(self.group_instance_id.as_deref(), flexible)?;
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.member_id.read(r, v)?;
+        if v >= 3 {
+            self.group_instance_id.read(r, v)?;
         }
-        w.str(&self.client_id, flexible)?;
-        w.str(&self.client_host, flexible)?;
-        if version >= 1 {
-            w.i32(self.rebalance_timeout);
+        self.client_id.read(r, v)?;
+        self.client_host.read(r, v)?;
+        if v >= 1 {
+            self.rebalance_timeout.read(r, v)?;
         }
-        w.i32(self.session_timeout);
-        w.bytes(&self.subscription, flexible)?;
-        w.bytes(&self.assignment, flexible)?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+        self.session_timeout.read(r, v)?;
+        self.subscription.read(r, v)?;
+        self.assignment.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
 
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.member_id.write(w, v)?;
+        if v >= 3 {
+            self.group_instance_id.write(w, v)?;
+        }
+        self.client_id.write(w, v)?;
+        self.client_host.write(w, v)?;
+        if v >= 1 {
+            self.rebalance_timeout.write(w, v)?;
+        }
+        self.session_timeout.write(w, v)?;
+        self.subscription.write(w, v)?;
+        self.assignment.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
+    }
+}
+
+impl MemberMetadata<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> MemberMetadata<'static> {

@@ -2,9 +2,7 @@
 //!
 //! What lies in and beside the log of a partition.
 
-use crate::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
+use crate::generated::*;
 
 /// A stored value.
 ///
@@ -15,50 +13,21 @@ pub struct EndTxnMarker {
     pub coordinator_epoch: i32,
 }
 
-impl EndTxnMarker {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(EndTxnMarker, 0..=0, None);
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let coordinator_epoch = r.i32()?;
-        Ok(Self { coordinator_epoch })
-    }
+versioned!(EndTxnMarker, before);
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion("EndTxnMarker", version));
-        }
-        w.i32(self.coordinator_epoch);
+impl<'a> Value<'a> for EndTxnMarker {
+    const BYTES_MIN: usize = 4;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.coordinator_epoch.read(r, v)?;
         Ok(())
     }
 
-    /// Reads the value with its version, which is an int16 before it, and answers both.
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode_versioned(r: &mut Reader<'_>) -> Result<(Self, i16), DecodeError> {
-        let version = r.i16()?;
-        Ok((Self::decode(r, version)?, version))
-    }
-
-    /// Writes the value after its version.
-    ///
-    /// # Errors
-    /// As `encode`.
-    pub fn encode_versioned<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i16(version);
-        self.encode(w, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.coordinator_epoch.write(w, v)?;
+        Ok(())
     }
 }
 
@@ -77,61 +46,27 @@ pub struct AbortedTxn {
     pub last_stable_offset: i64,
 }
 
-impl AbortedTxn {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(AbortedTxn, 0..=0, None);
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let producer_id = r.i64()?;
-        let first_offset = r.i64()?;
-        let last_offset = r.i64()?;
-        let last_stable_offset = r.i64()?;
-        Ok(Self {
-            producer_id,
-            first_offset,
-            last_offset,
-            last_stable_offset,
-        })
-    }
+versioned!(AbortedTxn, before);
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion("AbortedTxn", version));
-        }
-        w.i64(self.producer_id);
-        w.i64(self.first_offset);
-        w.i64(self.last_offset);
-        w.i64(self.last_stable_offset);
+impl<'a> Value<'a> for AbortedTxn {
+    const BYTES_MIN: usize = 32;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.producer_id.read(r, v)?;
+        self.first_offset.read(r, v)?;
+        self.last_offset.read(r, v)?;
+        self.last_stable_offset.read(r, v)?;
         Ok(())
     }
 
-    /// Reads the value with its version, which is an int16 before it, and answers both.
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode_versioned(r: &mut Reader<'_>) -> Result<(Self, i16), DecodeError> {
-        let version = r.i16()?;
-        Ok((Self::decode(r, version)?, version))
-    }
-
-    /// Writes the value after its version.
-    ///
-    /// # Errors
-    /// As `encode`.
-    pub fn encode_versioned<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i16(version);
-        self.encode(w, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.producer_id.write(w, v)?;
+        self.first_offset.write(w, v)?;
+        self.last_offset.write(w, v)?;
+        self.last_stable_offset.write(w, v)?;
+        Ok(())
     }
 }
 
@@ -148,55 +83,23 @@ pub struct ProducerSnapshot {
     pub producer_entries: Vec<ProducerEntry>,
 }
 
-impl ProducerSnapshot {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 1..=1;
+message!(ProducerSnapshot, 1..=1, None);
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let crc = r.u32()?;
-        let producer_entries = r.array(false, 46, |r| ProducerEntry::decode(r, version))?;
-        Ok(Self {
-            crc,
-            producer_entries,
-        })
-    }
+versioned!(ProducerSnapshot, before);
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion("ProducerSnapshot", version));
-        }
-        w.u32(self.crc);
-        w.array(&self.producer_entries, false, |w, v| v.encode(w, version))?;
+impl<'a> Value<'a> for ProducerSnapshot {
+    const BYTES_MIN: usize = 5;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.crc.read(r, v)?;
+        self.producer_entries.read(r, v)?;
         Ok(())
     }
 
-    /// Reads the value with its version, which is an int16 before it, and answers both.
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode_versioned(r: &mut Reader<'_>) -> Result<(Self, i16), DecodeError> {
-        let version = r.i16()?;
-        Ok((Self::decode(r, version)?, version))
-    }
-
-    /// Writes the value after its version.
-    ///
-    /// # Errors
-    /// As `encode`.
-    pub fn encode_versioned<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i16(version);
-        self.encode(w, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.crc.write(w, v)?;
+        self.producer_entries.write(w, v)?;
+        Ok(())
     }
 }
 
@@ -227,45 +130,30 @@ pub struct ProducerEntry {
     pub current_txn_first_offset: i64,
 }
 
-impl ProducerEntry {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, _version: i16) -> Result<Self, DecodeError> {
-        let producer_id = r.i64()?;
-        let epoch = r.i16()?;
-        let last_sequence = r.i32()?;
-        let last_offset = r.i64()?;
-        let offset_delta = r.i32()?;
-        let timestamp = r.i64()?;
-        let coordinator_epoch = r.i32()?;
-        let current_txn_first_offset = r.i64()?;
-        Ok(Self {
-            producer_id,
-            epoch,
-            last_sequence,
-            last_offset,
-            offset_delta,
-            timestamp,
-            coordinator_epoch,
-            current_txn_first_offset,
-        })
+impl<'a> Value<'a> for ProducerEntry {
+    const BYTES_MIN: usize = 46;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.producer_id.read(r, v)?;
+        self.epoch.read(r, v)?;
+        self.last_sequence.read(r, v)?;
+        self.last_offset.read(r, v)?;
+        self.offset_delta.read(r, v)?;
+        self.timestamp.read(r, v)?;
+        self.coordinator_epoch.read(r, v)?;
+        self.current_txn_first_offset.read(r, v)?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.i64(self.producer_id);
-        w.i16(self.epoch);
-        w.i32(self.last_sequence);
-        w.i64(self.last_offset);
-        w.i32(self.offset_delta);
-        w.i64(self.timestamp);
-        w.i32(self.coordinator_epoch);
-        w.i64(self.current_txn_first_offset);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.producer_id.write(w, v)?;
+        self.epoch.write(w, v)?;
+        self.last_sequence.write(w, v)?;
+        self.last_offset.write(w, v)?;
+        self.offset_delta.write(w, v)?;
+        self.timestamp.write(w, v)?;
+        self.coordinator_epoch.write(w, v)?;
+        self.current_txn_first_offset.write(w, v)?;
         Ok(())
     }
 }

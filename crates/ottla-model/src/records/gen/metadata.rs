@@ -3,11 +3,7 @@
 //! Records of `__cluster_metadata`: the catalog (KRaft). Values of its log, in a frame of their own, see
 //! `MetadataRecordSerde.java`.
 
-use crate::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
-use crate::uuid::Uuid;
-use alloc::borrow::Cow;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
+use crate::generated::*;
 
 /// A record of the metadata log (key 0).
 ///
@@ -58,127 +54,88 @@ impl Default for RegisterBrokerRecord<'_> {
     }
 }
 
-impl<'a> RegisterBrokerRecord<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=4;
+message!(RegisterBrokerRecord<'_>, 0..=4, Some(0));
 
+impl RegisterBrokerRecord<'_> {
     /// The key of this record in its frame.
     pub const KEY: i16 = 0;
+}
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+impl<'a> Value<'a> for RegisterBrokerRecord<'a> {
+    const BYTES_MIN: usize = 33;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.broker_id.read(r, v)?;
+        if v >= 2 {
+            self.is_migrating_zk_broker.read(r, v)?;
         }
-        let broker_id = r.i32()?;
-        let is_migrating_zk_broker = if version >= 2 { r.bool()? } else { false };
-        let incarnation_id = r.uuid()?;
-        let broker_epoch = r.i64()?;
-        let end_points = r.array(true, 7, |r| BrokerEndpoint::decode(r, version))?;
-        let features = r.array(true, 6, |r| BrokerFeature::decode(r, version))?;
-        let rack = r.nullable_str(true)?.map(Cow::Borrowed);
-        let fenced = r.bool()?;
-        let in_controlled_shutdown = if version >= 1 { r.bool()? } else { false };
-        let mut log_dirs = Vec::new();
-        let mut cordoned_log_dirs = None;
-        r.tagged_fields(|tag, r| {
+        self.incarnation_id.read(r, v)?;
+        self.broker_epoch.read(r, v)?;
+        self.end_points.read(r, v)?;
+        self.features.read(r, v)?;
+        self.rack.read(r, v)?;
+        self.fenced.read(r, v)?;
+        if v >= 1 {
+            self.in_controlled_shutdown.read(r, v)?;
+        }
+        r.tagged_fields(v, |tag, r| {
             match tag {
-                0 if version >= 3 => log_dirs = r.array(true, 16, |r| r.uuid())?,
-                1 if version >= 4 => {
-                    cordoned_log_dirs = r.nullable_array(true, 16, |r| r.uuid())?
-                }
+                0 if v >= 3 => self.log_dirs.read(r, v)?,
+                1 if v >= 4 => self.cordoned_log_dirs.read(r, v)?,
                 _ => return Ok(false),
             }
             Ok(true)
         })?;
-        Ok(Self {
-            broker_id,
-            is_migrating_zk_broker,
-            incarnation_id,
-            broker_epoch,
-            end_points,
-            features,
-            rack,
-            fenced,
-            in_controlled_shutdown,
-            log_dirs,
-            cordoned_log_dirs,
-        })
-    }
-
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "RegisterBrokerRecord",
-                version,
-            ));
-        }
-        w.i32(self.broker_id);
-        if version >= 2 {
-            w.bool(self.is_migrating_zk_broker);
-        } else if cfg!(debug_assertions) && self.is_migrating_zk_broker {
-            return Err(EncodeError::NotInVersion(
-                "RegisterBrokerRecord.is_migrating_zk_broker",
-                version,
-            ));
-        }
-        w.uuid(self.incarnation_id);
-        w.i64(self.broker_epoch);
-        w.array(&self.end_points, true, |w, v| v.encode(w, version))?;
-        w.array(&self.features, true, |w, v| v.encode(w, version))?;
-        w.nullable_str(self.rack.as_deref(), true)?;
-        w.bool(self.fenced);
-        if version >= 1 {
-            w.bool(self.in_controlled_shutdown);
-        } else if cfg!(debug_assertions) && self.in_controlled_shutdown {
-            return Err(EncodeError::NotInVersion(
-                "RegisterBrokerRecord.in_controlled_shutdown",
-                version,
-            ));
-        }
-        let has_log_dirs = version >= 3 && !self.log_dirs.is_empty();
-        if cfg!(debug_assertions) && !has_log_dirs && !self.log_dirs.is_empty() {
-            return Err(EncodeError::NotInVersion(
-                "RegisterBrokerRecord.log_dirs",
-                version,
-            ));
-        }
-        let has_cordoned_log_dirs = version >= 4 && self.cordoned_log_dirs.is_some();
-        if cfg!(debug_assertions) && !has_cordoned_log_dirs && self.cordoned_log_dirs.is_some() {
-            return Err(EncodeError::NotInVersion(
-                "RegisterBrokerRecord.cordoned_log_dirs",
-                version,
-            ));
-        }
-        w.unsigned_varint(u32::from(has_log_dirs) + u32::from(has_cordoned_log_dirs));
-        if has_log_dirs {
-            w.tagged_field(0, |w| {
-                w.array(&self.log_dirs, true, |w, v| {
-                    w.uuid(*v);
-                    Ok(())
-                })?;
-                Ok(())
-            })?;
-        }
-        if has_cordoned_log_dirs {
-            w.tagged_field(1, |w| {
-                w.nullable_array(self.cordoned_log_dirs.as_deref(), true, |w, v| {
-                    w.uuid(*v);
-                    Ok(())
-                })?;
-                Ok(())
-            })?;
-        }
         Ok(())
     }
 
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.broker_id.write(w, v)?;
+        if v >= 2 {
+            self.is_migrating_zk_broker.write(w, v)?;
+        } else {
+            v.refuse(
+                self.is_migrating_zk_broker,
+                "RegisterBrokerRecord.is_migrating_zk_broker",
+            )?;
+        }
+        self.incarnation_id.write(w, v)?;
+        self.broker_epoch.write(w, v)?;
+        self.end_points.write(w, v)?;
+        self.features.write(w, v)?;
+        self.rack.write(w, v)?;
+        self.fenced.write(w, v)?;
+        if v >= 1 {
+            self.in_controlled_shutdown.write(w, v)?;
+        } else {
+            v.refuse(
+                self.in_controlled_shutdown,
+                "RegisterBrokerRecord.in_controlled_shutdown",
+            )?;
+        }
+        let mut tags = Tags::new(w, v);
+        if !(v >= 3) {
+            v.refuse(!self.log_dirs.is_empty(), "RegisterBrokerRecord.log_dirs")?;
+        }
+        tags.field(0, (v >= 3) && !self.log_dirs.is_empty(), &self.log_dirs, v)?;
+        if !(v >= 4) {
+            v.refuse(
+                self.cordoned_log_dirs.is_some(),
+                "RegisterBrokerRecord.cordoned_log_dirs",
+            )?;
+        }
+        tags.field(
+            1,
+            (v >= 4) && self.cordoned_log_dirs.is_some(),
+            &self.cordoned_log_dirs,
+            v,
+        )?;
+        tags.finish();
+        Ok(())
+    }
+}
+
+impl RegisterBrokerRecord<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> RegisterBrokerRecord<'static> {
@@ -217,38 +174,29 @@ pub struct BrokerEndpoint<'a> {
     pub security_protocol: i16,
 }
 
-impl<'a> BrokerEndpoint<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, DecodeError> {
-        let name = r.str(true).map(Cow::Borrowed)?;
-        let host = r.str(true).map(Cow::Borrowed)?;
-        let port = r.u16()?;
-        let security_protocol = r.i16()?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            name,
-            host,
-            port,
-            security_protocol,
-        })
-    }
+impl<'a> Value<'a> for BrokerEndpoint<'a> {
+    const BYTES_MIN: usize = 7;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.str(&self.name, true)?;
-        w.str(&self.host, true)?;
-        w.u16(self.port);
-        w.i16(self.security_protocol);
-        w.unsigned_varint(0);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.name.read(r, v)?;
+        self.host.read(r, v)?;
+        self.port.read(r, v)?;
+        self.security_protocol.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
 
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.name.write(w, v)?;
+        self.host.write(w, v)?;
+        self.port.write(w, v)?;
+        self.security_protocol.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
+    }
+}
+
+impl BrokerEndpoint<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> BrokerEndpoint<'static> {
@@ -274,35 +222,27 @@ pub struct BrokerFeature<'a> {
     pub max_supported_version: i16,
 }
 
-impl<'a> BrokerFeature<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, DecodeError> {
-        let name = r.str(true).map(Cow::Borrowed)?;
-        let min_supported_version = r.i16()?;
-        let max_supported_version = r.i16()?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            name,
-            min_supported_version,
-            max_supported_version,
-        })
-    }
+impl<'a> Value<'a> for BrokerFeature<'a> {
+    const BYTES_MIN: usize = 6;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.str(&self.name, true)?;
-        w.i16(self.min_supported_version);
-        w.i16(self.max_supported_version);
-        w.unsigned_varint(0);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.name.read(r, v)?;
+        self.min_supported_version.read(r, v)?;
+        self.max_supported_version.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
 
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.name.write(w, v)?;
+        self.min_supported_version.write(w, v)?;
+        self.max_supported_version.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
+    }
+}
+
+impl BrokerFeature<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> BrokerFeature<'static> {
@@ -325,44 +265,27 @@ pub struct UnregisterBrokerRecord {
     pub broker_epoch: i64,
 }
 
-impl UnregisterBrokerRecord {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(UnregisterBrokerRecord, 0..=0, Some(0));
 
+impl UnregisterBrokerRecord {
     /// The key of this record in its frame.
     pub const KEY: i16 = 1;
+}
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let broker_id = r.i32()?;
-        let broker_epoch = r.i64()?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            broker_id,
-            broker_epoch,
-        })
+impl<'a> Value<'a> for UnregisterBrokerRecord {
+    const BYTES_MIN: usize = 13;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.broker_id.read(r, v)?;
+        self.broker_epoch.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "UnregisterBrokerRecord",
-                version,
-            ));
-        }
-        w.i32(self.broker_id);
-        w.i64(self.broker_epoch);
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.broker_id.write(w, v)?;
+        self.broker_epoch.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -378,41 +301,32 @@ pub struct TopicRecord<'a> {
     pub topic_id: Uuid,
 }
 
-impl<'a> TopicRecord<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(TopicRecord<'_>, 0..=0, Some(0));
 
+impl TopicRecord<'_> {
     /// The key of this record in its frame.
     pub const KEY: i16 = 2;
+}
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let name = r.str(true).map(Cow::Borrowed)?;
-        let topic_id = r.uuid()?;
-        r.skip_tagged_fields()?;
-        Ok(Self { name, topic_id })
-    }
+impl<'a> Value<'a> for TopicRecord<'a> {
+    const BYTES_MIN: usize = 18;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion("TopicRecord", version));
-        }
-        w.str(&self.name, true)?;
-        w.uuid(self.topic_id);
-        w.unsigned_varint(0);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.name.read(r, v)?;
+        self.topic_id.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
 
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.name.write(w, v)?;
+        self.topic_id.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
+    }
+}
+
+impl TopicRecord<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> TopicRecord<'static> {
@@ -480,153 +394,88 @@ impl Default for PartitionRecord {
     }
 }
 
-impl PartitionRecord {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=2;
+message!(PartitionRecord, 0..=2, Some(0));
 
+impl PartitionRecord {
     /// The key of this record in its frame.
     pub const KEY: i16 = 3;
+}
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
+impl<'a> Value<'a> for PartitionRecord {
+    const BYTES_MIN: usize = 37;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.partition_id.read(r, v)?;
+        self.topic_id.read(r, v)?;
+        self.replicas.read(r, v)?;
+        self.isr.read(r, v)?;
+        self.removing_replicas.read(r, v)?;
+        self.adding_replicas.read(r, v)?;
+        self.leader.read(r, v)?;
+        self.leader_epoch.read(r, v)?;
+        self.partition_epoch.read(r, v)?;
+        if v >= 1 {
+            self.directories.read(r, v)?;
         }
-        let partition_id = r.i32()?;
-        let topic_id = r.uuid()?;
-        let replicas = r.array(true, 4, |r| r.i32())?;
-        let isr = r.array(true, 4, |r| r.i32())?;
-        let removing_replicas = r.array(true, 4, |r| r.i32())?;
-        let adding_replicas = r.array(true, 4, |r| r.i32())?;
-        let leader = r.i32()?;
-        let mut leader_recovery_state = 0;
-        let leader_epoch = r.i32()?;
-        let partition_epoch = r.i32()?;
-        let directories = if version >= 1 {
-            r.array(true, 16, |r| r.uuid())?
-        } else {
-            Vec::new()
-        };
-        let mut eligible_leader_replicas = None;
-        let mut last_known_elr = None;
-        r.tagged_fields(|tag, r| {
+        r.tagged_fields(v, |tag, r| {
             match tag {
-                0 => leader_recovery_state = r.i8()?,
-                1 if version >= 2 => {
-                    eligible_leader_replicas = r.nullable_array(true, 4, |r| r.i32())?
-                }
-                2 if version >= 2 => last_known_elr = r.nullable_array(true, 4, |r| r.i32())?,
+                0 => self.leader_recovery_state.read(r, v)?,
+                1 if v >= 2 => self.eligible_leader_replicas.read(r, v)?,
+                2 if v >= 2 => self.last_known_elr.read(r, v)?,
                 _ => return Ok(false),
             }
             Ok(true)
         })?;
-        Ok(Self {
-            partition_id,
-            topic_id,
-            replicas,
-            isr,
-            removing_replicas,
-            adding_replicas,
-            leader,
-            leader_recovery_state,
-            leader_epoch,
-            partition_epoch,
-            directories,
-            eligible_leader_replicas,
-            last_known_elr,
-        })
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion("PartitionRecord", version));
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.partition_id.write(w, v)?;
+        self.topic_id.write(w, v)?;
+        self.replicas.write(w, v)?;
+        self.isr.write(w, v)?;
+        self.removing_replicas.write(w, v)?;
+        self.adding_replicas.write(w, v)?;
+        self.leader.write(w, v)?;
+        self.leader_epoch.write(w, v)?;
+        self.partition_epoch.write(w, v)?;
+        if v >= 1 {
+            self.directories.write(w, v)?;
+        } else {
+            v.refuse(!self.directories.is_empty(), "PartitionRecord.directories")?;
         }
-        w.i32(self.partition_id);
-        w.uuid(self.topic_id);
-        w.array(&self.replicas, true, |w, v| {
-            w.i32(*v);
-            Ok(())
-        })?;
-        w.array(&self.isr, true, |w, v| {
-            w.i32(*v);
-            Ok(())
-        })?;
-        w.array(&self.removing_replicas, true, |w, v| {
-            w.i32(*v);
-            Ok(())
-        })?;
-        w.array(&self.adding_replicas, true, |w, v| {
-            w.i32(*v);
-            Ok(())
-        })?;
-        w.i32(self.leader);
-        w.i32(self.leader_epoch);
-        w.i32(self.partition_epoch);
-        if version >= 1 {
-            w.array(&self.directories, true, |w, v| {
-                w.uuid(*v);
-                Ok(())
-            })?;
-        } else if cfg!(debug_assertions) && !self.directories.is_empty() {
-            return Err(EncodeError::NotInVersion(
-                "PartitionRecord.directories",
-                version,
-            ));
-        }
-        let has_leader_recovery_state = self.leader_recovery_state != 0;
-        let has_eligible_leader_replicas = version >= 2 && self.eligible_leader_replicas.is_some();
-        if cfg!(debug_assertions)
-            && !has_eligible_leader_replicas
-            && self.eligible_leader_replicas.is_some()
-        {
-            return Err(EncodeError::NotInVersion(
+        let mut tags = Tags::new(w, v);
+        tags.field(
+            0,
+            self.leader_recovery_state != 0,
+            &self.leader_recovery_state,
+            v,
+        )?;
+        if !(v >= 2) {
+            v.refuse(
+                self.eligible_leader_replicas.is_some(),
                 "PartitionRecord.eligible_leader_replicas",
-                version,
-            ));
+            )?;
         }
-        let has_last_known_elr = version >= 2 && self.last_known_elr.is_some();
-        if cfg!(debug_assertions) && !has_last_known_elr && self.last_known_elr.is_some() {
-            return Err(EncodeError::NotInVersion(
+        tags.field(
+            1,
+            (v >= 2) && self.eligible_leader_replicas.is_some(),
+            &self.eligible_leader_replicas,
+            v,
+        )?;
+        if !(v >= 2) {
+            v.refuse(
+                self.last_known_elr.is_some(),
                 "PartitionRecord.last_known_elr",
-                version,
-            ));
+            )?;
         }
-        w.unsigned_varint(
-            u32::from(has_leader_recovery_state)
-                + u32::from(has_eligible_leader_replicas)
-                + u32::from(has_last_known_elr),
-        );
-        if has_leader_recovery_state {
-            w.tagged_field(0, |w| {
-                w.i8(self.leader_recovery_state);
-                Ok(())
-            })?;
-        }
-        if has_eligible_leader_replicas {
-            w.tagged_field(1, |w| {
-                w.nullable_array(self.eligible_leader_replicas.as_deref(), true, |w, v| {
-                    w.i32(*v);
-                    Ok(())
-                })?;
-                Ok(())
-            })?;
-        }
-        if has_last_known_elr {
-            w.tagged_field(2, |w| {
-                w.nullable_array(self.last_known_elr.as_deref(), true, |w, v| {
-                    w.i32(*v);
-                    Ok(())
-                })?;
-                Ok(())
-            })?;
-        }
+        tags.field(
+            2,
+            (v >= 2) && self.last_known_elr.is_some(),
+            &self.last_known_elr,
+            v,
+        )?;
+        tags.finish();
         Ok(())
     }
 }
@@ -659,50 +508,36 @@ impl Default for ConfigRecord<'_> {
     }
 }
 
-impl<'a> ConfigRecord<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(ConfigRecord<'_>, 0..=0, Some(0));
 
+impl ConfigRecord<'_> {
     /// The key of this record in its frame.
     pub const KEY: i16 = 4;
+}
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let resource_type = r.i8()?;
-        let resource_name = r.str(true).map(Cow::Borrowed)?;
-        let name = r.str(true).map(Cow::Borrowed)?;
-        let value = r.nullable_str(true)?.map(Cow::Borrowed);
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            resource_type,
-            resource_name,
-            name,
-            value,
-        })
-    }
+impl<'a> Value<'a> for ConfigRecord<'a> {
+    const BYTES_MIN: usize = 5;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion("ConfigRecord", version));
-        }
-        w.i8(self.resource_type);
-        w.str(&self.resource_name, true)?;
-        w.str(&self.name, true)?;
-        w.nullable_str(self.value.as_deref(), true)?;
-        w.unsigned_varint(0);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.resource_type.read(r, v)?;
+        self.resource_name.read(r, v)?;
+        self.name.read(r, v)?;
+        self.value.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
 
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.resource_type.write(w, v)?;
+        self.resource_name.write(w, v)?;
+        self.name.write(w, v)?;
+        self.value.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
+    }
+}
+
+impl ConfigRecord<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> ConfigRecord<'static> {
@@ -766,193 +601,94 @@ impl Default for PartitionChangeRecord {
     }
 }
 
-impl PartitionChangeRecord {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=2;
+message!(PartitionChangeRecord, 0..=2, Some(0));
 
+impl PartitionChangeRecord {
     /// The key of this record in its frame.
     pub const KEY: i16 = 5;
+}
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let partition_id = r.i32()?;
-        let topic_id = r.uuid()?;
-        let mut isr = None;
-        let mut leader = -2;
-        let mut replicas = None;
-        let mut removing_replicas = None;
-        let mut adding_replicas = None;
-        let mut leader_recovery_state = -1;
-        let mut directories = None;
-        let mut eligible_leader_replicas = None;
-        let mut last_known_elr = None;
-        r.tagged_fields(|tag, r| {
+impl<'a> Value<'a> for PartitionChangeRecord {
+    const BYTES_MIN: usize = 21;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.partition_id.read(r, v)?;
+        self.topic_id.read(r, v)?;
+        r.tagged_fields(v, |tag, r| {
             match tag {
-                0 => isr = r.nullable_array(true, 4, |r| r.i32())?,
-                1 => leader = r.i32()?,
-                2 => replicas = r.nullable_array(true, 4, |r| r.i32())?,
-                3 => removing_replicas = r.nullable_array(true, 4, |r| r.i32())?,
-                4 => adding_replicas = r.nullable_array(true, 4, |r| r.i32())?,
-                5 => leader_recovery_state = r.i8()?,
-                6 if version >= 2 => {
-                    eligible_leader_replicas = r.nullable_array(true, 4, |r| r.i32())?
-                }
-                7 if version >= 2 => last_known_elr = r.nullable_array(true, 4, |r| r.i32())?,
-                8 if version >= 1 => directories = r.nullable_array(true, 16, |r| r.uuid())?,
+                0 => self.isr.read(r, v)?,
+                1 => self.leader.read(r, v)?,
+                2 => self.replicas.read(r, v)?,
+                3 => self.removing_replicas.read(r, v)?,
+                4 => self.adding_replicas.read(r, v)?,
+                5 => self.leader_recovery_state.read(r, v)?,
+                6 if v >= 2 => self.eligible_leader_replicas.read(r, v)?,
+                7 if v >= 2 => self.last_known_elr.read(r, v)?,
+                8 if v >= 1 => self.directories.read(r, v)?,
                 _ => return Ok(false),
             }
             Ok(true)
         })?;
-        Ok(Self {
-            partition_id,
-            topic_id,
-            isr,
-            leader,
-            replicas,
-            removing_replicas,
-            adding_replicas,
-            leader_recovery_state,
-            directories,
-            eligible_leader_replicas,
-            last_known_elr,
-        })
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "PartitionChangeRecord",
-                version,
-            ));
-        }
-        w.i32(self.partition_id);
-        w.uuid(self.topic_id);
-        let has_isr = self.isr.is_some();
-        let has_leader = self.leader != -2;
-        let has_replicas = self.replicas.is_some();
-        let has_removing_replicas = self.removing_replicas.is_some();
-        let has_adding_replicas = self.adding_replicas.is_some();
-        let has_leader_recovery_state = self.leader_recovery_state != -1;
-        let has_eligible_leader_replicas = version >= 2 && self.eligible_leader_replicas.is_some();
-        if cfg!(debug_assertions)
-            && !has_eligible_leader_replicas
-            && self.eligible_leader_replicas.is_some()
-        {
-            return Err(EncodeError::NotInVersion(
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.partition_id.write(w, v)?;
+        self.topic_id.write(w, v)?;
+        let mut tags = Tags::new(w, v);
+        tags.field(0, self.isr.is_some(), &self.isr, v)?;
+        tags.field(1, self.leader != -2, &self.leader, v)?;
+        tags.field(2, self.replicas.is_some(), &self.replicas, v)?;
+        tags.field(
+            3,
+            self.removing_replicas.is_some(),
+            &self.removing_replicas,
+            v,
+        )?;
+        tags.field(4, self.adding_replicas.is_some(), &self.adding_replicas, v)?;
+        tags.field(
+            5,
+            self.leader_recovery_state != -1,
+            &self.leader_recovery_state,
+            v,
+        )?;
+        if !(v >= 2) {
+            v.refuse(
+                self.eligible_leader_replicas.is_some(),
                 "PartitionChangeRecord.eligible_leader_replicas",
-                version,
-            ));
+            )?;
         }
-        let has_last_known_elr = version >= 2 && self.last_known_elr.is_some();
-        if cfg!(debug_assertions) && !has_last_known_elr && self.last_known_elr.is_some() {
-            return Err(EncodeError::NotInVersion(
+        tags.field(
+            6,
+            (v >= 2) && self.eligible_leader_replicas.is_some(),
+            &self.eligible_leader_replicas,
+            v,
+        )?;
+        if !(v >= 2) {
+            v.refuse(
+                self.last_known_elr.is_some(),
                 "PartitionChangeRecord.last_known_elr",
-                version,
-            ));
+            )?;
         }
-        let has_directories = version >= 1 && self.directories.is_some();
-        if cfg!(debug_assertions) && !has_directories && self.directories.is_some() {
-            return Err(EncodeError::NotInVersion(
+        tags.field(
+            7,
+            (v >= 2) && self.last_known_elr.is_some(),
+            &self.last_known_elr,
+            v,
+        )?;
+        if !(v >= 1) {
+            v.refuse(
+                self.directories.is_some(),
                 "PartitionChangeRecord.directories",
-                version,
-            ));
+            )?;
         }
-        w.unsigned_varint(
-            u32::from(has_isr)
-                + u32::from(has_leader)
-                + u32::from(has_replicas)
-                + u32::from(has_removing_replicas)
-                + u32::from(has_adding_replicas)
-                + u32::from(has_leader_recovery_state)
-                + u32::from(has_eligible_leader_replicas)
-                + u32::from(has_last_known_elr)
-                + u32::from(has_directories),
-        );
-        if has_isr {
-            w.tagged_field(0, |w| {
-                w.nullable_array(self.isr.as_deref(), true, |w, v| {
-                    w.i32(*v);
-                    Ok(())
-                })?;
-                Ok(())
-            })?;
-        }
-        if has_leader {
-            w.tagged_field(1, |w| {
-                w.i32(self.leader);
-                Ok(())
-            })?;
-        }
-        if has_replicas {
-            w.tagged_field(2, |w| {
-                w.nullable_array(self.replicas.as_deref(), true, |w, v| {
-                    w.i32(*v);
-                    Ok(())
-                })?;
-                Ok(())
-            })?;
-        }
-        if has_removing_replicas {
-            w.tagged_field(3, |w| {
-                w.nullable_array(self.removing_replicas.as_deref(), true, |w, v| {
-                    w.i32(*v);
-                    Ok(())
-                })?;
-                Ok(())
-            })?;
-        }
-        if has_adding_replicas {
-            w.tagged_field(4, |w| {
-                w.nullable_array(self.adding_replicas.as_deref(), true, |w, v| {
-                    w.i32(*v);
-                    Ok(())
-                })?;
-                Ok(())
-            })?;
-        }
-        if has_leader_recovery_state {
-            w.tagged_field(5, |w| {
-                w.i8(self.leader_recovery_state);
-                Ok(())
-            })?;
-        }
-        if has_eligible_leader_replicas {
-            w.tagged_field(6, |w| {
-                w.nullable_array(self.eligible_leader_replicas.as_deref(), true, |w, v| {
-                    w.i32(*v);
-                    Ok(())
-                })?;
-                Ok(())
-            })?;
-        }
-        if has_last_known_elr {
-            w.tagged_field(7, |w| {
-                w.nullable_array(self.last_known_elr.as_deref(), true, |w, v| {
-                    w.i32(*v);
-                    Ok(())
-                })?;
-                Ok(())
-            })?;
-        }
-        if has_directories {
-            w.tagged_field(8, |w| {
-                w.nullable_array(self.directories.as_deref(), true, |w, v| {
-                    w.uuid(*v);
-                    Ok(())
-                })?;
-                Ok(())
-            })?;
-        }
+        tags.field(
+            8,
+            (v >= 1) && self.directories.is_some(),
+            &self.directories,
+            v,
+        )?;
+        tags.finish();
         Ok(())
     }
 }
@@ -968,41 +704,27 @@ pub struct FenceBrokerRecord {
     pub epoch: i64,
 }
 
-impl FenceBrokerRecord {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(FenceBrokerRecord, 0..=0, Some(0));
 
+impl FenceBrokerRecord {
     /// The key of this record in its frame.
     pub const KEY: i16 = 7;
+}
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let id = r.i32()?;
-        let epoch = r.i64()?;
-        r.skip_tagged_fields()?;
-        Ok(Self { id, epoch })
+impl<'a> Value<'a> for FenceBrokerRecord {
+    const BYTES_MIN: usize = 13;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.id.read(r, v)?;
+        self.epoch.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "FenceBrokerRecord",
-                version,
-            ));
-        }
-        w.i32(self.id);
-        w.i64(self.epoch);
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.id.write(w, v)?;
+        self.epoch.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -1018,41 +740,27 @@ pub struct UnfenceBrokerRecord {
     pub epoch: i64,
 }
 
-impl UnfenceBrokerRecord {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(UnfenceBrokerRecord, 0..=0, Some(0));
 
+impl UnfenceBrokerRecord {
     /// The key of this record in its frame.
     pub const KEY: i16 = 8;
+}
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let id = r.i32()?;
-        let epoch = r.i64()?;
-        r.skip_tagged_fields()?;
-        Ok(Self { id, epoch })
+impl<'a> Value<'a> for UnfenceBrokerRecord {
+    const BYTES_MIN: usize = 13;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.id.read(r, v)?;
+        self.epoch.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "UnfenceBrokerRecord",
-                version,
-            ));
-        }
-        w.i32(self.id);
-        w.i64(self.epoch);
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.id.write(w, v)?;
+        self.epoch.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -1066,39 +774,25 @@ pub struct RemoveTopicRecord {
     pub topic_id: Uuid,
 }
 
-impl RemoveTopicRecord {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(RemoveTopicRecord, 0..=0, Some(0));
 
+impl RemoveTopicRecord {
     /// The key of this record in its frame.
     pub const KEY: i16 = 9;
+}
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let topic_id = r.uuid()?;
-        r.skip_tagged_fields()?;
-        Ok(Self { topic_id })
+impl<'a> Value<'a> for RemoveTopicRecord {
+    const BYTES_MIN: usize = 17;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.topic_id.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "RemoveTopicRecord",
-                version,
-            ));
-        }
-        w.uuid(self.topic_id);
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.topic_id.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -1126,62 +820,42 @@ pub struct DelegationTokenRecord<'a> {
     pub token_id: Cow<'a, str>,
 }
 
-impl<'a> DelegationTokenRecord<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(DelegationTokenRecord<'_>, 0..=0, Some(0));
 
+impl DelegationTokenRecord<'_> {
     /// The key of this record in its frame.
     pub const KEY: i16 = 10;
+}
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let owner = r.str(true).map(Cow::Borrowed)?;
-        let requester = r.str(true).map(Cow::Borrowed)?;
-        let renewers = r.array(true, 1, |r| r.str(true).map(Cow::Borrowed))?;
-        let issue_timestamp = r.i64()?;
-        let max_timestamp = r.i64()?;
-        let expiration_timestamp = r.i64()?;
-        let token_id = r.str(true).map(Cow::Borrowed)?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            owner,
-            requester,
-            renewers,
-            issue_timestamp,
-            max_timestamp,
-            expiration_timestamp,
-            token_id,
-        })
-    }
+impl<'a> Value<'a> for DelegationTokenRecord<'a> {
+    const BYTES_MIN: usize = 29;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "DelegationTokenRecord",
-                version,
-            ));
-        }
-        w.str(&self.owner, true)?;
-        w.str(&self.requester, true)?;
-        w.array(&self.renewers, true, |w, v| w.str(v, true))?;
-        w.i64(self.issue_timestamp);
-        w.i64(self.max_timestamp);
-        w.i64(self.expiration_timestamp);
-        w.str(&self.token_id, true)?;
-        w.unsigned_varint(0);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.owner.read(r, v)?;
+        self.requester.read(r, v)?;
+        self.renewers.read(r, v)?;
+        self.issue_timestamp.read(r, v)?;
+        self.max_timestamp.read(r, v)?;
+        self.expiration_timestamp.read(r, v)?;
+        self.token_id.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
 
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.owner.write(w, v)?;
+        self.requester.write(w, v)?;
+        self.renewers.write(w, v)?;
+        self.issue_timestamp.write(w, v)?;
+        self.max_timestamp.write(w, v)?;
+        self.expiration_timestamp.write(w, v)?;
+        self.token_id.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
+    }
+}
+
+impl DelegationTokenRecord<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> DelegationTokenRecord<'static> {
@@ -1222,59 +896,40 @@ pub struct UserScramCredentialRecord<'a> {
     pub iterations: i32,
 }
 
-impl<'a> UserScramCredentialRecord<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(UserScramCredentialRecord<'_>, 0..=0, Some(0));
 
+impl UserScramCredentialRecord<'_> {
     /// The key of this record in its frame.
     pub const KEY: i16 = 11;
+}
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let name = r.str(true).map(Cow::Borrowed)?;
-        let mechanism = r.i8()?;
-        let salt = r.bytes(true).map(Cow::Borrowed)?;
-        let stored_key = r.bytes(true).map(Cow::Borrowed)?;
-        let server_key = r.bytes(true).map(Cow::Borrowed)?;
-        let iterations = r.i32()?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            name,
-            mechanism,
-            salt,
-            stored_key,
-            server_key,
-            iterations,
-        })
-    }
+impl<'a> Value<'a> for UserScramCredentialRecord<'a> {
+    const BYTES_MIN: usize = 10;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "UserScramCredentialRecord",
-                version,
-            ));
-        }
-        w.str(&self.name, true)?;
-        w.i8(self.mechanism);
-        w.bytes(&self.salt, true)?;
-        w.bytes(&self.stored_key, true)?;
-        w.bytes(&self.server_key, true)?;
-        w.i32(self.iterations);
-        w.unsigned_varint(0);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.name.read(r, v)?;
+        self.mechanism.read(r, v)?;
+        self.salt.read(r, v)?;
+        self.stored_key.read(r, v)?;
+        self.server_key.read(r, v)?;
+        self.iterations.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
 
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.name.write(w, v)?;
+        self.mechanism.write(w, v)?;
+        self.salt.write(w, v)?;
+        self.stored_key.write(w, v)?;
+        self.server_key.write(w, v)?;
+        self.iterations.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
+    }
+}
+
+impl UserScramCredentialRecord<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> UserScramCredentialRecord<'static> {
@@ -1300,47 +955,32 @@ pub struct FeatureLevelRecord<'a> {
     pub feature_level: i16,
 }
 
-impl<'a> FeatureLevelRecord<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(FeatureLevelRecord<'_>, 0..=0, Some(0));
 
+impl FeatureLevelRecord<'_> {
     /// The key of this record in its frame.
     pub const KEY: i16 = 12;
+}
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let name = r.str(true).map(Cow::Borrowed)?;
-        let feature_level = r.i16()?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            name,
-            feature_level,
-        })
-    }
+impl<'a> Value<'a> for FeatureLevelRecord<'a> {
+    const BYTES_MIN: usize = 4;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "FeatureLevelRecord",
-                version,
-            ));
-        }
-        w.str(&self.name, true)?;
-        w.i16(self.feature_level);
-        w.unsigned_varint(0);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.name.read(r, v)?;
+        self.feature_level.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
 
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.name.write(w, v)?;
+        self.feature_level.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
+    }
+}
+
+impl FeatureLevelRecord<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> FeatureLevelRecord<'static> {
@@ -1366,53 +1006,36 @@ pub struct ClientQuotaRecord<'a> {
     pub remove: bool,
 }
 
-impl<'a> ClientQuotaRecord<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(ClientQuotaRecord<'_>, 0..=0, Some(0));
 
+impl ClientQuotaRecord<'_> {
     /// The key of this record in its frame.
     pub const KEY: i16 = 14;
+}
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let entity = r.array(true, 3, |r| EntityData::decode(r, version))?;
-        let key = r.str(true).map(Cow::Borrowed)?;
-        let value = r.f64()?;
-        let remove = r.bool()?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            entity,
-            key,
-            value,
-            remove,
-        })
-    }
+impl<'a> Value<'a> for ClientQuotaRecord<'a> {
+    const BYTES_MIN: usize = 12;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "ClientQuotaRecord",
-                version,
-            ));
-        }
-        w.array(&self.entity, true, |w, v| v.encode(w, version))?;
-        w.str(&self.key, true)?;
-        w.f64(self.value);
-        w.bool(self.remove);
-        w.unsigned_varint(0);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.entity.read(r, v)?;
+        self.key.read(r, v)?;
+        self.value.read(r, v)?;
+        self.remove.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
 
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.entity.write(w, v)?;
+        self.key.write(w, v)?;
+        self.value.write(w, v)?;
+        self.remove.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
+    }
+}
+
+impl ClientQuotaRecord<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> ClientQuotaRecord<'static> {
@@ -1449,32 +1072,25 @@ impl Default for EntityData<'_> {
     }
 }
 
-impl<'a> EntityData<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, DecodeError> {
-        let entity_type = r.str(true).map(Cow::Borrowed)?;
-        let entity_name = r.nullable_str(true)?.map(Cow::Borrowed);
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            entity_type,
-            entity_name,
-        })
-    }
+impl<'a> Value<'a> for EntityData<'a> {
+    const BYTES_MIN: usize = 3;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.str(&self.entity_type, true)?;
-        w.nullable_str(self.entity_name.as_deref(), true)?;
-        w.unsigned_varint(0);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.entity_type.read(r, v)?;
+        self.entity_name.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
 
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.entity_type.write(w, v)?;
+        self.entity_name.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
+    }
+}
+
+impl EntityData<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> EntityData<'static> {
@@ -1510,47 +1126,29 @@ impl Default for ProducerIdsRecord {
     }
 }
 
-impl ProducerIdsRecord {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(ProducerIdsRecord, 0..=0, Some(0));
 
+impl ProducerIdsRecord {
     /// The key of this record in its frame.
     pub const KEY: i16 = 15;
+}
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let broker_id = r.i32()?;
-        let broker_epoch = r.i64()?;
-        let next_producer_id = r.i64()?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            broker_id,
-            broker_epoch,
-            next_producer_id,
-        })
+impl<'a> Value<'a> for ProducerIdsRecord {
+    const BYTES_MIN: usize = 21;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.broker_id.read(r, v)?;
+        self.broker_epoch.read(r, v)?;
+        self.next_producer_id.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "ProducerIdsRecord",
-                version,
-            ));
-        }
-        w.i32(self.broker_id);
-        w.i64(self.broker_epoch);
-        w.i64(self.next_producer_id);
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.broker_id.write(w, v)?;
+        self.broker_epoch.write(w, v)?;
+        self.next_producer_id.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -1576,121 +1174,69 @@ pub struct BrokerRegistrationChangeRecord {
     pub cordoned_log_dirs: Option<Vec<Uuid>>,
 }
 
-impl BrokerRegistrationChangeRecord {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=3;
+message!(BrokerRegistrationChangeRecord, 0..=3, Some(0));
 
+impl BrokerRegistrationChangeRecord {
     /// The key of this record in its frame.
     pub const KEY: i16 = 17;
+}
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let broker_id = r.i32()?;
-        let broker_epoch = r.i64()?;
-        let mut fenced = 0;
-        let mut in_controlled_shutdown = 0;
-        let mut log_dirs = Vec::new();
-        let mut cordoned_log_dirs = None;
-        r.tagged_fields(|tag, r| {
+impl<'a> Value<'a> for BrokerRegistrationChangeRecord {
+    const BYTES_MIN: usize = 13;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.broker_id.read(r, v)?;
+        self.broker_epoch.read(r, v)?;
+        r.tagged_fields(v, |tag, r| {
             match tag {
-                0 => fenced = r.i8()?,
-                1 if version >= 1 => in_controlled_shutdown = r.i8()?,
-                2 if version >= 2 => log_dirs = r.array(true, 16, |r| r.uuid())?,
-                3 if version >= 3 => {
-                    cordoned_log_dirs = r.nullable_array(true, 16, |r| r.uuid())?
-                }
+                0 => self.fenced.read(r, v)?,
+                1 if v >= 1 => self.in_controlled_shutdown.read(r, v)?,
+                2 if v >= 2 => self.log_dirs.read(r, v)?,
+                3 if v >= 3 => self.cordoned_log_dirs.read(r, v)?,
                 _ => return Ok(false),
             }
             Ok(true)
         })?;
-        Ok(Self {
-            broker_id,
-            broker_epoch,
-            fenced,
-            in_controlled_shutdown,
-            log_dirs,
-            cordoned_log_dirs,
-        })
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "BrokerRegistrationChangeRecord",
-                version,
-            ));
-        }
-        w.i32(self.broker_id);
-        w.i64(self.broker_epoch);
-        let has_fenced = self.fenced != 0;
-        let has_in_controlled_shutdown = version >= 1 && self.in_controlled_shutdown != 0;
-        if cfg!(debug_assertions) && !has_in_controlled_shutdown && self.in_controlled_shutdown != 0
-        {
-            return Err(EncodeError::NotInVersion(
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.broker_id.write(w, v)?;
+        self.broker_epoch.write(w, v)?;
+        let mut tags = Tags::new(w, v);
+        tags.field(0, self.fenced != 0, &self.fenced, v)?;
+        if !(v >= 1) {
+            v.refuse(
+                self.in_controlled_shutdown != 0,
                 "BrokerRegistrationChangeRecord.in_controlled_shutdown",
-                version,
-            ));
+            )?;
         }
-        let has_log_dirs = version >= 2 && !self.log_dirs.is_empty();
-        if cfg!(debug_assertions) && !has_log_dirs && !self.log_dirs.is_empty() {
-            return Err(EncodeError::NotInVersion(
+        tags.field(
+            1,
+            (v >= 1) && self.in_controlled_shutdown != 0,
+            &self.in_controlled_shutdown,
+            v,
+        )?;
+        if !(v >= 2) {
+            v.refuse(
+                !self.log_dirs.is_empty(),
                 "BrokerRegistrationChangeRecord.log_dirs",
-                version,
-            ));
+            )?;
         }
-        let has_cordoned_log_dirs = version >= 3 && self.cordoned_log_dirs.is_some();
-        if cfg!(debug_assertions) && !has_cordoned_log_dirs && self.cordoned_log_dirs.is_some() {
-            return Err(EncodeError::NotInVersion(
+        tags.field(2, (v >= 2) && !self.log_dirs.is_empty(), &self.log_dirs, v)?;
+        if !(v >= 3) {
+            v.refuse(
+                self.cordoned_log_dirs.is_some(),
                 "BrokerRegistrationChangeRecord.cordoned_log_dirs",
-                version,
-            ));
+            )?;
         }
-        w.unsigned_varint(
-            u32::from(has_fenced)
-                + u32::from(has_in_controlled_shutdown)
-                + u32::from(has_log_dirs)
-                + u32::from(has_cordoned_log_dirs),
-        );
-        if has_fenced {
-            w.tagged_field(0, |w| {
-                w.i8(self.fenced);
-                Ok(())
-            })?;
-        }
-        if has_in_controlled_shutdown {
-            w.tagged_field(1, |w| {
-                w.i8(self.in_controlled_shutdown);
-                Ok(())
-            })?;
-        }
-        if has_log_dirs {
-            w.tagged_field(2, |w| {
-                w.array(&self.log_dirs, true, |w, v| {
-                    w.uuid(*v);
-                    Ok(())
-                })?;
-                Ok(())
-            })?;
-        }
-        if has_cordoned_log_dirs {
-            w.tagged_field(3, |w| {
-                w.nullable_array(self.cordoned_log_dirs.as_deref(), true, |w, v| {
-                    w.uuid(*v);
-                    Ok(())
-                })?;
-                Ok(())
-            })?;
-        }
+        tags.field(
+            3,
+            (v >= 3) && self.cordoned_log_dirs.is_some(),
+            &self.cordoned_log_dirs,
+            v,
+        )?;
+        tags.finish();
         Ok(())
     }
 }
@@ -1724,65 +1270,44 @@ pub struct AccessControlEntryRecord<'a> {
     pub permission_type: i8,
 }
 
-impl<'a> AccessControlEntryRecord<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(AccessControlEntryRecord<'_>, 0..=0, Some(0));
 
+impl AccessControlEntryRecord<'_> {
     /// The key of this record in its frame.
     pub const KEY: i16 = 18;
+}
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let id = r.uuid()?;
-        let resource_type = r.i8()?;
-        let resource_name = r.str(true).map(Cow::Borrowed)?;
-        let pattern_type = r.i8()?;
-        let principal = r.str(true).map(Cow::Borrowed)?;
-        let host = r.str(true).map(Cow::Borrowed)?;
-        let operation = r.i8()?;
-        let permission_type = r.i8()?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            id,
-            resource_type,
-            resource_name,
-            pattern_type,
-            principal,
-            host,
-            operation,
-            permission_type,
-        })
-    }
+impl<'a> Value<'a> for AccessControlEntryRecord<'a> {
+    const BYTES_MIN: usize = 24;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "AccessControlEntryRecord",
-                version,
-            ));
-        }
-        w.uuid(self.id);
-        w.i8(self.resource_type);
-        w.str(&self.resource_name, true)?;
-        w.i8(self.pattern_type);
-        w.str(&self.principal, true)?;
-        w.str(&self.host, true)?;
-        w.i8(self.operation);
-        w.i8(self.permission_type);
-        w.unsigned_varint(0);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.id.read(r, v)?;
+        self.resource_type.read(r, v)?;
+        self.resource_name.read(r, v)?;
+        self.pattern_type.read(r, v)?;
+        self.principal.read(r, v)?;
+        self.host.read(r, v)?;
+        self.operation.read(r, v)?;
+        self.permission_type.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
 
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.id.write(w, v)?;
+        self.resource_type.write(w, v)?;
+        self.resource_name.write(w, v)?;
+        self.pattern_type.write(w, v)?;
+        self.principal.write(w, v)?;
+        self.host.write(w, v)?;
+        self.operation.write(w, v)?;
+        self.permission_type.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
+    }
+}
+
+impl AccessControlEntryRecord<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> AccessControlEntryRecord<'static> {
@@ -1808,39 +1333,25 @@ pub struct RemoveAccessControlEntryRecord {
     pub id: Uuid,
 }
 
-impl RemoveAccessControlEntryRecord {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(RemoveAccessControlEntryRecord, 0..=0, Some(0));
 
+impl RemoveAccessControlEntryRecord {
     /// The key of this record in its frame.
     pub const KEY: i16 = 19;
+}
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let id = r.uuid()?;
-        r.skip_tagged_fields()?;
-        Ok(Self { id })
+impl<'a> Value<'a> for RemoveAccessControlEntryRecord {
+    const BYTES_MIN: usize = 17;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.id.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "RemoveAccessControlEntryRecord",
-                version,
-            ));
-        }
-        w.uuid(self.id);
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.id.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -1851,34 +1362,23 @@ impl RemoveAccessControlEntryRecord {
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct NoOpRecord {}
 
-impl NoOpRecord {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(NoOpRecord, 0..=0, Some(0));
 
+impl NoOpRecord {
     /// The key of this record in its frame.
     pub const KEY: i16 = 20;
+}
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        r.skip_tagged_fields()?;
-        Ok(Self {})
+impl<'a> Value<'a> for NoOpRecord {
+    const BYTES_MIN: usize = 1;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion("NoOpRecord", version));
-        }
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -1894,39 +1394,25 @@ pub struct ZkMigrationStateRecord {
     pub zk_migration_state: i8,
 }
 
-impl ZkMigrationStateRecord {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(ZkMigrationStateRecord, 0..=0, Some(0));
 
+impl ZkMigrationStateRecord {
     /// The key of this record in its frame.
     pub const KEY: i16 = 21;
+}
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let zk_migration_state = r.i8()?;
-        r.skip_tagged_fields()?;
-        Ok(Self { zk_migration_state })
+impl<'a> Value<'a> for ZkMigrationStateRecord {
+    const BYTES_MIN: usize = 2;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.zk_migration_state.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "ZkMigrationStateRecord",
-                version,
-            ));
-        }
-        w.i8(self.zk_migration_state);
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.zk_migration_state.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -1944,44 +1430,32 @@ pub struct RemoveUserScramCredentialRecord<'a> {
     pub mechanism: i8,
 }
 
-impl<'a> RemoveUserScramCredentialRecord<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(RemoveUserScramCredentialRecord<'_>, 0..=0, Some(0));
 
+impl RemoveUserScramCredentialRecord<'_> {
     /// The key of this record in its frame.
     pub const KEY: i16 = 22;
+}
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let name = r.str(true).map(Cow::Borrowed)?;
-        let mechanism = r.i8()?;
-        r.skip_tagged_fields()?;
-        Ok(Self { name, mechanism })
-    }
+impl<'a> Value<'a> for RemoveUserScramCredentialRecord<'a> {
+    const BYTES_MIN: usize = 3;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "RemoveUserScramCredentialRecord",
-                version,
-            ));
-        }
-        w.str(&self.name, true)?;
-        w.i8(self.mechanism);
-        w.unsigned_varint(0);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.name.read(r, v)?;
+        self.mechanism.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
 
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.name.write(w, v)?;
+        self.mechanism.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
+    }
+}
+
+impl RemoveUserScramCredentialRecord<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> RemoveUserScramCredentialRecord<'static> {
@@ -2001,54 +1475,36 @@ pub struct BeginTransactionRecord<'a> {
     pub name: Option<Cow<'a, str>>,
 }
 
-impl<'a> BeginTransactionRecord<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(BeginTransactionRecord<'_>, 0..=0, Some(0));
 
+impl BeginTransactionRecord<'_> {
     /// The key of this record in its frame.
     pub const KEY: i16 = 23;
+}
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let mut name = None;
-        r.tagged_fields(|tag, r| {
+impl<'a> Value<'a> for BeginTransactionRecord<'a> {
+    const BYTES_MIN: usize = 1;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        r.tagged_fields(v, |tag, r| {
             match tag {
-                0 => name = r.nullable_str(true)?.map(Cow::Borrowed),
+                0 => self.name.read(r, v)?,
                 _ => return Ok(false),
             }
             Ok(true)
         })?;
-        Ok(Self { name })
-    }
-
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "BeginTransactionRecord",
-                version,
-            ));
-        }
-        let has_name = self.name.is_some();
-        w.unsigned_varint(u32::from(has_name));
-        if has_name {
-            w.tagged_field(0, |w| {
-                w.nullable_str(self.name.as_deref(), true)?;
-                Ok(())
-            })?;
-        }
         Ok(())
     }
 
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        let mut tags = Tags::new(w, v);
+        tags.field(0, self.name.is_some(), &self.name, v)?;
+        tags.finish();
+        Ok(())
+    }
+}
+
+impl BeginTransactionRecord<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> BeginTransactionRecord<'static> {
@@ -2064,37 +1520,23 @@ impl<'a> BeginTransactionRecord<'a> {
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct EndTransactionRecord {}
 
-impl EndTransactionRecord {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(EndTransactionRecord, 0..=0, Some(0));
 
+impl EndTransactionRecord {
     /// The key of this record in its frame.
     pub const KEY: i16 = 24;
+}
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        r.skip_tagged_fields()?;
-        Ok(Self {})
+impl<'a> Value<'a> for EndTransactionRecord {
+    const BYTES_MIN: usize = 1;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "EndTransactionRecord",
-                version,
-            ));
-        }
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -2108,54 +1550,36 @@ pub struct AbortTransactionRecord<'a> {
     pub reason: Option<Cow<'a, str>>,
 }
 
-impl<'a> AbortTransactionRecord<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(AbortTransactionRecord<'_>, 0..=0, Some(0));
 
+impl AbortTransactionRecord<'_> {
     /// The key of this record in its frame.
     pub const KEY: i16 = 25;
+}
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let mut reason = None;
-        r.tagged_fields(|tag, r| {
+impl<'a> Value<'a> for AbortTransactionRecord<'a> {
+    const BYTES_MIN: usize = 1;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        r.tagged_fields(v, |tag, r| {
             match tag {
-                0 => reason = r.nullable_str(true)?.map(Cow::Borrowed),
+                0 => self.reason.read(r, v)?,
                 _ => return Ok(false),
             }
             Ok(true)
         })?;
-        Ok(Self { reason })
-    }
-
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "AbortTransactionRecord",
-                version,
-            ));
-        }
-        let has_reason = self.reason.is_some();
-        w.unsigned_varint(u32::from(has_reason));
-        if has_reason {
-            w.tagged_field(0, |w| {
-                w.nullable_str(self.reason.as_deref(), true)?;
-                Ok(())
-            })?;
-        }
         Ok(())
     }
 
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        let mut tags = Tags::new(w, v);
+        tags.field(0, self.reason.is_some(), &self.reason, v)?;
+        tags.finish();
+        Ok(())
+    }
+}
+
+impl AbortTransactionRecord<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> AbortTransactionRecord<'static> {
@@ -2174,42 +1598,30 @@ pub struct RemoveDelegationTokenRecord<'a> {
     pub token_id: Cow<'a, str>,
 }
 
-impl<'a> RemoveDelegationTokenRecord<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(RemoveDelegationTokenRecord<'_>, 0..=0, Some(0));
 
+impl RemoveDelegationTokenRecord<'_> {
     /// The key of this record in its frame.
     pub const KEY: i16 = 26;
+}
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let token_id = r.str(true).map(Cow::Borrowed)?;
-        r.skip_tagged_fields()?;
-        Ok(Self { token_id })
-    }
+impl<'a> Value<'a> for RemoveDelegationTokenRecord<'a> {
+    const BYTES_MIN: usize = 2;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "RemoveDelegationTokenRecord",
-                version,
-            ));
-        }
-        w.str(&self.token_id, true)?;
-        w.unsigned_varint(0);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.token_id.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
 
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.token_id.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
+    }
+}
+
+impl RemoveDelegationTokenRecord<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> RemoveDelegationTokenRecord<'static> {
@@ -2236,56 +1648,38 @@ pub struct RegisterControllerRecord<'a> {
     pub features: Vec<ControllerFeature<'a>>,
 }
 
-impl<'a> RegisterControllerRecord<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(RegisterControllerRecord<'_>, 0..=0, Some(0));
 
+impl RegisterControllerRecord<'_> {
     /// The key of this record in its frame.
     pub const KEY: i16 = 27;
+}
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let controller_id = r.i32()?;
-        let incarnation_id = r.uuid()?;
-        let zk_migration_ready = r.bool()?;
-        let end_points = r.array(true, 7, |r| ControllerEndpoint::decode(r, version))?;
-        let features = r.array(true, 6, |r| ControllerFeature::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            controller_id,
-            incarnation_id,
-            zk_migration_ready,
-            end_points,
-            features,
-        })
-    }
+impl<'a> Value<'a> for RegisterControllerRecord<'a> {
+    const BYTES_MIN: usize = 24;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "RegisterControllerRecord",
-                version,
-            ));
-        }
-        w.i32(self.controller_id);
-        w.uuid(self.incarnation_id);
-        w.bool(self.zk_migration_ready);
-        w.array(&self.end_points, true, |w, v| v.encode(w, version))?;
-        w.array(&self.features, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.controller_id.read(r, v)?;
+        self.incarnation_id.read(r, v)?;
+        self.zk_migration_ready.read(r, v)?;
+        self.end_points.read(r, v)?;
+        self.features.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
 
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.controller_id.write(w, v)?;
+        self.incarnation_id.write(w, v)?;
+        self.zk_migration_ready.write(w, v)?;
+        self.end_points.write(w, v)?;
+        self.features.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
+    }
+}
+
+impl RegisterControllerRecord<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> RegisterControllerRecord<'static> {
@@ -2318,38 +1712,29 @@ pub struct ControllerEndpoint<'a> {
     pub security_protocol: i16,
 }
 
-impl<'a> ControllerEndpoint<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, DecodeError> {
-        let name = r.str(true).map(Cow::Borrowed)?;
-        let host = r.str(true).map(Cow::Borrowed)?;
-        let port = r.u16()?;
-        let security_protocol = r.i16()?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            name,
-            host,
-            port,
-            security_protocol,
-        })
-    }
+impl<'a> Value<'a> for ControllerEndpoint<'a> {
+    const BYTES_MIN: usize = 7;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.str(&self.name, true)?;
-        w.str(&self.host, true)?;
-        w.u16(self.port);
-        w.i16(self.security_protocol);
-        w.unsigned_varint(0);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.name.read(r, v)?;
+        self.host.read(r, v)?;
+        self.port.read(r, v)?;
+        self.security_protocol.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
 
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.name.write(w, v)?;
+        self.host.write(w, v)?;
+        self.port.write(w, v)?;
+        self.security_protocol.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
+    }
+}
+
+impl ControllerEndpoint<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> ControllerEndpoint<'static> {
@@ -2375,35 +1760,27 @@ pub struct ControllerFeature<'a> {
     pub max_supported_version: i16,
 }
 
-impl<'a> ControllerFeature<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, DecodeError> {
-        let name = r.str(true).map(Cow::Borrowed)?;
-        let min_supported_version = r.i16()?;
-        let max_supported_version = r.i16()?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            name,
-            min_supported_version,
-            max_supported_version,
-        })
-    }
+impl<'a> Value<'a> for ControllerFeature<'a> {
+    const BYTES_MIN: usize = 6;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.str(&self.name, true)?;
-        w.i16(self.min_supported_version);
-        w.i16(self.max_supported_version);
-        w.unsigned_varint(0);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.name.read(r, v)?;
+        self.min_supported_version.read(r, v)?;
+        self.max_supported_version.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
 
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.name.write(w, v)?;
+        self.min_supported_version.write(w, v)?;
+        self.max_supported_version.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
+    }
+}
+
+impl ControllerFeature<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> ControllerFeature<'static> {
@@ -2424,39 +1801,30 @@ pub struct ClearElrRecord<'a> {
     pub topic_name: Cow<'a, str>,
 }
 
-impl<'a> ClearElrRecord<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(ClearElrRecord<'_>, 0..=0, Some(0));
 
+impl ClearElrRecord<'_> {
     /// The key of this record in its frame.
     pub const KEY: i16 = 28;
+}
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let topic_name = r.str(true).map(Cow::Borrowed)?;
-        r.skip_tagged_fields()?;
-        Ok(Self { topic_name })
-    }
+impl<'a> Value<'a> for ClearElrRecord<'a> {
+    const BYTES_MIN: usize = 2;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion("ClearElrRecord", version));
-        }
-        w.str(&self.topic_name, true)?;
-        w.unsigned_varint(0);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.topic_name.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
 
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.topic_name.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
+    }
+}
+
+impl ClearElrRecord<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> ClearElrRecord<'static> {
@@ -2475,39 +1843,25 @@ pub struct UnregisterControllerRecord {
     pub controller_id: i32,
 }
 
-impl UnregisterControllerRecord {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(UnregisterControllerRecord, 0..=0, Some(0));
 
+impl UnregisterControllerRecord {
     /// The key of this record in its frame.
     pub const KEY: i16 = 29;
+}
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let controller_id = r.i32()?;
-        r.skip_tagged_fields()?;
-        Ok(Self { controller_id })
+impl<'a> Value<'a> for UnregisterControllerRecord {
+    const BYTES_MIN: usize = 5;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.controller_id.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "UnregisterControllerRecord",
-                version,
-            ));
-        }
-        w.i32(self.controller_id);
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.controller_id.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }

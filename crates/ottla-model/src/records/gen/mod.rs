@@ -2,15 +2,53 @@
 //!
 //! The stored records.
 
+use crate::generated::*;
+
+#[path = "consumer_group.rs"]
 pub mod consumer_group;
+#[path = "consumer_offsets.rs"]
 pub mod consumer_offsets;
+#[path = "log.rs"]
 pub mod log;
+#[path = "metadata.rs"]
 pub mod metadata;
-mod metadata_record;
+#[path = "raft.rs"]
 pub mod raft;
+#[path = "share_group.rs"]
 pub mod share_group;
+#[path = "share_group_state.rs"]
 pub mod share_group_state;
+#[path = "streams_group.rs"]
 pub mod streams_group;
+#[path = "transaction_state.rs"]
 pub mod transaction_state;
 
-pub use metadata_record::MetadataRecord;
+super::any::metadata_records! {
+    RegisterBroker: metadata::RegisterBrokerRecord<'a> into_owned;
+    UnregisterBroker: metadata::UnregisterBrokerRecord;
+    Topic: metadata::TopicRecord<'a> into_owned;
+    Partition: metadata::PartitionRecord;
+    Config: metadata::ConfigRecord<'a> into_owned;
+    PartitionChange: metadata::PartitionChangeRecord;
+    FenceBroker: metadata::FenceBrokerRecord;
+    UnfenceBroker: metadata::UnfenceBrokerRecord;
+    RemoveTopic: metadata::RemoveTopicRecord;
+    DelegationToken: metadata::DelegationTokenRecord<'a> into_owned;
+    UserScramCredential: metadata::UserScramCredentialRecord<'a> into_owned;
+    FeatureLevel: metadata::FeatureLevelRecord<'a> into_owned;
+    ClientQuota: metadata::ClientQuotaRecord<'a> into_owned;
+    ProducerIds: metadata::ProducerIdsRecord;
+    BrokerRegistrationChange: metadata::BrokerRegistrationChangeRecord;
+    AccessControlEntry: metadata::AccessControlEntryRecord<'a> into_owned;
+    RemoveAccessControlEntry: metadata::RemoveAccessControlEntryRecord;
+    NoOp: metadata::NoOpRecord;
+    ZkMigrationState: metadata::ZkMigrationStateRecord;
+    RemoveUserScramCredential: metadata::RemoveUserScramCredentialRecord<'a> into_owned;
+    BeginTransaction: metadata::BeginTransactionRecord<'a> into_owned;
+    EndTransaction: metadata::EndTransactionRecord;
+    AbortTransaction: metadata::AbortTransactionRecord<'a> into_owned;
+    RemoveDelegationToken: metadata::RemoveDelegationTokenRecord<'a> into_owned;
+    RegisterController: metadata::RegisterControllerRecord<'a> into_owned;
+    ClearElr: metadata::ClearElrRecord<'a> into_owned;
+    UnregisterController: metadata::UnregisterControllerRecord;
+}

@@ -2,11 +2,7 @@
 //!
 //! Control records of the metadata log, and of its snapshots.
 
-use crate::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
-use crate::uuid::Uuid;
-use alloc::borrow::Cow;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
+use crate::generated::*;
 
 /// A stored value.
 ///
@@ -23,71 +19,29 @@ pub struct LeaderChangeMessage {
     pub granting_voters: Vec<Voter>,
 }
 
-impl LeaderChangeMessage {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=1;
+message!(LeaderChangeMessage, 0..=1, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let version_read = r.i16()?;
-        let leader_id = r.i32()?;
-        let voters = r.array(
-            true,
-            match version {
-                ..=0 => 5,
-                _ => 21,
-            },
-            |r| Voter::decode(r, version),
-        )?;
-        let granting_voters = r.array(
-            true,
-            match version {
-                ..=0 => 5,
-                _ => 21,
-            },
-            |r| Voter::decode(r, version),
-        )?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            version: version_read,
-            leader_id,
-            voters,
-            granting_voters,
-        })
-    }
+versioned!(LeaderChangeMessage, inside);
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "LeaderChangeMessage",
-                version,
-            ));
-        }
-        w.i16(self.version);
-        w.i32(self.leader_id);
-        w.array(&self.voters, true, |w, v| v.encode(w, version))?;
-        w.array(&self.granting_voters, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+impl<'a> Value<'a> for LeaderChangeMessage {
+    const BYTES_MIN: usize = 9;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.version.read(r, v)?;
+        self.leader_id.read(r, v)?;
+        self.voters.read(r, v)?;
+        self.granting_voters.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
 
-    /// Reads the value with its version, which is its first field, and answers both.
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode_versioned(r: &mut Reader<'_>) -> Result<(Self, i16), DecodeError> {
-        let version = r.clone().i16()?;
-        Ok((Self::decode(r, version)?, version))
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.version.write(w, v)?;
+        self.leader_id.write(w, v)?;
+        self.voters.write(w, v)?;
+        self.granting_voters.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }
 
@@ -102,36 +56,29 @@ pub struct Voter {
     pub voter_directory_id: Uuid,
 }
 
-impl Voter {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        let voter_id = r.i32()?;
-        let voter_directory_id = if version >= 1 { r.uuid()? } else { Uuid::ZERO };
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            voter_id,
-            voter_directory_id,
-        })
+impl<'a> Value<'a> for Voter {
+    const BYTES_MIN: usize = 5;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.voter_id.read(r, v)?;
+        if v >= 1 {
+            self.voter_directory_id.read(r, v)?;
+        }
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i32(self.voter_id);
-        if version >= 1 {
-            w.uuid(self.voter_directory_id);
-        } else if cfg!(debug_assertions) && !self.voter_directory_id.is_zero() {
-            return Err(EncodeError::NotInVersion(
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.voter_id.write(w, v)?;
+        if v >= 1 {
+            self.voter_directory_id.write(w, v)?;
+        } else {
+            v.refuse(
+                self.voter_directory_id != Uuid::ZERO,
                 "Voter.voter_directory_id",
-                version,
-            ));
+            )?;
         }
-        w.unsigned_varint(0);
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -147,51 +94,25 @@ pub struct SnapshotHeaderRecord {
     pub last_contained_log_timestamp: i64,
 }
 
-impl SnapshotHeaderRecord {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(SnapshotHeaderRecord, 0..=0, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let version_read = r.i16()?;
-        let last_contained_log_timestamp = r.i64()?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            version: version_read,
-            last_contained_log_timestamp,
-        })
-    }
+versioned!(SnapshotHeaderRecord, inside);
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "SnapshotHeaderRecord",
-                version,
-            ));
-        }
-        w.i16(self.version);
-        w.i64(self.last_contained_log_timestamp);
-        w.unsigned_varint(0);
+impl<'a> Value<'a> for SnapshotHeaderRecord {
+    const BYTES_MIN: usize = 11;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.version.read(r, v)?;
+        self.last_contained_log_timestamp.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
 
-    /// Reads the value with its version, which is its first field, and answers both.
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode_versioned(r: &mut Reader<'_>) -> Result<(Self, i16), DecodeError> {
-        let version = r.clone().i16()?;
-        Ok((Self::decode(r, version)?, version))
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.version.write(w, v)?;
+        self.last_contained_log_timestamp.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }
 
@@ -204,48 +125,23 @@ pub struct SnapshotFooterRecord {
     pub version: i16,
 }
 
-impl SnapshotFooterRecord {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(SnapshotFooterRecord, 0..=0, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let version_read = r.i16()?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            version: version_read,
-        })
-    }
+versioned!(SnapshotFooterRecord, inside);
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "SnapshotFooterRecord",
-                version,
-            ));
-        }
-        w.i16(self.version);
-        w.unsigned_varint(0);
+impl<'a> Value<'a> for SnapshotFooterRecord {
+    const BYTES_MIN: usize = 3;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.version.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
 
-    /// Reads the value with its version, which is its first field, and answers both.
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode_versioned(r: &mut Reader<'_>) -> Result<(Self, i16), DecodeError> {
-        let version = r.clone().i16()?;
-        Ok((Self::decode(r, version)?, version))
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.version.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }
 
@@ -260,51 +156,25 @@ pub struct KRaftVersionRecord {
     pub kraft_version: i16,
 }
 
-impl KRaftVersionRecord {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(KRaftVersionRecord, 0..=0, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let version_read = r.i16()?;
-        let kraft_version = r.i16()?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            version: version_read,
-            kraft_version,
-        })
-    }
+versioned!(KRaftVersionRecord, inside);
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "KRaftVersionRecord",
-                version,
-            ));
-        }
-        w.i16(self.version);
-        w.i16(self.kraft_version);
-        w.unsigned_varint(0);
+impl<'a> Value<'a> for KRaftVersionRecord {
+    const BYTES_MIN: usize = 5;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.version.read(r, v)?;
+        self.kraft_version.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
 
-    /// Reads the value with its version, which is its first field, and answers both.
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode_versioned(r: &mut Reader<'_>) -> Result<(Self, i16), DecodeError> {
-        let version = r.clone().i16()?;
-        Ok((Self::decode(r, version)?, version))
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.version.write(w, v)?;
+        self.kraft_version.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }
 
@@ -319,50 +189,29 @@ pub struct VotersRecord<'a> {
     pub voters: Vec<VoterEntry<'a>>,
 }
 
-impl<'a> VotersRecord<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(VotersRecord<'_>, 0..=0, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let version_read = r.i16()?;
-        let voters = r.array(true, 27, |r| VoterEntry::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            version: version_read,
-            voters,
-        })
-    }
+versioned!(VotersRecord<'_>, inside);
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion("VotersRecord", version));
-        }
-        w.i16(self.version);
-        w.array(&self.voters, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+impl<'a> Value<'a> for VotersRecord<'a> {
+    const BYTES_MIN: usize = 4;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.version.read(r, v)?;
+        self.voters.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
 
-    /// Reads the value with its version, which is its first field, and answers both.
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode_versioned(r: &mut Reader<'a>) -> Result<(Self, i16), DecodeError> {
-        let version = r.clone().i16()?;
-        Ok((Self::decode(r, version)?, version))
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.version.write(w, v)?;
+        self.voters.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
+}
 
+impl VotersRecord<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> VotersRecord<'static> {
@@ -388,38 +237,29 @@ pub struct VoterEntry<'a> {
     pub kraft_version_feature: KRaftVersionRange,
 }
 
-impl<'a> VoterEntry<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let voter_id = r.i32()?;
-        let voter_directory_id = r.uuid()?;
-        let endpoints = r.array(true, 5, |r| VoterEndpoint::decode(r, version))?;
-        let kraft_version_feature = KRaftVersionRange::decode(r, version)?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            voter_id,
-            voter_directory_id,
-            endpoints,
-            kraft_version_feature,
-        })
-    }
+impl<'a> Value<'a> for VoterEntry<'a> {
+    const BYTES_MIN: usize = 27;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i32(self.voter_id);
-        w.uuid(self.voter_directory_id);
-        w.array(&self.endpoints, true, |w, v| v.encode(w, version))?;
-        self.kraft_version_feature.encode(w, version)?;
-        w.unsigned_varint(0);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.voter_id.read(r, v)?;
+        self.voter_directory_id.read(r, v)?;
+        self.endpoints.read(r, v)?;
+        self.kraft_version_feature.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
 
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.voter_id.write(w, v)?;
+        self.voter_directory_id.write(w, v)?;
+        self.endpoints.write(w, v)?;
+        self.kraft_version_feature.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
+    }
+}
+
+impl VoterEntry<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> VoterEntry<'static> {
@@ -445,31 +285,27 @@ pub struct VoterEndpoint<'a> {
     pub port: u16,
 }
 
-impl<'a> VoterEndpoint<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, DecodeError> {
-        let name = r.str(true).map(Cow::Borrowed)?;
-        let host = r.str(true).map(Cow::Borrowed)?;
-        let port = r.u16()?;
-        r.skip_tagged_fields()?;
-        Ok(Self { name, host, port })
-    }
+impl<'a> Value<'a> for VoterEndpoint<'a> {
+    const BYTES_MIN: usize = 5;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.str(&self.name, true)?;
-        w.str(&self.host, true)?;
-        w.u16(self.port);
-        w.unsigned_varint(0);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.name.read(r, v)?;
+        self.host.read(r, v)?;
+        self.port.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
 
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.name.write(w, v)?;
+        self.host.write(w, v)?;
+        self.port.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
+    }
+}
+
+impl VoterEndpoint<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> VoterEndpoint<'static> {
@@ -492,29 +328,20 @@ pub struct KRaftVersionRange {
     pub max_supported_version: i16,
 }
 
-impl KRaftVersionRange {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, _version: i16) -> Result<Self, DecodeError> {
-        let min_supported_version = r.i16()?;
-        let max_supported_version = r.i16()?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            min_supported_version,
-            max_supported_version,
-        })
+impl<'a> Value<'a> for KRaftVersionRange {
+    const BYTES_MIN: usize = 5;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.min_supported_version.read(r, v)?;
+        self.max_supported_version.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.i16(self.min_supported_version);
-        w.i16(self.max_supported_version);
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.min_supported_version.write(w, v)?;
+        self.max_supported_version.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }

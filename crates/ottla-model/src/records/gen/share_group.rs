@@ -3,11 +3,7 @@
 //! Records of `__consumer_offsets` for share groups (KIP-932).
 //! The type of a record stands before its key, as a version; the version of its value before that. A record without a value takes the key back.
 
-use crate::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
-use crate::uuid::Uuid;
-use alloc::borrow::Cow;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
+use crate::generated::*;
 
 /// A stored value.
 ///
@@ -20,60 +16,27 @@ pub struct ShareGroupMemberMetadataKey<'a> {
     pub member_id: Cow<'a, str>,
 }
 
-impl<'a> ShareGroupMemberMetadataKey<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 10..=10;
+message!(ShareGroupMemberMetadataKey<'_>, 10..=10, None);
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let group_id = r.str(false).map(Cow::Borrowed)?;
-        let member_id = r.str(false).map(Cow::Borrowed)?;
-        Ok(Self {
-            group_id,
-            member_id,
-        })
-    }
+versioned!(ShareGroupMemberMetadataKey<'_>, before);
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "ShareGroupMemberMetadataKey",
-                version,
-            ));
-        }
-        w.str(&self.group_id, false)?;
-        w.str(&self.member_id, false)?;
+impl<'a> Value<'a> for ShareGroupMemberMetadataKey<'a> {
+    const BYTES_MIN: usize = 2;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.group_id.read(r, v)?;
+        self.member_id.read(r, v)?;
         Ok(())
     }
 
-    /// Reads the value with its version, which is an int16 before it, and answers both.
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode_versioned(r: &mut Reader<'a>) -> Result<(Self, i16), DecodeError> {
-        let version = r.i16()?;
-        Ok((Self::decode(r, version)?, version))
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.group_id.write(w, v)?;
+        self.member_id.write(w, v)?;
+        Ok(())
     }
+}
 
-    /// Writes the value after its version.
-    ///
-    /// # Errors
-    /// As `encode`.
-    pub fn encode_versioned<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i16(version);
-        self.encode(w, version)
-    }
-
+impl ShareGroupMemberMetadataKey<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> ShareGroupMemberMetadataKey<'static> {
@@ -110,68 +73,33 @@ impl Default for ShareGroupMemberMetadataValue<'_> {
     }
 }
 
-impl<'a> ShareGroupMemberMetadataValue<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(ShareGroupMemberMetadataValue<'_>, 0..=0, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let rack_id = r.nullable_str(true)?.map(Cow::Borrowed);
-        let client_id = r.str(true).map(Cow::Borrowed)?;
-        let client_host = r.str(true).map(Cow::Borrowed)?;
-        let subscribed_topic_names = r.array(true, 1, |r| r.str(true).map(Cow::Borrowed))?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            rack_id,
-            client_id,
-            client_host,
-            subscribed_topic_names,
-        })
-    }
+versioned!(ShareGroupMemberMetadataValue<'_>, before);
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "ShareGroupMemberMetadataValue",
-                version,
-            ));
-        }
-        w.nullable_str(self.rack_id.as_deref(), true)?;
-        w.str(&self.client_id, true)?;
-        w.str(&self.client_host, true)?;
-        w.array(&self.subscribed_topic_names, true, |w, v| w.str(v, true))?;
-        w.unsigned_varint(0);
+impl<'a> Value<'a> for ShareGroupMemberMetadataValue<'a> {
+    const BYTES_MIN: usize = 5;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.rack_id.read(r, v)?;
+        self.client_id.read(r, v)?;
+        self.client_host.read(r, v)?;
+        self.subscribed_topic_names.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
 
-    /// Reads the value with its version, which is an int16 before it, and answers both.
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode_versioned(r: &mut Reader<'a>) -> Result<(Self, i16), DecodeError> {
-        let version = r.i16()?;
-        Ok((Self::decode(r, version)?, version))
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.rack_id.write(w, v)?;
+        self.client_id.write(w, v)?;
+        self.client_host.write(w, v)?;
+        self.subscribed_topic_names.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
+}
 
-    /// Writes the value after its version.
-    ///
-    /// # Errors
-    /// As `encode`.
-    pub fn encode_versioned<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i16(version);
-        self.encode(w, version)
-    }
-
+impl ShareGroupMemberMetadataValue<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> ShareGroupMemberMetadataValue<'static> {
@@ -197,55 +125,25 @@ pub struct ShareGroupMetadataKey<'a> {
     pub group_id: Cow<'a, str>,
 }
 
-impl<'a> ShareGroupMetadataKey<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 11..=11;
+message!(ShareGroupMetadataKey<'_>, 11..=11, None);
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let group_id = r.str(false).map(Cow::Borrowed)?;
-        Ok(Self { group_id })
-    }
+versioned!(ShareGroupMetadataKey<'_>, before);
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "ShareGroupMetadataKey",
-                version,
-            ));
-        }
-        w.str(&self.group_id, false)?;
+impl<'a> Value<'a> for ShareGroupMetadataKey<'a> {
+    const BYTES_MIN: usize = 1;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.group_id.read(r, v)?;
         Ok(())
     }
 
-    /// Reads the value with its version, which is an int16 before it, and answers both.
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode_versioned(r: &mut Reader<'a>) -> Result<(Self, i16), DecodeError> {
-        let version = r.i16()?;
-        Ok((Self::decode(r, version)?, version))
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.group_id.write(w, v)?;
+        Ok(())
     }
+}
 
-    /// Writes the value after its version.
-    ///
-    /// # Errors
-    /// As `encode`.
-    pub fn encode_versioned<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i16(version);
-        self.encode(w, version)
-    }
-
+impl ShareGroupMetadataKey<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> ShareGroupMetadataKey<'static> {
@@ -270,60 +168,25 @@ pub struct ShareGroupMetadataValue {
     pub metadata_hash: i64,
 }
 
-impl ShareGroupMetadataValue {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(ShareGroupMetadataValue, 0..=0, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let epoch = r.i32()?;
-        let metadata_hash = r.i64()?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            epoch,
-            metadata_hash,
-        })
-    }
+versioned!(ShareGroupMetadataValue, before);
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "ShareGroupMetadataValue",
-                version,
-            ));
-        }
-        w.i32(self.epoch);
-        w.i64(self.metadata_hash);
-        w.unsigned_varint(0);
+impl<'a> Value<'a> for ShareGroupMetadataValue {
+    const BYTES_MIN: usize = 13;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.epoch.read(r, v)?;
+        self.metadata_hash.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
 
-    /// Reads the value with its version, which is an int16 before it, and answers both.
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode_versioned(r: &mut Reader<'_>) -> Result<(Self, i16), DecodeError> {
-        let version = r.i16()?;
-        Ok((Self::decode(r, version)?, version))
-    }
-
-    /// Writes the value after its version.
-    ///
-    /// # Errors
-    /// As `encode`.
-    pub fn encode_versioned<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i16(version);
-        self.encode(w, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.epoch.write(w, v)?;
+        self.metadata_hash.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }
 
@@ -336,55 +199,25 @@ pub struct ShareGroupTargetAssignmentMetadataKey<'a> {
     pub group_id: Cow<'a, str>,
 }
 
-impl<'a> ShareGroupTargetAssignmentMetadataKey<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 12..=12;
+message!(ShareGroupTargetAssignmentMetadataKey<'_>, 12..=12, None);
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let group_id = r.str(false).map(Cow::Borrowed)?;
-        Ok(Self { group_id })
-    }
+versioned!(ShareGroupTargetAssignmentMetadataKey<'_>, before);
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "ShareGroupTargetAssignmentMetadataKey",
-                version,
-            ));
-        }
-        w.str(&self.group_id, false)?;
+impl<'a> Value<'a> for ShareGroupTargetAssignmentMetadataKey<'a> {
+    const BYTES_MIN: usize = 1;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.group_id.read(r, v)?;
         Ok(())
     }
 
-    /// Reads the value with its version, which is an int16 before it, and answers both.
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode_versioned(r: &mut Reader<'a>) -> Result<(Self, i16), DecodeError> {
-        let version = r.i16()?;
-        Ok((Self::decode(r, version)?, version))
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.group_id.write(w, v)?;
+        Ok(())
     }
+}
 
-    /// Writes the value after its version.
-    ///
-    /// # Errors
-    /// As `encode`.
-    pub fn encode_versioned<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i16(version);
-        self.encode(w, version)
-    }
-
+impl ShareGroupTargetAssignmentMetadataKey<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> ShareGroupTargetAssignmentMetadataKey<'static> {
@@ -409,72 +242,36 @@ pub struct ShareGroupTargetAssignmentMetadataValue {
     pub assignment_timestamp: i64,
 }
 
-impl ShareGroupTargetAssignmentMetadataValue {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(ShareGroupTargetAssignmentMetadataValue, 0..=0, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let assignment_epoch = r.i32()?;
-        let mut assignment_timestamp = 0;
-        r.tagged_fields(|tag, r| {
+versioned!(ShareGroupTargetAssignmentMetadataValue, before);
+
+impl<'a> Value<'a> for ShareGroupTargetAssignmentMetadataValue {
+    const BYTES_MIN: usize = 5;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.assignment_epoch.read(r, v)?;
+        r.tagged_fields(v, |tag, r| {
             match tag {
-                0 => assignment_timestamp = r.i64()?,
+                0 => self.assignment_timestamp.read(r, v)?,
                 _ => return Ok(false),
             }
             Ok(true)
         })?;
-        Ok(Self {
-            assignment_epoch,
-            assignment_timestamp,
-        })
-    }
-
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "ShareGroupTargetAssignmentMetadataValue",
-                version,
-            ));
-        }
-        w.i32(self.assignment_epoch);
-        let has_assignment_timestamp = self.assignment_timestamp != 0;
-        w.unsigned_varint(u32::from(has_assignment_timestamp));
-        if has_assignment_timestamp {
-            w.tagged_field(0, |w| {
-                w.i64(self.assignment_timestamp);
-                Ok(())
-            })?;
-        }
         Ok(())
     }
 
-    /// Reads the value with its version, which is an int16 before it, and answers both.
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode_versioned(r: &mut Reader<'_>) -> Result<(Self, i16), DecodeError> {
-        let version = r.i16()?;
-        Ok((Self::decode(r, version)?, version))
-    }
-
-    /// Writes the value after its version.
-    ///
-    /// # Errors
-    /// As `encode`.
-    pub fn encode_versioned<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i16(version);
-        self.encode(w, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.assignment_epoch.write(w, v)?;
+        let mut tags = Tags::new(w, v);
+        tags.field(
+            0,
+            self.assignment_timestamp != 0,
+            &self.assignment_timestamp,
+            v,
+        )?;
+        tags.finish();
+        Ok(())
     }
 }
 
@@ -489,60 +286,27 @@ pub struct ShareGroupTargetAssignmentMemberKey<'a> {
     pub member_id: Cow<'a, str>,
 }
 
-impl<'a> ShareGroupTargetAssignmentMemberKey<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 13..=13;
+message!(ShareGroupTargetAssignmentMemberKey<'_>, 13..=13, None);
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let group_id = r.str(false).map(Cow::Borrowed)?;
-        let member_id = r.str(false).map(Cow::Borrowed)?;
-        Ok(Self {
-            group_id,
-            member_id,
-        })
-    }
+versioned!(ShareGroupTargetAssignmentMemberKey<'_>, before);
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "ShareGroupTargetAssignmentMemberKey",
-                version,
-            ));
-        }
-        w.str(&self.group_id, false)?;
-        w.str(&self.member_id, false)?;
+impl<'a> Value<'a> for ShareGroupTargetAssignmentMemberKey<'a> {
+    const BYTES_MIN: usize = 2;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.group_id.read(r, v)?;
+        self.member_id.read(r, v)?;
         Ok(())
     }
 
-    /// Reads the value with its version, which is an int16 before it, and answers both.
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode_versioned(r: &mut Reader<'a>) -> Result<(Self, i16), DecodeError> {
-        let version = r.i16()?;
-        Ok((Self::decode(r, version)?, version))
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.group_id.write(w, v)?;
+        self.member_id.write(w, v)?;
+        Ok(())
     }
+}
 
-    /// Writes the value after its version.
-    ///
-    /// # Errors
-    /// As `encode`.
-    pub fn encode_versioned<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i16(version);
-        self.encode(w, version)
-    }
-
+impl ShareGroupTargetAssignmentMemberKey<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> ShareGroupTargetAssignmentMemberKey<'static> {
@@ -562,55 +326,23 @@ pub struct ShareGroupTargetAssignmentMemberValue {
     pub topic_partitions: Vec<TopicPartition>,
 }
 
-impl ShareGroupTargetAssignmentMemberValue {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(ShareGroupTargetAssignmentMemberValue, 0..=0, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let topic_partitions = r.array(true, 18, |r| TopicPartition::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self { topic_partitions })
-    }
+versioned!(ShareGroupTargetAssignmentMemberValue, before);
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "ShareGroupTargetAssignmentMemberValue",
-                version,
-            ));
-        }
-        w.array(&self.topic_partitions, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+impl<'a> Value<'a> for ShareGroupTargetAssignmentMemberValue {
+    const BYTES_MIN: usize = 2;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.topic_partitions.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
 
-    /// Reads the value with its version, which is an int16 before it, and answers both.
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode_versioned(r: &mut Reader<'_>) -> Result<(Self, i16), DecodeError> {
-        let version = r.i16()?;
-        Ok((Self::decode(r, version)?, version))
-    }
-
-    /// Writes the value after its version.
-    ///
-    /// # Errors
-    /// As `encode`.
-    pub fn encode_versioned<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i16(version);
-        self.encode(w, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.topic_partitions.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }
 
@@ -625,32 +357,20 @@ pub struct TopicPartition {
     pub partitions: Vec<i32>,
 }
 
-impl TopicPartition {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, _version: i16) -> Result<Self, DecodeError> {
-        let topic_id = r.uuid()?;
-        let partitions = r.array(true, 4, |r| r.i32())?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            topic_id,
-            partitions,
-        })
+impl<'a> Value<'a> for TopicPartition {
+    const BYTES_MIN: usize = 18;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.topic_id.read(r, v)?;
+        self.partitions.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.uuid(self.topic_id);
-        w.array(&self.partitions, true, |w, v| {
-            w.i32(*v);
-            Ok(())
-        })?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.topic_id.write(w, v)?;
+        self.partitions.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -666,60 +386,27 @@ pub struct ShareGroupCurrentMemberAssignmentKey<'a> {
     pub member_id: Cow<'a, str>,
 }
 
-impl<'a> ShareGroupCurrentMemberAssignmentKey<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 14..=14;
+message!(ShareGroupCurrentMemberAssignmentKey<'_>, 14..=14, None);
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let group_id = r.str(false).map(Cow::Borrowed)?;
-        let member_id = r.str(false).map(Cow::Borrowed)?;
-        Ok(Self {
-            group_id,
-            member_id,
-        })
-    }
+versioned!(ShareGroupCurrentMemberAssignmentKey<'_>, before);
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "ShareGroupCurrentMemberAssignmentKey",
-                version,
-            ));
-        }
-        w.str(&self.group_id, false)?;
-        w.str(&self.member_id, false)?;
+impl<'a> Value<'a> for ShareGroupCurrentMemberAssignmentKey<'a> {
+    const BYTES_MIN: usize = 2;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.group_id.read(r, v)?;
+        self.member_id.read(r, v)?;
         Ok(())
     }
 
-    /// Reads the value with its version, which is an int16 before it, and answers both.
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode_versioned(r: &mut Reader<'a>) -> Result<(Self, i16), DecodeError> {
-        let version = r.i16()?;
-        Ok((Self::decode(r, version)?, version))
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.group_id.write(w, v)?;
+        self.member_id.write(w, v)?;
+        Ok(())
     }
+}
 
-    /// Writes the value after its version.
-    ///
-    /// # Errors
-    /// As `encode`.
-    pub fn encode_versioned<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i16(version);
-        self.encode(w, version)
-    }
-
+impl ShareGroupCurrentMemberAssignmentKey<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> ShareGroupCurrentMemberAssignmentKey<'static> {
@@ -745,66 +432,29 @@ pub struct ShareGroupCurrentMemberAssignmentValue {
     pub assigned_partitions: Vec<TopicPartitions>,
 }
 
-impl ShareGroupCurrentMemberAssignmentValue {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(ShareGroupCurrentMemberAssignmentValue, 0..=0, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let member_epoch = r.i32()?;
-        let previous_member_epoch = r.i32()?;
-        let state = r.i8()?;
-        let assigned_partitions = r.array(true, 18, |r| TopicPartitions::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            member_epoch,
-            previous_member_epoch,
-            state,
-            assigned_partitions,
-        })
-    }
+versioned!(ShareGroupCurrentMemberAssignmentValue, before);
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "ShareGroupCurrentMemberAssignmentValue",
-                version,
-            ));
-        }
-        w.i32(self.member_epoch);
-        w.i32(self.previous_member_epoch);
-        w.i8(self.state);
-        w.array(&self.assigned_partitions, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+impl<'a> Value<'a> for ShareGroupCurrentMemberAssignmentValue {
+    const BYTES_MIN: usize = 11;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.member_epoch.read(r, v)?;
+        self.previous_member_epoch.read(r, v)?;
+        self.state.read(r, v)?;
+        self.assigned_partitions.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
 
-    /// Reads the value with its version, which is an int16 before it, and answers both.
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode_versioned(r: &mut Reader<'_>) -> Result<(Self, i16), DecodeError> {
-        let version = r.i16()?;
-        Ok((Self::decode(r, version)?, version))
-    }
-
-    /// Writes the value after its version.
-    ///
-    /// # Errors
-    /// As `encode`.
-    pub fn encode_versioned<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i16(version);
-        self.encode(w, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.member_epoch.write(w, v)?;
+        self.previous_member_epoch.write(w, v)?;
+        self.state.write(w, v)?;
+        self.assigned_partitions.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
 }
 
@@ -819,32 +469,20 @@ pub struct TopicPartitions {
     pub partitions: Vec<i32>,
 }
 
-impl TopicPartitions {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, _version: i16) -> Result<Self, DecodeError> {
-        let topic_id = r.uuid()?;
-        let partitions = r.array(true, 4, |r| r.i32())?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            topic_id,
-            partitions,
-        })
+impl<'a> Value<'a> for TopicPartitions {
+    const BYTES_MIN: usize = 18;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.topic_id.read(r, v)?;
+        self.partitions.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.uuid(self.topic_id);
-        w.array(&self.partitions, true, |w, v| {
-            w.i32(*v);
-            Ok(())
-        })?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.topic_id.write(w, v)?;
+        self.partitions.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -858,55 +496,25 @@ pub struct ShareGroupStatePartitionMetadataKey<'a> {
     pub group_id: Cow<'a, str>,
 }
 
-impl<'a> ShareGroupStatePartitionMetadataKey<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 15..=15;
+message!(ShareGroupStatePartitionMetadataKey<'_>, 15..=15, None);
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let group_id = r.str(false).map(Cow::Borrowed)?;
-        Ok(Self { group_id })
-    }
+versioned!(ShareGroupStatePartitionMetadataKey<'_>, before);
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "ShareGroupStatePartitionMetadataKey",
-                version,
-            ));
-        }
-        w.str(&self.group_id, false)?;
+impl<'a> Value<'a> for ShareGroupStatePartitionMetadataKey<'a> {
+    const BYTES_MIN: usize = 1;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.group_id.read(r, v)?;
         Ok(())
     }
 
-    /// Reads the value with its version, which is an int16 before it, and answers both.
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode_versioned(r: &mut Reader<'a>) -> Result<(Self, i16), DecodeError> {
-        let version = r.i16()?;
-        Ok((Self::decode(r, version)?, version))
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.group_id.write(w, v)?;
+        Ok(())
     }
+}
 
-    /// Writes the value after its version.
-    ///
-    /// # Errors
-    /// As `encode`.
-    pub fn encode_versioned<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i16(version);
-        self.encode(w, version)
-    }
-
+impl ShareGroupStatePartitionMetadataKey<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> ShareGroupStatePartitionMetadataKey<'static> {
@@ -933,65 +541,31 @@ pub struct ShareGroupStatePartitionMetadataValue<'a> {
     pub deleting_topics: Vec<TopicInfo<'a>>,
 }
 
-impl<'a> ShareGroupStatePartitionMetadataValue<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(ShareGroupStatePartitionMetadataValue<'_>, 0..=0, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let initializing_topics = r.array(true, 19, |r| TopicPartitionsInfo::decode(r, version))?;
-        let initialized_topics = r.array(true, 19, |r| TopicPartitionsInfo::decode(r, version))?;
-        let deleting_topics = r.array(true, 18, |r| TopicInfo::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            initializing_topics,
-            initialized_topics,
-            deleting_topics,
-        })
-    }
+versioned!(ShareGroupStatePartitionMetadataValue<'_>, before);
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "ShareGroupStatePartitionMetadataValue",
-                version,
-            ));
-        }
-        w.array(&self.initializing_topics, true, |w, v| v.encode(w, version))?;
-        w.array(&self.initialized_topics, true, |w, v| v.encode(w, version))?;
-        w.array(&self.deleting_topics, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+impl<'a> Value<'a> for ShareGroupStatePartitionMetadataValue<'a> {
+    const BYTES_MIN: usize = 4;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.initializing_topics.read(r, v)?;
+        self.initialized_topics.read(r, v)?;
+        self.deleting_topics.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
 
-    /// Reads the value with its version, which is an int16 before it, and answers both.
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode_versioned(r: &mut Reader<'a>) -> Result<(Self, i16), DecodeError> {
-        let version = r.i16()?;
-        Ok((Self::decode(r, version)?, version))
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.initializing_topics.write(w, v)?;
+        self.initialized_topics.write(w, v)?;
+        self.deleting_topics.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
+}
 
-    /// Writes the value after its version.
-    ///
-    /// # Errors
-    /// As `encode`.
-    pub fn encode_versioned<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i16(version);
-        self.encode(w, version)
-    }
-
+impl ShareGroupStatePartitionMetadataValue<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> ShareGroupStatePartitionMetadataValue<'static> {
@@ -1028,38 +602,27 @@ pub struct TopicPartitionsInfo<'a> {
     pub partitions: Vec<i32>,
 }
 
-impl<'a> TopicPartitionsInfo<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, DecodeError> {
-        let topic_id = r.uuid()?;
-        let topic_name = r.str(true).map(Cow::Borrowed)?;
-        let partitions = r.array(true, 4, |r| r.i32())?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            topic_id,
-            topic_name,
-            partitions,
-        })
-    }
+impl<'a> Value<'a> for TopicPartitionsInfo<'a> {
+    const BYTES_MIN: usize = 19;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.uuid(self.topic_id);
-        w.str(&self.topic_name, true)?;
-        w.array(&self.partitions, true, |w, v| {
-            w.i32(*v);
-            Ok(())
-        })?;
-        w.unsigned_varint(0);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.topic_id.read(r, v)?;
+        self.topic_name.read(r, v)?;
+        self.partitions.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
 
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.topic_id.write(w, v)?;
+        self.topic_name.write(w, v)?;
+        self.partitions.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
+    }
+}
+
+impl TopicPartitionsInfo<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> TopicPartitionsInfo<'static> {
@@ -1082,32 +645,25 @@ pub struct TopicInfo<'a> {
     pub topic_name: Cow<'a, str>,
 }
 
-impl<'a> TopicInfo<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, DecodeError> {
-        let topic_id = r.uuid()?;
-        let topic_name = r.str(true).map(Cow::Borrowed)?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            topic_id,
-            topic_name,
-        })
-    }
+impl<'a> Value<'a> for TopicInfo<'a> {
+    const BYTES_MIN: usize = 18;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.uuid(self.topic_id);
-        w.str(&self.topic_name, true)?;
-        w.unsigned_varint(0);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.topic_id.read(r, v)?;
+        self.topic_name.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
 
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.topic_id.write(w, v)?;
+        self.topic_name.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
+    }
+}
+
+impl TopicInfo<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> TopicInfo<'static> {

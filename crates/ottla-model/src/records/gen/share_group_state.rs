@@ -3,11 +3,7 @@
 //! Records of `__share_group_state` (KIP-932).
 //! The type of a record stands before its key, as a version; the version of its value before that. A record without a value takes the key back.
 
-use crate::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
-use crate::uuid::Uuid;
-use alloc::borrow::Cow;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
+use crate::generated::*;
 
 /// A stored value.
 ///
@@ -22,60 +18,29 @@ pub struct ShareSnapshotKey<'a> {
     pub partition: i32,
 }
 
-impl<'a> ShareSnapshotKey<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(ShareSnapshotKey<'_>, 0..=0, None);
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let group_id = r.str(false).map(Cow::Borrowed)?;
-        let topic_id = r.uuid()?;
-        let partition = r.i32()?;
-        Ok(Self {
-            group_id,
-            topic_id,
-            partition,
-        })
-    }
+versioned!(ShareSnapshotKey<'_>, before);
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion("ShareSnapshotKey", version));
-        }
-        w.str(&self.group_id, false)?;
-        w.uuid(self.topic_id);
-        w.i32(self.partition);
+impl<'a> Value<'a> for ShareSnapshotKey<'a> {
+    const BYTES_MIN: usize = 21;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.group_id.read(r, v)?;
+        self.topic_id.read(r, v)?;
+        self.partition.read(r, v)?;
         Ok(())
     }
 
-    /// Reads the value with its version, which is an int16 before it, and answers both.
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode_versioned(r: &mut Reader<'a>) -> Result<(Self, i16), DecodeError> {
-        let version = r.i16()?;
-        Ok((Self::decode(r, version)?, version))
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.group_id.write(w, v)?;
+        self.topic_id.write(w, v)?;
+        self.partition.write(w, v)?;
+        Ok(())
     }
+}
 
-    /// Writes the value after its version.
-    ///
-    /// # Errors
-    /// As `encode`.
-    pub fn encode_versioned<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i16(version);
-        self.encode(w, version)
-    }
-
+impl ShareSnapshotKey<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> ShareSnapshotKey<'static> {
@@ -129,90 +94,48 @@ impl Default for ShareSnapshotValue {
     }
 }
 
-impl ShareSnapshotValue {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(ShareSnapshotValue, 0..=0, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let snapshot_epoch = r.i32()?;
-        let state_epoch = r.i32()?;
-        let leader_epoch = r.i32()?;
-        let start_offset = r.i64()?;
-        let mut delivery_complete_count = -1;
-        let create_timestamp = r.i64()?;
-        let write_timestamp = r.i64()?;
-        let state_batches = r.array(true, 20, |r| StateBatch::decode(r, version))?;
-        r.tagged_fields(|tag, r| {
+versioned!(ShareSnapshotValue, before);
+
+impl<'a> Value<'a> for ShareSnapshotValue {
+    const BYTES_MIN: usize = 38;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.snapshot_epoch.read(r, v)?;
+        self.state_epoch.read(r, v)?;
+        self.leader_epoch.read(r, v)?;
+        self.start_offset.read(r, v)?;
+        self.create_timestamp.read(r, v)?;
+        self.write_timestamp.read(r, v)?;
+        self.state_batches.read(r, v)?;
+        r.tagged_fields(v, |tag, r| {
             match tag {
-                0 => delivery_complete_count = r.i32()?,
+                0 => self.delivery_complete_count.read(r, v)?,
                 _ => return Ok(false),
             }
             Ok(true)
         })?;
-        Ok(Self {
-            snapshot_epoch,
-            state_epoch,
-            leader_epoch,
-            start_offset,
-            delivery_complete_count,
-            create_timestamp,
-            write_timestamp,
-            state_batches,
-        })
-    }
-
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "ShareSnapshotValue",
-                version,
-            ));
-        }
-        w.i32(self.snapshot_epoch);
-        w.i32(self.state_epoch);
-        w.i32(self.leader_epoch);
-        w.i64(self.start_offset);
-        w.i64(self.create_timestamp);
-        w.i64(self.write_timestamp);
-        w.array(&self.state_batches, true, |w, v| v.encode(w, version))?;
-        let has_delivery_complete_count = self.delivery_complete_count != -1;
-        w.unsigned_varint(u32::from(has_delivery_complete_count));
-        if has_delivery_complete_count {
-            w.tagged_field(0, |w| {
-                w.i32(self.delivery_complete_count);
-                Ok(())
-            })?;
-        }
         Ok(())
     }
 
-    /// Reads the value with its version, which is an int16 before it, and answers both.
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode_versioned(r: &mut Reader<'_>) -> Result<(Self, i16), DecodeError> {
-        let version = r.i16()?;
-        Ok((Self::decode(r, version)?, version))
-    }
-
-    /// Writes the value after its version.
-    ///
-    /// # Errors
-    /// As `encode`.
-    pub fn encode_versioned<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i16(version);
-        self.encode(w, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.snapshot_epoch.write(w, v)?;
+        self.state_epoch.write(w, v)?;
+        self.leader_epoch.write(w, v)?;
+        self.start_offset.write(w, v)?;
+        self.create_timestamp.write(w, v)?;
+        self.write_timestamp.write(w, v)?;
+        self.state_batches.write(w, v)?;
+        let mut tags = Tags::new(w, v);
+        tags.field(
+            0,
+            self.delivery_complete_count != -1,
+            &self.delivery_complete_count,
+            v,
+        )?;
+        tags.finish();
+        Ok(())
     }
 }
 
@@ -233,35 +156,24 @@ pub struct StateBatch {
     pub delivery_count: i16,
 }
 
-impl StateBatch {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, _version: i16) -> Result<Self, DecodeError> {
-        let first_offset = r.i64()?;
-        let last_offset = r.i64()?;
-        let delivery_state = r.i8()?;
-        let delivery_count = r.i16()?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            first_offset,
-            last_offset,
-            delivery_state,
-            delivery_count,
-        })
+impl<'a> Value<'a> for StateBatch {
+    const BYTES_MIN: usize = 20;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.first_offset.read(r, v)?;
+        self.last_offset.read(r, v)?;
+        self.delivery_state.read(r, v)?;
+        self.delivery_count.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.i64(self.first_offset);
-        w.i64(self.last_offset);
-        w.i8(self.delivery_state);
-        w.i16(self.delivery_count);
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.first_offset.write(w, v)?;
+        self.last_offset.write(w, v)?;
+        self.delivery_state.write(w, v)?;
+        self.delivery_count.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -279,60 +191,29 @@ pub struct ShareUpdateKey<'a> {
     pub partition: i32,
 }
 
-impl<'a> ShareUpdateKey<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 1..=1;
+message!(ShareUpdateKey<'_>, 1..=1, None);
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let group_id = r.str(false).map(Cow::Borrowed)?;
-        let topic_id = r.uuid()?;
-        let partition = r.i32()?;
-        Ok(Self {
-            group_id,
-            topic_id,
-            partition,
-        })
-    }
+versioned!(ShareUpdateKey<'_>, before);
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion("ShareUpdateKey", version));
-        }
-        w.str(&self.group_id, false)?;
-        w.uuid(self.topic_id);
-        w.i32(self.partition);
+impl<'a> Value<'a> for ShareUpdateKey<'a> {
+    const BYTES_MIN: usize = 21;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.group_id.read(r, v)?;
+        self.topic_id.read(r, v)?;
+        self.partition.read(r, v)?;
         Ok(())
     }
 
-    /// Reads the value with its version, which is an int16 before it, and answers both.
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode_versioned(r: &mut Reader<'a>) -> Result<(Self, i16), DecodeError> {
-        let version = r.i16()?;
-        Ok((Self::decode(r, version)?, version))
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.group_id.write(w, v)?;
+        self.topic_id.write(w, v)?;
+        self.partition.write(w, v)?;
+        Ok(())
     }
+}
 
-    /// Writes the value after its version.
-    ///
-    /// # Errors
-    /// As `encode`.
-    pub fn encode_versioned<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i16(version);
-        self.encode(w, version)
-    }
-
+impl ShareUpdateKey<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> ShareUpdateKey<'static> {
@@ -379,77 +260,41 @@ impl Default for ShareUpdateValue {
     }
 }
 
-impl ShareUpdateValue {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(ShareUpdateValue, 0..=0, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let snapshot_epoch = r.i32()?;
-        let leader_epoch = r.i32()?;
-        let start_offset = r.i64()?;
-        let mut delivery_complete_count = -1;
-        let state_batches = r.array(true, 20, |r| StateBatch::decode(r, version))?;
-        r.tagged_fields(|tag, r| {
+versioned!(ShareUpdateValue, before);
+
+impl<'a> Value<'a> for ShareUpdateValue {
+    const BYTES_MIN: usize = 18;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.snapshot_epoch.read(r, v)?;
+        self.leader_epoch.read(r, v)?;
+        self.start_offset.read(r, v)?;
+        self.state_batches.read(r, v)?;
+        r.tagged_fields(v, |tag, r| {
             match tag {
-                0 => delivery_complete_count = r.i32()?,
+                0 => self.delivery_complete_count.read(r, v)?,
                 _ => return Ok(false),
             }
             Ok(true)
         })?;
-        Ok(Self {
-            snapshot_epoch,
-            leader_epoch,
-            start_offset,
-            delivery_complete_count,
-            state_batches,
-        })
-    }
-
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion("ShareUpdateValue", version));
-        }
-        w.i32(self.snapshot_epoch);
-        w.i32(self.leader_epoch);
-        w.i64(self.start_offset);
-        w.array(&self.state_batches, true, |w, v| v.encode(w, version))?;
-        let has_delivery_complete_count = self.delivery_complete_count != -1;
-        w.unsigned_varint(u32::from(has_delivery_complete_count));
-        if has_delivery_complete_count {
-            w.tagged_field(0, |w| {
-                w.i32(self.delivery_complete_count);
-                Ok(())
-            })?;
-        }
         Ok(())
     }
 
-    /// Reads the value with its version, which is an int16 before it, and answers both.
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode_versioned(r: &mut Reader<'_>) -> Result<(Self, i16), DecodeError> {
-        let version = r.i16()?;
-        Ok((Self::decode(r, version)?, version))
-    }
-
-    /// Writes the value after its version.
-    ///
-    /// # Errors
-    /// As `encode`.
-    pub fn encode_versioned<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i16(version);
-        self.encode(w, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.snapshot_epoch.write(w, v)?;
+        self.leader_epoch.write(w, v)?;
+        self.start_offset.write(w, v)?;
+        self.state_batches.write(w, v)?;
+        let mut tags = Tags::new(w, v);
+        tags.field(
+            0,
+            self.delivery_complete_count != -1,
+            &self.delivery_complete_count,
+            v,
+        )?;
+        tags.finish();
+        Ok(())
     }
 }

@@ -3,10 +3,7 @@
 //! Records of `__consumer_offsets` for streams groups (KIP-1071).
 //! The type of a record stands before its key, as a version; the version of its value before that. A record without a value takes the key back.
 
-use crate::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
-use alloc::borrow::Cow;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
+use crate::generated::*;
 
 /// A stored value.
 ///
@@ -17,55 +14,25 @@ pub struct StreamsGroupMetadataKey<'a> {
     pub group_id: Cow<'a, str>,
 }
 
-impl<'a> StreamsGroupMetadataKey<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 17..=17;
+message!(StreamsGroupMetadataKey<'_>, 17..=17, None);
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let group_id = r.str(false).map(Cow::Borrowed)?;
-        Ok(Self { group_id })
-    }
+versioned!(StreamsGroupMetadataKey<'_>, before);
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "StreamsGroupMetadataKey",
-                version,
-            ));
-        }
-        w.str(&self.group_id, false)?;
+impl<'a> Value<'a> for StreamsGroupMetadataKey<'a> {
+    const BYTES_MIN: usize = 1;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.group_id.read(r, v)?;
         Ok(())
     }
 
-    /// Reads the value with its version, which is an int16 before it, and answers both.
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode_versioned(r: &mut Reader<'a>) -> Result<(Self, i16), DecodeError> {
-        let version = r.i16()?;
-        Ok((Self::decode(r, version)?, version))
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.group_id.write(w, v)?;
+        Ok(())
     }
+}
 
-    /// Writes the value after its version.
-    ///
-    /// # Errors
-    /// As `encode`.
-    pub fn encode_versioned<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i16(version);
-        self.encode(w, version)
-    }
-
+impl StreamsGroupMetadataKey<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> StreamsGroupMetadataKey<'static> {
@@ -117,117 +84,63 @@ impl Default for StreamsGroupMetadataValue<'_> {
     }
 }
 
-impl<'a> StreamsGroupMetadataValue<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(StreamsGroupMetadataValue<'_>, 0..=0, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let epoch = r.i32()?;
-        let metadata_hash = r.i64()?;
-        let mut validated_topology_epoch = -1;
-        let mut last_assignment_configs = Some(Vec::new());
-        let mut stored_description_topology_epoch = -1;
-        let mut failed_description_topology_epoch = -1;
-        r.tagged_fields(|tag, r| {
+versioned!(StreamsGroupMetadataValue<'_>, before);
+
+impl<'a> Value<'a> for StreamsGroupMetadataValue<'a> {
+    const BYTES_MIN: usize = 13;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.epoch.read(r, v)?;
+        self.metadata_hash.read(r, v)?;
+        r.tagged_fields(v, |tag, r| {
             match tag {
-                0 => validated_topology_epoch = r.i32()?,
-                1 => {
-                    last_assignment_configs =
-                        r.nullable_array(true, 3, |r| LastAssignmentConfig::decode(r, version))?
-                }
-                2 => stored_description_topology_epoch = r.i32()?,
-                3 => failed_description_topology_epoch = r.i32()?,
+                0 => self.validated_topology_epoch.read(r, v)?,
+                1 => self.last_assignment_configs.read(r, v)?,
+                2 => self.stored_description_topology_epoch.read(r, v)?,
+                3 => self.failed_description_topology_epoch.read(r, v)?,
                 _ => return Ok(false),
             }
             Ok(true)
         })?;
-        Ok(Self {
-            epoch,
-            metadata_hash,
-            validated_topology_epoch,
-            last_assignment_configs,
-            stored_description_topology_epoch,
-            failed_description_topology_epoch,
-        })
-    }
-
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "StreamsGroupMetadataValue",
-                version,
-            ));
-        }
-        w.i32(self.epoch);
-        w.i64(self.metadata_hash);
-        let has_validated_topology_epoch = self.validated_topology_epoch != -1;
-        let has_last_assignment_configs = self.last_assignment_configs != Some(Vec::new());
-        let has_stored_description_topology_epoch = self.stored_description_topology_epoch != -1;
-        let has_failed_description_topology_epoch = self.failed_description_topology_epoch != -1;
-        w.unsigned_varint(
-            u32::from(has_validated_topology_epoch)
-                + u32::from(has_last_assignment_configs)
-                + u32::from(has_stored_description_topology_epoch)
-                + u32::from(has_failed_description_topology_epoch),
-        );
-        if has_validated_topology_epoch {
-            w.tagged_field(0, |w| {
-                w.i32(self.validated_topology_epoch);
-                Ok(())
-            })?;
-        }
-        if has_last_assignment_configs {
-            w.tagged_field(1, |w| {
-                w.nullable_array(self.last_assignment_configs.as_deref(), true, |w, v| {
-                    v.encode(w, version)
-                })?;
-                Ok(())
-            })?;
-        }
-        if has_stored_description_topology_epoch {
-            w.tagged_field(2, |w| {
-                w.i32(self.stored_description_topology_epoch);
-                Ok(())
-            })?;
-        }
-        if has_failed_description_topology_epoch {
-            w.tagged_field(3, |w| {
-                w.i32(self.failed_description_topology_epoch);
-                Ok(())
-            })?;
-        }
         Ok(())
     }
 
-    /// Reads the value with its version, which is an int16 before it, and answers both.
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode_versioned(r: &mut Reader<'a>) -> Result<(Self, i16), DecodeError> {
-        let version = r.i16()?;
-        Ok((Self::decode(r, version)?, version))
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.epoch.write(w, v)?;
+        self.metadata_hash.write(w, v)?;
+        let mut tags = Tags::new(w, v);
+        tags.field(
+            0,
+            self.validated_topology_epoch != -1,
+            &self.validated_topology_epoch,
+            v,
+        )?;
+        tags.field(
+            1,
+            self.last_assignment_configs != Some(Vec::new()),
+            &self.last_assignment_configs,
+            v,
+        )?;
+        tags.field(
+            2,
+            self.stored_description_topology_epoch != -1,
+            &self.stored_description_topology_epoch,
+            v,
+        )?;
+        tags.field(
+            3,
+            self.failed_description_topology_epoch != -1,
+            &self.failed_description_topology_epoch,
+            v,
+        )?;
+        tags.finish();
+        Ok(())
     }
+}
 
-    /// Writes the value after its version.
-    ///
-    /// # Errors
-    /// As `encode`.
-    pub fn encode_versioned<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i16(version);
-        self.encode(w, version)
-    }
-
+impl StreamsGroupMetadataValue<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> StreamsGroupMetadataValue<'static> {
@@ -255,29 +168,25 @@ pub struct LastAssignmentConfig<'a> {
     pub value: Cow<'a, str>,
 }
 
-impl<'a> LastAssignmentConfig<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, DecodeError> {
-        let key = r.str(true).map(Cow::Borrowed)?;
-        let value = r.str(true).map(Cow::Borrowed)?;
-        r.skip_tagged_fields()?;
-        Ok(Self { key, value })
-    }
+impl<'a> Value<'a> for LastAssignmentConfig<'a> {
+    const BYTES_MIN: usize = 3;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.str(&self.key, true)?;
-        w.str(&self.value, true)?;
-        w.unsigned_varint(0);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.key.read(r, v)?;
+        self.value.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
 
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.key.write(w, v)?;
+        self.value.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
+    }
+}
+
+impl LastAssignmentConfig<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> LastAssignmentConfig<'static> {
@@ -299,60 +208,27 @@ pub struct StreamsGroupMemberMetadataKey<'a> {
     pub member_id: Cow<'a, str>,
 }
 
-impl<'a> StreamsGroupMemberMetadataKey<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 19..=19;
+message!(StreamsGroupMemberMetadataKey<'_>, 19..=19, None);
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let group_id = r.str(false).map(Cow::Borrowed)?;
-        let member_id = r.str(false).map(Cow::Borrowed)?;
-        Ok(Self {
-            group_id,
-            member_id,
-        })
-    }
+versioned!(StreamsGroupMemberMetadataKey<'_>, before);
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "StreamsGroupMemberMetadataKey",
-                version,
-            ));
-        }
-        w.str(&self.group_id, false)?;
-        w.str(&self.member_id, false)?;
+impl<'a> Value<'a> for StreamsGroupMemberMetadataKey<'a> {
+    const BYTES_MIN: usize = 2;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.group_id.read(r, v)?;
+        self.member_id.read(r, v)?;
         Ok(())
     }
 
-    /// Reads the value with its version, which is an int16 before it, and answers both.
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode_versioned(r: &mut Reader<'a>) -> Result<(Self, i16), DecodeError> {
-        let version = r.i16()?;
-        Ok((Self::decode(r, version)?, version))
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.group_id.write(w, v)?;
+        self.member_id.write(w, v)?;
+        Ok(())
     }
+}
 
-    /// Writes the value after its version.
-    ///
-    /// # Errors
-    /// As `encode`.
-    pub fn encode_versioned<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i16(version);
-        self.encode(w, version)
-    }
-
+impl StreamsGroupMemberMetadataKey<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> StreamsGroupMemberMetadataKey<'static> {
@@ -404,83 +280,43 @@ impl Default for StreamsGroupMemberMetadataValue<'_> {
     }
 }
 
-impl<'a> StreamsGroupMemberMetadataValue<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(StreamsGroupMemberMetadataValue<'_>, 0..=0, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let instance_id = r.nullable_str(true)?.map(Cow::Borrowed);
-        let rack_id = r.nullable_str(true)?.map(Cow::Borrowed);
-        let client_id = r.str(true).map(Cow::Borrowed)?;
-        let client_host = r.str(true).map(Cow::Borrowed)?;
-        let rebalance_timeout_ms = r.i32()?;
-        let topology_epoch = r.i32()?;
-        let process_id = r.str(true).map(Cow::Borrowed)?;
-        let user_endpoint = r.nullable_struct(|r| Endpoint::decode(r, version))?;
-        let client_tags = r.array(true, 3, |r| KeyValue::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            instance_id,
-            rack_id,
-            client_id,
-            client_host,
-            rebalance_timeout_ms,
-            topology_epoch,
-            process_id,
-            user_endpoint,
-            client_tags,
-        })
-    }
+versioned!(StreamsGroupMemberMetadataValue<'_>, before);
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "StreamsGroupMemberMetadataValue",
-                version,
-            ));
-        }
-        w.nullable_str(self.instance_id.as_deref(), true)?;
-        w.nullable_str(self.rack_id.as_deref(), true)?;
-        w.str(&self.client_id, true)?;
-        w.str(&self.client_host, true)?;
-        w.i32(self.rebalance_timeout_ms);
-        w.i32(self.topology_epoch);
-        w.str(&self.process_id, true)?;
-        w.nullable_struct(self.user_endpoint.as_ref(), |w, v| v.encode(w, version))?;
-        w.array(&self.client_tags, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+impl<'a> Value<'a> for StreamsGroupMemberMetadataValue<'a> {
+    const BYTES_MIN: usize = 16;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.instance_id.read(r, v)?;
+        self.rack_id.read(r, v)?;
+        self.client_id.read(r, v)?;
+        self.client_host.read(r, v)?;
+        self.rebalance_timeout_ms.read(r, v)?;
+        self.topology_epoch.read(r, v)?;
+        self.process_id.read(r, v)?;
+        self.user_endpoint.read(r, v)?;
+        self.client_tags.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
 
-    /// Reads the value with its version, which is an int16 before it, and answers both.
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode_versioned(r: &mut Reader<'a>) -> Result<(Self, i16), DecodeError> {
-        let version = r.i16()?;
-        Ok((Self::decode(r, version)?, version))
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.instance_id.write(w, v)?;
+        self.rack_id.write(w, v)?;
+        self.client_id.write(w, v)?;
+        self.client_host.write(w, v)?;
+        self.rebalance_timeout_ms.write(w, v)?;
+        self.topology_epoch.write(w, v)?;
+        self.process_id.write(w, v)?;
+        self.user_endpoint.write(w, v)?;
+        self.client_tags.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
+}
 
-    /// Writes the value after its version.
-    ///
-    /// # Errors
-    /// As `encode`.
-    pub fn encode_versioned<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i16(version);
-        self.encode(w, version)
-    }
-
+impl StreamsGroupMemberMetadataValue<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> StreamsGroupMemberMetadataValue<'static> {
@@ -513,29 +349,25 @@ pub struct Endpoint<'a> {
     pub port: u16,
 }
 
-impl<'a> Endpoint<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, DecodeError> {
-        let host = r.str(true).map(Cow::Borrowed)?;
-        let port = r.u16()?;
-        r.skip_tagged_fields()?;
-        Ok(Self { host, port })
-    }
+impl<'a> Value<'a> for Endpoint<'a> {
+    const BYTES_MIN: usize = 4;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.str(&self.host, true)?;
-        w.u16(self.port);
-        w.unsigned_varint(0);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.host.read(r, v)?;
+        self.port.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
 
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.host.write(w, v)?;
+        self.port.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
+    }
+}
+
+impl Endpoint<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> Endpoint<'static> {
@@ -557,29 +389,25 @@ pub struct KeyValue<'a> {
     pub value: Cow<'a, str>,
 }
 
-impl<'a> KeyValue<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, DecodeError> {
-        let key = r.str(true).map(Cow::Borrowed)?;
-        let value = r.str(true).map(Cow::Borrowed)?;
-        r.skip_tagged_fields()?;
-        Ok(Self { key, value })
-    }
+impl<'a> Value<'a> for KeyValue<'a> {
+    const BYTES_MIN: usize = 3;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.str(&self.key, true)?;
-        w.str(&self.value, true)?;
-        w.unsigned_varint(0);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.key.read(r, v)?;
+        self.value.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
 
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.key.write(w, v)?;
+        self.value.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
+    }
+}
+
+impl KeyValue<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> KeyValue<'static> {
@@ -599,55 +427,25 @@ pub struct StreamsGroupTargetAssignmentMetadataKey<'a> {
     pub group_id: Cow<'a, str>,
 }
 
-impl<'a> StreamsGroupTargetAssignmentMetadataKey<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 20..=20;
+message!(StreamsGroupTargetAssignmentMetadataKey<'_>, 20..=20, None);
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let group_id = r.str(false).map(Cow::Borrowed)?;
-        Ok(Self { group_id })
-    }
+versioned!(StreamsGroupTargetAssignmentMetadataKey<'_>, before);
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "StreamsGroupTargetAssignmentMetadataKey",
-                version,
-            ));
-        }
-        w.str(&self.group_id, false)?;
+impl<'a> Value<'a> for StreamsGroupTargetAssignmentMetadataKey<'a> {
+    const BYTES_MIN: usize = 1;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.group_id.read(r, v)?;
         Ok(())
     }
 
-    /// Reads the value with its version, which is an int16 before it, and answers both.
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode_versioned(r: &mut Reader<'a>) -> Result<(Self, i16), DecodeError> {
-        let version = r.i16()?;
-        Ok((Self::decode(r, version)?, version))
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.group_id.write(w, v)?;
+        Ok(())
     }
+}
 
-    /// Writes the value after its version.
-    ///
-    /// # Errors
-    /// As `encode`.
-    pub fn encode_versioned<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i16(version);
-        self.encode(w, version)
-    }
-
+impl StreamsGroupTargetAssignmentMetadataKey<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> StreamsGroupTargetAssignmentMetadataKey<'static> {
@@ -672,72 +470,36 @@ pub struct StreamsGroupTargetAssignmentMetadataValue {
     pub assignment_timestamp: i64,
 }
 
-impl StreamsGroupTargetAssignmentMetadataValue {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(StreamsGroupTargetAssignmentMetadataValue, 0..=0, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let assignment_epoch = r.i32()?;
-        let mut assignment_timestamp = 0;
-        r.tagged_fields(|tag, r| {
+versioned!(StreamsGroupTargetAssignmentMetadataValue, before);
+
+impl<'a> Value<'a> for StreamsGroupTargetAssignmentMetadataValue {
+    const BYTES_MIN: usize = 5;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.assignment_epoch.read(r, v)?;
+        r.tagged_fields(v, |tag, r| {
             match tag {
-                0 => assignment_timestamp = r.i64()?,
+                0 => self.assignment_timestamp.read(r, v)?,
                 _ => return Ok(false),
             }
             Ok(true)
         })?;
-        Ok(Self {
-            assignment_epoch,
-            assignment_timestamp,
-        })
-    }
-
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "StreamsGroupTargetAssignmentMetadataValue",
-                version,
-            ));
-        }
-        w.i32(self.assignment_epoch);
-        let has_assignment_timestamp = self.assignment_timestamp != 0;
-        w.unsigned_varint(u32::from(has_assignment_timestamp));
-        if has_assignment_timestamp {
-            w.tagged_field(0, |w| {
-                w.i64(self.assignment_timestamp);
-                Ok(())
-            })?;
-        }
         Ok(())
     }
 
-    /// Reads the value with its version, which is an int16 before it, and answers both.
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode_versioned(r: &mut Reader<'_>) -> Result<(Self, i16), DecodeError> {
-        let version = r.i16()?;
-        Ok((Self::decode(r, version)?, version))
-    }
-
-    /// Writes the value after its version.
-    ///
-    /// # Errors
-    /// As `encode`.
-    pub fn encode_versioned<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i16(version);
-        self.encode(w, version)
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.assignment_epoch.write(w, v)?;
+        let mut tags = Tags::new(w, v);
+        tags.field(
+            0,
+            self.assignment_timestamp != 0,
+            &self.assignment_timestamp,
+            v,
+        )?;
+        tags.finish();
+        Ok(())
     }
 }
 
@@ -752,60 +514,27 @@ pub struct StreamsGroupTargetAssignmentMemberKey<'a> {
     pub member_id: Cow<'a, str>,
 }
 
-impl<'a> StreamsGroupTargetAssignmentMemberKey<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 21..=21;
+message!(StreamsGroupTargetAssignmentMemberKey<'_>, 21..=21, None);
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let group_id = r.str(false).map(Cow::Borrowed)?;
-        let member_id = r.str(false).map(Cow::Borrowed)?;
-        Ok(Self {
-            group_id,
-            member_id,
-        })
-    }
+versioned!(StreamsGroupTargetAssignmentMemberKey<'_>, before);
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "StreamsGroupTargetAssignmentMemberKey",
-                version,
-            ));
-        }
-        w.str(&self.group_id, false)?;
-        w.str(&self.member_id, false)?;
+impl<'a> Value<'a> for StreamsGroupTargetAssignmentMemberKey<'a> {
+    const BYTES_MIN: usize = 2;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.group_id.read(r, v)?;
+        self.member_id.read(r, v)?;
         Ok(())
     }
 
-    /// Reads the value with its version, which is an int16 before it, and answers both.
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode_versioned(r: &mut Reader<'a>) -> Result<(Self, i16), DecodeError> {
-        let version = r.i16()?;
-        Ok((Self::decode(r, version)?, version))
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.group_id.write(w, v)?;
+        self.member_id.write(w, v)?;
+        Ok(())
     }
+}
 
-    /// Writes the value after its version.
-    ///
-    /// # Errors
-    /// As `encode`.
-    pub fn encode_versioned<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i16(version);
-        self.encode(w, version)
-    }
-
+impl StreamsGroupTargetAssignmentMemberKey<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> StreamsGroupTargetAssignmentMemberKey<'static> {
@@ -829,65 +558,31 @@ pub struct StreamsGroupTargetAssignmentMemberValue<'a> {
     pub warmup_tasks: Vec<TaskIds<'a>>,
 }
 
-impl<'a> StreamsGroupTargetAssignmentMemberValue<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(StreamsGroupTargetAssignmentMemberValue<'_>, 0..=0, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let active_tasks = r.array(true, 3, |r| TaskIds::decode(r, version))?;
-        let standby_tasks = r.array(true, 3, |r| TaskIds::decode(r, version))?;
-        let warmup_tasks = r.array(true, 3, |r| TaskIds::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            active_tasks,
-            standby_tasks,
-            warmup_tasks,
-        })
-    }
+versioned!(StreamsGroupTargetAssignmentMemberValue<'_>, before);
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "StreamsGroupTargetAssignmentMemberValue",
-                version,
-            ));
-        }
-        w.array(&self.active_tasks, true, |w, v| v.encode(w, version))?;
-        w.array(&self.standby_tasks, true, |w, v| v.encode(w, version))?;
-        w.array(&self.warmup_tasks, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+impl<'a> Value<'a> for StreamsGroupTargetAssignmentMemberValue<'a> {
+    const BYTES_MIN: usize = 4;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.active_tasks.read(r, v)?;
+        self.standby_tasks.read(r, v)?;
+        self.warmup_tasks.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
 
-    /// Reads the value with its version, which is an int16 before it, and answers both.
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode_versioned(r: &mut Reader<'a>) -> Result<(Self, i16), DecodeError> {
-        let version = r.i16()?;
-        Ok((Self::decode(r, version)?, version))
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.active_tasks.write(w, v)?;
+        self.standby_tasks.write(w, v)?;
+        self.warmup_tasks.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
+}
 
-    /// Writes the value after its version.
-    ///
-    /// # Errors
-    /// As `encode`.
-    pub fn encode_versioned<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i16(version);
-        self.encode(w, version)
-    }
-
+impl StreamsGroupTargetAssignmentMemberValue<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> StreamsGroupTargetAssignmentMemberValue<'static> {
@@ -922,35 +617,25 @@ pub struct TaskIds<'a> {
     pub partitions: Vec<i32>,
 }
 
-impl<'a> TaskIds<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, DecodeError> {
-        let subtopology_id = r.str(true).map(Cow::Borrowed)?;
-        let partitions = r.array(true, 4, |r| r.i32())?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            subtopology_id,
-            partitions,
-        })
-    }
+impl<'a> Value<'a> for TaskIds<'a> {
+    const BYTES_MIN: usize = 3;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.str(&self.subtopology_id, true)?;
-        w.array(&self.partitions, true, |w, v| {
-            w.i32(*v);
-            Ok(())
-        })?;
-        w.unsigned_varint(0);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.subtopology_id.read(r, v)?;
+        self.partitions.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
 
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.subtopology_id.write(w, v)?;
+        self.partitions.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
+    }
+}
+
+impl TaskIds<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> TaskIds<'static> {
@@ -972,60 +657,27 @@ pub struct StreamsGroupCurrentMemberAssignmentKey<'a> {
     pub member_id: Cow<'a, str>,
 }
 
-impl<'a> StreamsGroupCurrentMemberAssignmentKey<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 22..=22;
+message!(StreamsGroupCurrentMemberAssignmentKey<'_>, 22..=22, None);
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let group_id = r.str(false).map(Cow::Borrowed)?;
-        let member_id = r.str(false).map(Cow::Borrowed)?;
-        Ok(Self {
-            group_id,
-            member_id,
-        })
-    }
+versioned!(StreamsGroupCurrentMemberAssignmentKey<'_>, before);
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "StreamsGroupCurrentMemberAssignmentKey",
-                version,
-            ));
-        }
-        w.str(&self.group_id, false)?;
-        w.str(&self.member_id, false)?;
+impl<'a> Value<'a> for StreamsGroupCurrentMemberAssignmentKey<'a> {
+    const BYTES_MIN: usize = 2;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.group_id.read(r, v)?;
+        self.member_id.read(r, v)?;
         Ok(())
     }
 
-    /// Reads the value with its version, which is an int16 before it, and answers both.
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode_versioned(r: &mut Reader<'a>) -> Result<(Self, i16), DecodeError> {
-        let version = r.i16()?;
-        Ok((Self::decode(r, version)?, version))
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.group_id.write(w, v)?;
+        self.member_id.write(w, v)?;
+        Ok(())
     }
+}
 
-    /// Writes the value after its version.
-    ///
-    /// # Errors
-    /// As `encode`.
-    pub fn encode_versioned<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i16(version);
-        self.encode(w, version)
-    }
-
+impl StreamsGroupCurrentMemberAssignmentKey<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> StreamsGroupCurrentMemberAssignmentKey<'static> {
@@ -1063,92 +715,43 @@ pub struct StreamsGroupCurrentMemberAssignmentValue<'a> {
     pub warmup_tasks_pending_revocation: Vec<OwnedTaskIds<'a>>,
 }
 
-impl<'a> StreamsGroupCurrentMemberAssignmentValue<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(StreamsGroupCurrentMemberAssignmentValue<'_>, 0..=0, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let member_epoch = r.i32()?;
-        let previous_member_epoch = r.i32()?;
-        let state = r.i8()?;
-        let active_tasks = r.array(true, 3, |r| OwnedTaskIds::decode(r, version))?;
-        let standby_tasks = r.array(true, 3, |r| OwnedTaskIds::decode(r, version))?;
-        let warmup_tasks = r.array(true, 3, |r| OwnedTaskIds::decode(r, version))?;
-        let active_tasks_pending_revocation =
-            r.array(true, 3, |r| OwnedTaskIds::decode(r, version))?;
-        let standby_tasks_pending_revocation =
-            r.array(true, 3, |r| OwnedTaskIds::decode(r, version))?;
-        let warmup_tasks_pending_revocation =
-            r.array(true, 3, |r| OwnedTaskIds::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            member_epoch,
-            previous_member_epoch,
-            state,
-            active_tasks,
-            standby_tasks,
-            warmup_tasks,
-            active_tasks_pending_revocation,
-            standby_tasks_pending_revocation,
-            warmup_tasks_pending_revocation,
-        })
-    }
+versioned!(StreamsGroupCurrentMemberAssignmentValue<'_>, before);
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "StreamsGroupCurrentMemberAssignmentValue",
-                version,
-            ));
-        }
-        w.i32(self.member_epoch);
-        w.i32(self.previous_member_epoch);
-        w.i8(self.state);
-        w.array(&self.active_tasks, true, |w, v| v.encode(w, version))?;
-        w.array(&self.standby_tasks, true, |w, v| v.encode(w, version))?;
-        w.array(&self.warmup_tasks, true, |w, v| v.encode(w, version))?;
-        w.array(&self.active_tasks_pending_revocation, true, |w, v| {
-            v.encode(w, version)
-        })?;
-        w.array(&self.standby_tasks_pending_revocation, true, |w, v| {
-            v.encode(w, version)
-        })?;
-        w.array(&self.warmup_tasks_pending_revocation, true, |w, v| {
-            v.encode(w, version)
-        })?;
-        w.unsigned_varint(0);
+impl<'a> Value<'a> for StreamsGroupCurrentMemberAssignmentValue<'a> {
+    const BYTES_MIN: usize = 16;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.member_epoch.read(r, v)?;
+        self.previous_member_epoch.read(r, v)?;
+        self.state.read(r, v)?;
+        self.active_tasks.read(r, v)?;
+        self.standby_tasks.read(r, v)?;
+        self.warmup_tasks.read(r, v)?;
+        self.active_tasks_pending_revocation.read(r, v)?;
+        self.standby_tasks_pending_revocation.read(r, v)?;
+        self.warmup_tasks_pending_revocation.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
 
-    /// Reads the value with its version, which is an int16 before it, and answers both.
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode_versioned(r: &mut Reader<'a>) -> Result<(Self, i16), DecodeError> {
-        let version = r.i16()?;
-        Ok((Self::decode(r, version)?, version))
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.member_epoch.write(w, v)?;
+        self.previous_member_epoch.write(w, v)?;
+        self.state.write(w, v)?;
+        self.active_tasks.write(w, v)?;
+        self.standby_tasks.write(w, v)?;
+        self.warmup_tasks.write(w, v)?;
+        self.active_tasks_pending_revocation.write(w, v)?;
+        self.standby_tasks_pending_revocation.write(w, v)?;
+        self.warmup_tasks_pending_revocation.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
+}
 
-    /// Writes the value after its version.
-    ///
-    /// # Errors
-    /// As `encode`.
-    pub fn encode_versioned<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i16(version);
-        self.encode(w, version)
-    }
-
+impl StreamsGroupCurrentMemberAssignmentValue<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> StreamsGroupCurrentMemberAssignmentValue<'static> {
@@ -1215,53 +818,38 @@ impl Default for OwnedTaskIds<'_> {
     }
 }
 
-impl<'a> OwnedTaskIds<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, DecodeError> {
-        let subtopology_id = r.str(true).map(Cow::Borrowed)?;
-        let partitions = r.array(true, 4, |r| r.i32())?;
-        let mut assignment_epochs = Some(Vec::new());
-        r.tagged_fields(|tag, r| {
+impl<'a> Value<'a> for OwnedTaskIds<'a> {
+    const BYTES_MIN: usize = 3;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.subtopology_id.read(r, v)?;
+        self.partitions.read(r, v)?;
+        r.tagged_fields(v, |tag, r| {
             match tag {
-                0 => assignment_epochs = r.nullable_array(true, 4, |r| r.i32())?,
+                0 => self.assignment_epochs.read(r, v)?,
                 _ => return Ok(false),
             }
             Ok(true)
         })?;
-        Ok(Self {
-            subtopology_id,
-            partitions,
-            assignment_epochs,
-        })
-    }
-
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.str(&self.subtopology_id, true)?;
-        w.array(&self.partitions, true, |w, v| {
-            w.i32(*v);
-            Ok(())
-        })?;
-        let has_assignment_epochs = self.assignment_epochs != Some(Vec::new());
-        w.unsigned_varint(u32::from(has_assignment_epochs));
-        if has_assignment_epochs {
-            w.tagged_field(0, |w| {
-                w.nullable_array(self.assignment_epochs.as_deref(), true, |w, v| {
-                    w.i32(*v);
-                    Ok(())
-                })?;
-                Ok(())
-            })?;
-        }
         Ok(())
     }
 
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.subtopology_id.write(w, v)?;
+        self.partitions.write(w, v)?;
+        let mut tags = Tags::new(w, v);
+        tags.field(
+            0,
+            self.assignment_epochs != Some(Vec::new()),
+            &self.assignment_epochs,
+            v,
+        )?;
+        tags.finish();
+        Ok(())
+    }
+}
+
+impl OwnedTaskIds<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> OwnedTaskIds<'static> {
@@ -1282,55 +870,25 @@ pub struct StreamsGroupTopologyKey<'a> {
     pub group_id: Cow<'a, str>,
 }
 
-impl<'a> StreamsGroupTopologyKey<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 23..=23;
+message!(StreamsGroupTopologyKey<'_>, 23..=23, None);
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let group_id = r.str(false).map(Cow::Borrowed)?;
-        Ok(Self { group_id })
-    }
+versioned!(StreamsGroupTopologyKey<'_>, before);
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "StreamsGroupTopologyKey",
-                version,
-            ));
-        }
-        w.str(&self.group_id, false)?;
+impl<'a> Value<'a> for StreamsGroupTopologyKey<'a> {
+    const BYTES_MIN: usize = 1;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.group_id.read(r, v)?;
         Ok(())
     }
 
-    /// Reads the value with its version, which is an int16 before it, and answers both.
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode_versioned(r: &mut Reader<'a>) -> Result<(Self, i16), DecodeError> {
-        let version = r.i16()?;
-        Ok((Self::decode(r, version)?, version))
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.group_id.write(w, v)?;
+        Ok(())
     }
+}
 
-    /// Writes the value after its version.
-    ///
-    /// # Errors
-    /// As `encode`.
-    pub fn encode_versioned<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i16(version);
-        self.encode(w, version)
-    }
-
+impl StreamsGroupTopologyKey<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> StreamsGroupTopologyKey<'static> {
@@ -1351,62 +909,29 @@ pub struct StreamsGroupTopologyValue<'a> {
     pub subtopologies: Vec<Subtopology<'a>>,
 }
 
-impl<'a> StreamsGroupTopologyValue<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(StreamsGroupTopologyValue<'_>, 0..=0, Some(0));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let epoch = r.i32()?;
-        let subtopologies = r.array(true, 8, |r| Subtopology::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            epoch,
-            subtopologies,
-        })
-    }
+versioned!(StreamsGroupTopologyValue<'_>, before);
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "StreamsGroupTopologyValue",
-                version,
-            ));
-        }
-        w.i32(self.epoch);
-        w.array(&self.subtopologies, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+impl<'a> Value<'a> for StreamsGroupTopologyValue<'a> {
+    const BYTES_MIN: usize = 6;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.epoch.read(r, v)?;
+        self.subtopologies.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
 
-    /// Reads the value with its version, which is an int16 before it, and answers both.
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode_versioned(r: &mut Reader<'a>) -> Result<(Self, i16), DecodeError> {
-        let version = r.i16()?;
-        Ok((Self::decode(r, version)?, version))
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.epoch.write(w, v)?;
+        self.subtopologies.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
     }
+}
 
-    /// Writes the value after its version.
-    ///
-    /// # Errors
-    /// As `encode`.
-    pub fn encode_versioned<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i16(version);
-        self.encode(w, version)
-    }
-
+impl StreamsGroupTopologyValue<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> StreamsGroupTopologyValue<'static> {
@@ -1442,51 +967,35 @@ pub struct Subtopology<'a> {
     pub copartition_groups: Vec<CopartitionGroup>,
 }
 
-impl<'a> Subtopology<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let subtopology_id = r.str(true).map(Cow::Borrowed)?;
-        let source_topics = r.array(true, 1, |r| r.str(true).map(Cow::Borrowed))?;
-        let source_topic_regex = r.array(true, 1, |r| r.str(true).map(Cow::Borrowed))?;
-        let state_changelog_topics = r.array(true, 9, |r| TopicInfo::decode(r, version))?;
-        let repartition_sink_topics = r.array(true, 1, |r| r.str(true).map(Cow::Borrowed))?;
-        let repartition_source_topics = r.array(true, 9, |r| TopicInfo::decode(r, version))?;
-        let copartition_groups = r.array(true, 4, |r| CopartitionGroup::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            subtopology_id,
-            source_topics,
-            source_topic_regex,
-            state_changelog_topics,
-            repartition_sink_topics,
-            repartition_source_topics,
-            copartition_groups,
-        })
-    }
+impl<'a> Value<'a> for Subtopology<'a> {
+    const BYTES_MIN: usize = 8;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.str(&self.subtopology_id, true)?;
-        w.array(&self.source_topics, true, |w, v| w.str(v, true))?;
-        w.array(&self.source_topic_regex, true, |w, v| w.str(v, true))?;
-        w.array(&self.state_changelog_topics, true, |w, v| {
-            v.encode(w, version)
-        })?;
-        w.array(&self.repartition_sink_topics, true, |w, v| w.str(v, true))?;
-        w.array(&self.repartition_source_topics, true, |w, v| {
-            v.encode(w, version)
-        })?;
-        w.array(&self.copartition_groups, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.subtopology_id.read(r, v)?;
+        self.source_topics.read(r, v)?;
+        self.source_topic_regex.read(r, v)?;
+        self.state_changelog_topics.read(r, v)?;
+        self.repartition_sink_topics.read(r, v)?;
+        self.repartition_source_topics.read(r, v)?;
+        self.copartition_groups.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
 
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.subtopology_id.write(w, v)?;
+        self.source_topics.write(w, v)?;
+        self.source_topic_regex.write(w, v)?;
+        self.state_changelog_topics.write(w, v)?;
+        self.repartition_sink_topics.write(w, v)?;
+        self.repartition_source_topics.write(w, v)?;
+        self.copartition_groups.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
+    }
+}
+
+impl Subtopology<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> Subtopology<'static> {
@@ -1535,41 +1044,22 @@ pub struct CopartitionGroup {
     pub repartition_source_topics: Vec<i16>,
 }
 
-impl CopartitionGroup {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'_>, _version: i16) -> Result<Self, DecodeError> {
-        let source_topics = r.array(true, 2, |r| r.i16())?;
-        let source_topic_regex = r.array(true, 2, |r| r.i16())?;
-        let repartition_source_topics = r.array(true, 2, |r| r.i16())?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            source_topics,
-            source_topic_regex,
-            repartition_source_topics,
-        })
+impl<'a> Value<'a> for CopartitionGroup {
+    const BYTES_MIN: usize = 4;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.source_topics.read(r, v)?;
+        self.source_topic_regex.read(r, v)?;
+        self.repartition_source_topics.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
+        Ok(())
     }
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.array(&self.source_topics, true, |w, v| {
-            w.i16(*v);
-            Ok(())
-        })?;
-        w.array(&self.source_topic_regex, true, |w, v| {
-            w.i16(*v);
-            Ok(())
-        })?;
-        w.array(&self.repartition_source_topics, true, |w, v| {
-            w.i16(*v);
-            Ok(())
-        })?;
-        w.unsigned_varint(0);
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.source_topics.write(w, v)?;
+        self.source_topic_regex.write(w, v)?;
+        self.repartition_source_topics.write(w, v)?;
+        Tags::none(w, v);
         Ok(())
     }
 }
@@ -1585,29 +1075,25 @@ pub struct TopicConfig<'a> {
     pub value: Cow<'a, str>,
 }
 
-impl<'a> TopicConfig<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, DecodeError> {
-        let key = r.str(true).map(Cow::Borrowed)?;
-        let value = r.str(true).map(Cow::Borrowed)?;
-        r.skip_tagged_fields()?;
-        Ok(Self { key, value })
-    }
+impl<'a> Value<'a> for TopicConfig<'a> {
+    const BYTES_MIN: usize = 3;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, _version: i16) -> Result<(), EncodeError> {
-        w.str(&self.key, true)?;
-        w.str(&self.value, true)?;
-        w.unsigned_varint(0);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.key.read(r, v)?;
+        self.value.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
 
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.key.write(w, v)?;
+        self.value.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
+    }
+}
+
+impl TopicConfig<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> TopicConfig<'static> {
@@ -1633,38 +1119,29 @@ pub struct TopicInfo<'a> {
     pub topic_configs: Vec<TopicConfig<'a>>,
 }
 
-impl<'a> TopicInfo<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let name = r.str(true).map(Cow::Borrowed)?;
-        let partitions = r.i32()?;
-        let replication_factor = r.i16()?;
-        let topic_configs = r.array(true, 3, |r| TopicConfig::decode(r, version))?;
-        r.skip_tagged_fields()?;
-        Ok(Self {
-            name,
-            partitions,
-            replication_factor,
-            topic_configs,
-        })
-    }
+impl<'a> Value<'a> for TopicInfo<'a> {
+    const BYTES_MIN: usize = 9;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.str(&self.name, true)?;
-        w.i32(self.partitions);
-        w.i16(self.replication_factor);
-        w.array(&self.topic_configs, true, |w, v| v.encode(w, version))?;
-        w.unsigned_varint(0);
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.name.read(r, v)?;
+        self.partitions.read(r, v)?;
+        self.replication_factor.read(r, v)?;
+        self.topic_configs.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
 
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.name.write(w, v)?;
+        self.partitions.write(w, v)?;
+        self.replication_factor.write(w, v)?;
+        self.topic_configs.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
+    }
+}
+
+impl TopicInfo<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> TopicInfo<'static> {

@@ -3,10 +3,7 @@
 //! Records of `__transaction_state`.
 //! The type of a record stands before its key, as a version; the version of its value before that. A record without a value takes the key back.
 
-use crate::primitives::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
-use alloc::borrow::Cow;
-use alloc::vec::Vec;
-use core::ops::RangeInclusive;
+use crate::generated::*;
 
 /// A stored value.
 ///
@@ -17,55 +14,25 @@ pub struct TransactionLogKey<'a> {
     pub transactional_id: Cow<'a, str>,
 }
 
-impl<'a> TransactionLogKey<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+message!(TransactionLogKey<'_>, 0..=0, None);
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let transactional_id = r.str(false).map(Cow::Borrowed)?;
-        Ok(Self { transactional_id })
-    }
+versioned!(TransactionLogKey<'_>, before);
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "TransactionLogKey",
-                version,
-            ));
-        }
-        w.str(&self.transactional_id, false)?;
+impl<'a> Value<'a> for TransactionLogKey<'a> {
+    const BYTES_MIN: usize = 1;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.transactional_id.read(r, v)?;
         Ok(())
     }
 
-    /// Reads the value with its version, which is an int16 before it, and answers both.
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode_versioned(r: &mut Reader<'a>) -> Result<(Self, i16), DecodeError> {
-        let version = r.i16()?;
-        Ok((Self::decode(r, version)?, version))
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.transactional_id.write(w, v)?;
+        Ok(())
     }
+}
 
-    /// Writes the value after its version.
-    ///
-    /// # Errors
-    /// As `encode`.
-    pub fn encode_versioned<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i16(version);
-        self.encode(w, version)
-    }
-
+impl TransactionLogKey<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> TransactionLogKey<'static> {
@@ -136,142 +103,68 @@ impl Default for TransactionLogValue<'_> {
     }
 }
 
-impl<'a> TransactionLogValue<'a> {
-    /// The versions that this build reads and writes.
-    pub const VERSIONS: RangeInclusive<i16> = 0..=1;
+message!(TransactionLogValue<'_>, 0..=1, Some(1));
 
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(r.error(DecodeErrorKind::UnsupportedVersion(version)));
-        }
-        let flexible = version >= 1;
-        let producer_id = r.i64()?;
-        let mut previous_producer_id = -1;
-        let mut next_producer_id = -1;
-        let producer_epoch = r.i16()?;
-        let mut next_producer_epoch = -1;
-        let transaction_timeout_ms = r.i32()?;
-        let transaction_status = r.i8()?;
-        let transaction_partitions = r.nullable_array(
-            flexible,
-            match version {
-                ..=0 => 6,
-                _ => 3,
-            },
-            |r| TopicPartitions::decode(r, version),
-        )?;
-        let transaction_last_update_timestamp_ms = r.i64()?;
-        let transaction_start_timestamp_ms = r.i64()?;
-        let mut client_transaction_version = 0;
-        if flexible {
-            r.tagged_fields(|tag, r| {
-                match tag {
-                    0 => previous_producer_id = r.i64()?,
-                    1 => next_producer_id = r.i64()?,
-                    2 => client_transaction_version = r.i16()?,
-                    3 => next_producer_epoch = r.i16()?,
-                    _ => return Ok(false),
-                }
-                Ok(true)
-            })?;
-        }
-        Ok(Self {
-            producer_id,
-            previous_producer_id,
-            next_producer_id,
-            producer_epoch,
-            next_producer_epoch,
-            transaction_timeout_ms,
-            transaction_status,
-            transaction_partitions,
-            transaction_last_update_timestamp_ms,
-            transaction_start_timestamp_ms,
-            client_transaction_version,
-        })
-    }
+versioned!(TransactionLogValue<'_>, before);
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(
-                "TransactionLogValue",
-                version,
-            ));
-        }
-        let flexible = version >= 1;
-        w.i64(self.producer_id);
-        w.i16(self.producer_epoch);
-        w.i32(self.transaction_timeout_ms);
-        w.i8(self.transaction_status);
-        w.nullable_array(self.transaction_partitions.as_deref(), flexible, |w, v| {
-            v.encode(w, version)
+impl<'a> Value<'a> for TransactionLogValue<'a> {
+    const BYTES_MIN: usize = 32;
+
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.producer_id.read(r, v)?;
+        self.producer_epoch.read(r, v)?;
+        self.transaction_timeout_ms.read(r, v)?;
+        self.transaction_status.read(r, v)?;
+        self.transaction_partitions.read(r, v)?;
+        self.transaction_last_update_timestamp_ms.read(r, v)?;
+        self.transaction_start_timestamp_ms.read(r, v)?;
+        r.tagged_fields(v, |tag, r| {
+            match tag {
+                0 => self.previous_producer_id.read(r, v)?,
+                1 => self.next_producer_id.read(r, v)?,
+                2 => self.client_transaction_version.read(r, v)?,
+                3 => self.next_producer_epoch.read(r, v)?,
+                _ => return Ok(false),
+            }
+            Ok(true)
         })?;
-        w.i64(self.transaction_last_update_timestamp_ms);
-        w.i64(self.transaction_start_timestamp_ms);
-        if flexible {
-            let has_previous_producer_id = self.previous_producer_id != -1;
-            let has_next_producer_id = self.next_producer_id != -1;
-            let has_client_transaction_version = self.client_transaction_version != 0;
-            let has_next_producer_epoch = self.next_producer_epoch != -1;
-            w.unsigned_varint(
-                u32::from(has_previous_producer_id)
-                    + u32::from(has_next_producer_id)
-                    + u32::from(has_client_transaction_version)
-                    + u32::from(has_next_producer_epoch),
-            );
-            if has_previous_producer_id {
-                w.tagged_field(0, |w| {
-                    w.i64(self.previous_producer_id);
-                    Ok(())
-                })?;
-            }
-            if has_next_producer_id {
-                w.tagged_field(1, |w| {
-                    w.i64(self.next_producer_id);
-                    Ok(())
-                })?;
-            }
-            if has_client_transaction_version {
-                w.tagged_field(2, |w| {
-                    w.i16(self.client_transaction_version);
-                    Ok(())
-                })?;
-            }
-            if has_next_producer_epoch {
-                w.tagged_field(3, |w| {
-                    w.i16(self.next_producer_epoch);
-                    Ok(())
-                })?;
-            }
-        }
         Ok(())
     }
 
-    /// Reads the value with its version, which is an int16 before it, and answers both.
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode_versioned(r: &mut Reader<'a>) -> Result<(Self, i16), DecodeError> {
-        let version = r.i16()?;
-        Ok((Self::decode(r, version)?, version))
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.producer_id.write(w, v)?;
+        self.producer_epoch.write(w, v)?;
+        self.transaction_timeout_ms.write(w, v)?;
+        self.transaction_status.write(w, v)?;
+        self.transaction_partitions.write(w, v)?;
+        self.transaction_last_update_timestamp_ms.write(w, v)?;
+        self.transaction_start_timestamp_ms.write(w, v)?;
+        let mut tags = Tags::new(w, v);
+        tags.field(
+            0,
+            self.previous_producer_id != -1,
+            &self.previous_producer_id,
+            v,
+        )?;
+        tags.field(1, self.next_producer_id != -1, &self.next_producer_id, v)?;
+        tags.field(
+            2,
+            self.client_transaction_version != 0,
+            &self.client_transaction_version,
+            v,
+        )?;
+        tags.field(
+            3,
+            self.next_producer_epoch != -1,
+            &self.next_producer_epoch,
+            v,
+        )?;
+        tags.finish();
+        Ok(())
     }
+}
 
-    /// Writes the value after its version.
-    ///
-    /// # Errors
-    /// As `encode`.
-    pub fn encode_versioned<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        w.i16(version);
-        self.encode(w, version)
-    }
-
+impl TransactionLogValue<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> TransactionLogValue<'static> {
@@ -304,41 +197,25 @@ pub struct TopicPartitions<'a> {
     pub partition_ids: Vec<i32>,
 }
 
-impl<'a> TopicPartitions<'a> {
-    /// Reads this version.
-    ///
-    /// # Errors
-    /// What the reader refuses, and versions that do not exist.
-    pub fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
-        let flexible = version >= 1;
-        let topic = r.str(flexible).map(Cow::Borrowed)?;
-        let partition_ids = r.array(flexible, 4, |r| r.i32())?;
-        if flexible {
-            r.skip_tagged_fields()?;
-        }
-        Ok(Self {
-            topic,
-            partition_ids,
-        })
-    }
+impl<'a> Value<'a> for TopicPartitions<'a> {
+    const BYTES_MIN: usize = 2;
 
-    /// Writes this version.
-    ///
-    /// # Errors
-    /// Null, or a length, that this version cannot express, and versions that do not exist.
-    pub fn encode<W: Writer>(&self, w: &mut W, version: i16) -> Result<(), EncodeError> {
-        let flexible = version >= 1;
-        w.str(&self.topic, flexible)?;
-        w.array(&self.partition_ids, flexible, |w, v| {
-            w.i32(*v);
-            Ok(())
-        })?;
-        if flexible {
-            w.unsigned_varint(0);
-        }
+    fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
+        self.topic.read(r, v)?;
+        self.partition_ids.read(r, v)?;
+        r.tagged_fields(v, |_, _| Ok(false))?;
         Ok(())
     }
 
+    fn write<W: Writer>(&self, w: &mut W, v: Version) -> Result<(), EncodeError> {
+        self.topic.write(w, v)?;
+        self.partition_ids.write(w, v)?;
+        Tags::none(w, v);
+        Ok(())
+    }
+}
+
+impl TopicPartitions<'_> {
     /// The same record, owning its text.
     #[must_use]
     pub fn into_owned(self) -> TopicPartitions<'static> {
