@@ -3,6 +3,8 @@
 //! Each does its step on data that is hot in the cache, so they say what code costs, not memory. Their
 //! figures are the best of several repetitions: what disturbs only ever adds.
 
+mod messages;
+
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -124,6 +126,7 @@ pub fn run(time: Duration) -> Result<Vec<Cost>, String> {
         ns,
         bytes: 0,
     });
+    costs.extend(messages::run(time)?);
     Ok(costs)
 }
 
@@ -137,7 +140,7 @@ pub fn text(costs: &[Cost]) -> String {
         } else {
             format!("{:>8.1} GB/s", cost.bytes as f64 / ns)
         };
-        format!("{:<36} {ns:>12.1} ns {rate}\n", cost.name)
+        format!("{:<44} {ns:>12.1} ns {rate}\n", cost.name)
     };
     costs.iter().map(line).collect()
 }
