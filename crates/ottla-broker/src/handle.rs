@@ -3,7 +3,7 @@
 //! Start: rebuild the catalog, make it this node's, raise the leader epochs if the last stop was
 //! unclean, open every partition, and only then say ready. Stop: no new work, snapshots, a last sync.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -21,13 +21,13 @@ use crate::api::{CatalogError, OpenPartition};
 use crate::authorize::Gate;
 use crate::clock::Clock;
 use crate::drive::{Driven, Driver};
-use crate::flows::ProducerIds;
+use crate::flows::{OffsetsTopic, ProducerIds};
 use crate::ids::RandomIds;
 use crate::keeper::{self, Keeper};
 use crate::metrics::Metrics;
 use crate::registry::Registry;
 use crate::shard::{ShardOptions, open_listening};
-use crate::wiring::{self, CatalogOutlet, CatalogShard, Image};
+use crate::wiring::{self, CatalogOutlet, CatalogShard, GroupSettings, Image};
 
 /// Who the broker is and how it was left.
 #[derive(Clone, Debug)]
@@ -76,6 +76,9 @@ struct Inner {
     gate: Gate,
     metrics: Metrics,
     producer_ids: ProducerIds,
+    groups: Arc<GroupSettings>,
+    offsets_topic: OffsetsTopic,
+    sessions: AtomicU64,
     ready: AtomicBool,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -94,6 +97,7 @@ impl Broker {
         let (acts, orders) = Acts::new();
         let catalog = open_catalog(&*store, &options, &image, &acts)?;
         let registry = Arc::new(Registry::default());
+        let groups = Arc::new(wiring::group_settings(&options.settings));
         let clock = Clock::start();
         let driver = Driver::new(clock, tokio::runtime::Handle::current());
         let keeper = Arc::new(Keeper {
@@ -102,6 +106,7 @@ impl Broker {
             image: Arc::clone(&image),
             metrics: metrics.clone(),
             settings: options.settings.clone(),
+            groups: Arc::clone(&groups),
             driver: driver.clone(),
         });
         tokio::spawn(driver.clone().keep_time());
@@ -117,6 +122,9 @@ impl Broker {
             gate: Gate::default(),
             metrics,
             producer_ids: ProducerIds::default(),
+            groups,
+            offsets_topic: OffsetsTopic::default(),
+            sessions: AtomicU64::new(0),
             ready: AtomicBool::new(false),
             threads: Mutex::new(threads),
         }));
@@ -161,7 +169,7 @@ impl Broker {
         self.0.acts.order(Act::Stop);
         for partition in self.0.registry.all() {
             // A snapshot is a cache: a start without it replays more.
-            if let Err(fault) = partition.shard().write_snapshot() {
+            if let Err(fault) = partition.tenant.write_snapshot() {
                 tracing::warn!(partition = %partition.name, %fault, "no snapshot at the stop");
             }
         }
@@ -233,6 +241,19 @@ impl Broker {
 
     pub(crate) fn producer_ids(&self) -> &ProducerIds {
         &self.0.producer_ids
+    }
+
+    pub(crate) fn group_settings(&self) -> &Arc<GroupSettings> {
+        &self.0.groups
+    }
+
+    pub(crate) fn offsets_topic(&self) -> &OffsetsTopic {
+        &self.0.offsets_topic
+    }
+
+    /// A number that no other session of this broker has.
+    pub(crate) fn next_session(&self) -> u64 {
+        self.0.sessions.fetch_add(1, Ordering::Relaxed)
     }
 
     pub(crate) fn published_image(&self) -> Arc<Image> {

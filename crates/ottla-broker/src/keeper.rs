@@ -16,12 +16,12 @@ use ottla_model::uuid::Uuid;
 
 use crate::acts::Actor;
 use crate::api::{FaultsTold, OpenPartition};
-use crate::drive::{Driven, Driver};
+use crate::drive::Driver;
 use crate::ids::RandomIds;
 use crate::metrics::Metrics;
 use crate::registry::Registry;
-use crate::shard::{ShardOptions, StorageFault, open_listening};
-use crate::wiring::{self, Image, PartitionOutlet};
+use crate::shard::{ShardOptions, StorageFault};
+use crate::wiring::{GroupSettings, Image, Tenant};
 
 pub(crate) struct Keeper {
     pub(crate) store: Arc<dyn LogStore>,
@@ -29,6 +29,7 @@ pub(crate) struct Keeper {
     pub(crate) image: Arc<ArcSwap<Image>>,
     pub(crate) metrics: Metrics,
     pub(crate) settings: BrokerSettings,
+    pub(crate) groups: Arc<GroupSettings>,
     pub(crate) driver: Driver,
 }
 
@@ -84,12 +85,11 @@ impl Keeper {
         report(name, &recovery);
         log.begin_epoch(epoch)?;
         let options = ShardOptions::new(epoch, roll_rule(&topic.config), Box::new(RandomIds));
-        let shard = open_listening(log, PartitionOutlet::default(), options)?;
-        wiring::tune(&shard, &self.settings);
+        let tenant = Tenant::open(&name.topic, log, options, &self.settings, &self.groups)?;
         Ok(Some(OpenPartition {
             name: name.clone(),
             leader_epoch: epoch,
-            driven: Arc::new(Driven::new(shard)),
+            tenant,
             faults: FaultsTold::default(),
         }))
     }
@@ -120,11 +120,11 @@ impl Actor for Keeper {
             tracing::error!(%fault, "the first append to each new partition has to wait for the disk");
         }
         for open in opened {
-            let (name, driven) = (open.name.clone(), Arc::clone(&open.driven));
+            let (name, open) = (open.name.clone(), Arc::new(open));
             self.registry
-                .insert(name.topic_id, name.partition, Arc::new(open));
+                .insert(name.topic_id, name.partition, Arc::clone(&open));
             // Decides on the settings, and arms the timer for what the log's past wants expired.
-            self.driver.run(&driven);
+            open.tenant.run(&self.driver);
         }
         self.metrics.partitions_open(self.registry.len());
     }
@@ -133,7 +133,7 @@ impl Actor for Keeper {
         let mut names = Vec::with_capacity(partitions.len());
         for &partition in partitions {
             if let Some(open) = self.registry.remove(topic_id, partition) {
-                open.shard().close(StorageFault::topic_deleted());
+                open.tenant.close(StorageFault::topic_deleted());
             }
             names.push(TopicPartition {
                 topic: topic.clone(),

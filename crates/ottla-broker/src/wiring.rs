@@ -6,24 +6,31 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
+use ottla_log::{Log, LogFault};
 use ottla_machine::catalog::{Catalog, CatalogRecord, Command, Effect, RegisterNode};
-use ottla_machine::partition::{self, Effect as NoEffect, Partition};
+use ottla_machine::group::{self, Coordinator, GroupRecord};
+use ottla_machine::partition::{self, Effect as NoEffect, FetchPlan, Isolation, Partition, Query};
 use ottla_model::configs::BrokerSettings;
 use ottla_model::ids::{NodeId, Offset};
 use ottla_model::marks::Marks;
-use ottla_model::names::TopicPartition;
+use ottla_model::names::{TopicName, TopicPartition};
 use ottla_model::uuid::Uuid;
 use tokio::sync::oneshot;
 
 use crate::acts::{Act, Acts};
-use crate::shard::{Outcome, Outlet, Shard};
+use crate::drive::{Driven, Driver};
+use crate::shard::{Outcome, Outlet, PlanError, Shard, ShardOptions, StorageFault, open_listening};
 use crate::waiters::Waiters;
 
 pub(crate) use ottla_machine::catalog::{CLUSTER_METADATA_TOPIC, Cluster};
 pub use ottla_machine::catalog::{Image, PartitionImage, TopicImage};
+pub(crate) use ottla_machine::group::{CONSUMER_OFFSETS_TOPIC, Settings as GroupSettings};
 
 /// A shard that holds a topic partition.
 pub(crate) type PartitionShard = Shard<Partition, PartitionOutlet>;
+
+/// A shard that holds a partition of `__consumer_offsets`.
+pub(crate) type GroupShard = Shard<Coordinator, GroupOutlet>;
 
 /// The shard that holds the catalog.
 pub(crate) type CatalogShard = Shard<Catalog, CatalogOutlet>;
@@ -52,6 +59,169 @@ impl Outlet<Partition> for PartitionOutlet {
         self.waiters.wake_all();
     }
 }
+
+/// Where a coordinator's answers go, and the fetches that wait for its log.
+#[derive(Debug, Default)]
+pub(crate) struct GroupOutlet {
+    waiters: Waiters,
+}
+
+impl Outlet<Coordinator> for GroupOutlet {
+    type Handle = oneshot::Sender<Outcome<Coordinator>>;
+
+    fn answer(&self, to: Self::Handle, outcome: Outcome<Coordinator>) {
+        // Whoever asked may have gone.
+        let _ = to.send(outcome);
+    }
+
+    fn effect(&self, effect: group::Effect) {
+        match effect {}
+    }
+
+    fn records(&self, _: Vec<(Offset, GroupRecord)>) {}
+
+    fn advanced(&self, _: Marks) {
+        self.waiters.wake_all();
+    }
+}
+
+/// What lives in an open partition.
+pub(crate) enum Tenant {
+    /// Clients' records.
+    Data(Arc<Driven<PartitionShard>>),
+    /// Groups: a partition of `__consumer_offsets`.
+    Groups(Arc<Driven<GroupShard>>),
+}
+
+/// The same of every shard, whatever its machine is.
+macro_rules! each {
+    ($tenant:expr, $driven:ident => $do:expr) => {
+        match $tenant {
+            Tenant::Data($driven) => $do,
+            Tenant::Groups($driven) => $do,
+        }
+    };
+}
+
+impl Tenant {
+    /// Opens the shard that belongs into a partition of this topic.
+    pub(crate) fn open(
+        topic: &TopicName,
+        log: Arc<dyn Log>,
+        options: ShardOptions,
+        settings: &BrokerSettings,
+        groups: &Arc<GroupSettings>,
+    ) -> Result<Tenant, LogFault> {
+        if topic.as_str() == CONSUMER_OFFSETS_TOPIC {
+            let shard = open_listening(log, GroupOutlet::default(), options)?;
+            // Nobody waits for the answer: it brings the settings, and time begins to pass.
+            let (handle, _) = oneshot::channel();
+            shard.submit(
+                handle,
+                group::Command {
+                    settings: Arc::clone(groups),
+                    request: group::Request::Begin,
+                },
+            );
+            return Ok(Tenant::Groups(Arc::new(Driven::new(shard))));
+        }
+        let shard = open_listening(log, PartitionOutlet::default(), options)?;
+        tune(&shard, settings);
+        Ok(Tenant::Data(Arc::new(Driven::new(shard))))
+    }
+
+    pub(crate) fn log(&self) -> &Arc<dyn Log> {
+        each!(self, driven => driven.shard().log())
+    }
+
+    pub(crate) fn marks(&self) -> Marks {
+        each!(self, driven => driven.shard().marks())
+    }
+
+    pub(crate) fn waiters(&self) -> &Waiters {
+        match self {
+            Tenant::Data(driven) => &driven.shard().outlet().waiters,
+            Tenant::Groups(driven) => &driven.shard().outlet().waiters,
+        }
+    }
+
+    pub(crate) fn run(&self, driver: &Driver) {
+        each!(self, driven => driver.run(driven));
+    }
+
+    pub(crate) fn close(&self, fault: StorageFault) {
+        each!(self, driven => driven.shard().close(fault));
+    }
+
+    pub(crate) fn write_snapshot(&self) -> Result<(), LogFault> {
+        each!(self, driven => driven.shard().write_snapshot())
+    }
+
+    /// What a fetch may read.
+    pub(crate) fn plan_fetch(
+        &self,
+        offset: Offset,
+        isolation: Isolation,
+    ) -> Result<FetchPlan, PlanError<partition::Refusal>> {
+        match self {
+            Tenant::Data(driven) => driven.shard().plan(&Query::Fetch { offset, isolation }),
+            Tenant::Groups(driven) => {
+                let marks = driven.shard().readable_marks().map_err(PlanError::Fault)?;
+                FetchPlan::new(offset, isolation, marks).map_err(PlanError::Refused)
+            }
+        }
+    }
+}
+
+/// What the broker's settings say of groups.
+pub(crate) fn group_settings(settings: &BrokerSettings) -> GroupSettings {
+    let default = GroupSettings::default();
+    let number = |name| settings.number(name);
+    let int = |name, default| {
+        number(name)
+            .and_then(|n| i32::try_from(n).ok())
+            .unwrap_or(default)
+    };
+    let ms = |name, default| {
+        number(name)
+            .and_then(|n| u64::try_from(n).ok())
+            .unwrap_or(default)
+    };
+    let size = |name, default| {
+        number(name)
+            .and_then(|n| usize::try_from(n).ok())
+            .unwrap_or(default)
+    };
+    GroupSettings {
+        initial_rebalance_delay_ms: ms(
+            "group.initial.rebalance.delay.ms",
+            default.initial_rebalance_delay_ms,
+        ),
+        session_timeout_ms_min: int(
+            "group.min.session.timeout.ms",
+            default.session_timeout_ms_min,
+        ),
+        session_timeout_ms_max: int(
+            "group.max.session.timeout.ms",
+            default.session_timeout_ms_max,
+        ),
+        members_max: size("group.max.size", default.members_max),
+        offset_metadata_max: size("offset.metadata.max.bytes", default.offset_metadata_max),
+        offsets_retention_ms: number("offsets.retention.minutes")
+            .map_or(default.offsets_retention_ms, |minutes| {
+                minutes.saturating_mul(60_000)
+            }),
+        offsets_retention_check_interval_ms: ms(
+            "offsets.retention.check.interval.ms",
+            default.offsets_retention_check_interval_ms,
+        ),
+        // Below zero it is off.
+        disconnect_grace_ms: number(DISCONNECT_GRACE_MS).and_then(|ms| u64::try_from(ms).ok()),
+    }
+}
+
+/// How long a member whose connection closed may stay silent: Ottla's own config.
+const DISCONNECT_GRACE_MS: &str = "ottla.group.disconnect.grace.ms";
 
 /// Where the catalog's answers go, the image that it publishes, and the acts that it asks for.
 pub(crate) struct CatalogOutlet {
@@ -161,7 +331,7 @@ pub(crate) fn start_commands(node: NodeId, directory: Uuid, unclean: bool) -> Ve
 }
 
 /// Leaves with a partition that was just opened what its machine has to know of the broker's settings.
-pub(crate) fn tune(shard: &PartitionShard, settings: &BrokerSettings) {
+fn tune(shard: &PartitionShard, settings: &BrokerSettings) {
     let expiration_ms = settings
         .number("producer.id.expiration.ms")
         .and_then(|ms| u64::try_from(ms).ok());

@@ -5,8 +5,8 @@
 //! never gets that here: clients take it for fatal or retry it for ever.
 
 use ottla_broker::api::{
-    AppendRefusal, CatalogError, CatalogRefusal, EpochCheck, FetchRefusal, PartitionRefusal,
-    StorageFault, TopicRefusal,
+    AppendRefusal, CatalogError, CatalogRefusal, EpochCheck, FetchRefusal, GroupError,
+    GroupRefusal, PartitionRefusal, StorageFault, TopicRefusal,
 };
 use ottla_codec::{DowngradeError, Rejection, RejectionKind};
 use ottla_model::names::TopicNameError;
@@ -150,6 +150,46 @@ pub fn topic(refusal: &TopicRefusal) -> ErrorCode {
         TopicRefusal::InvalidConfig(_) => ErrorCode::InvalidConfig,
         TopicRefusal::UnknownName(_) => ErrorCode::UnknownTopicOrPartition,
         TopicRefusal::UnknownId(_) => ErrorCode::UnknownTopicId,
+    }
+}
+
+/// Of a group's coordinator.
+#[must_use]
+pub fn group(refusal: &GroupRefusal) -> ErrorCode {
+    match refusal {
+        GroupRefusal::InvalidGroupId => ErrorCode::InvalidGroupId,
+        GroupRefusal::TextTooLong => ErrorCode::InvalidRequest,
+        GroupRefusal::InvalidSessionTimeout => ErrorCode::InvalidSessionTimeout,
+        GroupRefusal::MemberIdRequired(_) => ErrorCode::MemberIdRequired,
+        GroupRefusal::UnknownMember | GroupRefusal::Removed => ErrorCode::UnknownMemberId,
+        GroupRefusal::FencedInstance | GroupRefusal::Replaced(_) => ErrorCode::FencedInstanceId,
+        GroupRefusal::IllegalGeneration => ErrorCode::IllegalGeneration,
+        GroupRefusal::RebalanceInProgress => ErrorCode::RebalanceInProgress,
+        GroupRefusal::InconsistentProtocol => ErrorCode::InconsistentGroupProtocol,
+        GroupRefusal::GroupFull => ErrorCode::GroupMaxSizeReached,
+        GroupRefusal::GroupNotFound => ErrorCode::GroupIdNotFound,
+        GroupRefusal::NonEmptyGroup => ErrorCode::NonEmptyGroup,
+        GroupRefusal::OffsetMetadataTooLarge => ErrorCode::OffsetMetadataTooLarge,
+        GroupRefusal::UnstableOffset => ErrorCode::UnstableOffsetCommit,
+        GroupRefusal::GroupSubscribed => ErrorCode::GroupSubscribedToTopic,
+    }
+}
+
+/// Of a request to a group: whoever finds no coordinator asks who it is, and comes again.
+#[must_use]
+pub fn group_error(error: &GroupError) -> ErrorCode {
+    match error {
+        GroupError::Refused(refusal) => group(refusal),
+        GroupError::NotHere => ErrorCode::NotCoordinator,
+    }
+}
+
+/// Of an OffsetCommit, in its version: before 9 a group that is not there has another generation.
+#[must_use]
+pub fn commit(error: &GroupError, version: i16) -> ErrorCode {
+    match group_error(error) {
+        ErrorCode::GroupIdNotFound if version < 9 => ErrorCode::IllegalGeneration,
+        code => code,
     }
 }
 

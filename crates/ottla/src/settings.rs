@@ -37,6 +37,12 @@ pub(crate) const DEFAULT_DATA: &str = "./ottla-data";
 const DEFAULT_LOG_LEVEL: &str = "info";
 const DEFAULT_NODE_ID: u32 = 1;
 
+/// What `--dev` sets, unless somebody sets it otherwise: no waits that the protocol does not demand.
+pub(crate) const DEV_CONFIGS: &[(&str, &str)] = &[
+    ("group.initial.rebalance.delay.ms", "0"),
+    ("ottla.group.disconnect.grace.ms", "1000"),
+];
+
 /// Longest cluster id that is taken; Kafka's own have 22 characters.
 const CLUSTER_ID_BYTES_MAX: usize = 255;
 
@@ -66,7 +72,7 @@ pub(crate) struct Given {
     /// The data directory [default: ./ottla-data]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// For development: nothing is synced before it is acknowledged
+    /// For development: nothing is synced before it is acknowledged, and nothing waits for what may come
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
           value_parser = clap::builder::BoolishValueParser::new())]
     dev: Option<bool>,
@@ -173,7 +179,13 @@ impl Settings {
                 i32::MAX
             )));
         };
+        let dev = given.dev.unwrap_or(false);
         let mut broker = BrokerSettings::default();
+        for (name, value) in DEV_CONFIGS.iter().filter(|_| dev) {
+            broker
+                .set(name, value)
+                .map_err(|_| Fatal::failed(built_in))?;
+        }
         for Assignment { name, value } in given.broker.0.iter().chain(&given.set) {
             broker
                 .set(name, value)
@@ -190,7 +202,7 @@ impl Settings {
                 None => AdminListen::At(default_address(DEFAULT_ADMIN_LISTEN)?),
             },
             data,
-            dev: given.dev.unwrap_or(false),
+            dev,
             log_level: given.log_level.map_or_else(
                 || {
                     DEFAULT_LOG_LEVEL

@@ -10,7 +10,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use ottla_log::{LogFault, Read, ReadError};
-use ottla_machine::partition::{Isolation, Query, Refusal};
+use ottla_machine::partition::{Isolation, Refusal};
 use ottla_model::ids::Offset;
 
 use super::interest::Interest;
@@ -251,12 +251,9 @@ impl<'r> Gathered<'r> {
         asked: &FetchPartition,
         others_bytes: usize,
     ) -> Result<(Fetched, bool), FetchRefusal> {
-        let shard = asked.partition.0.shard();
-        let query = Query::Fetch {
-            offset: asked.offset,
-            isolation: self.request.isolation,
-        };
-        let plan = shard.plan(&query).map_err(|error| match error {
+        let tenant = &asked.partition.0.tenant;
+        let plan = tenant.plan_fetch(asked.offset, self.request.isolation);
+        let plan = plan.map_err(|error| match error {
             PlanError::Refused(Refusal::OffsetOutOfRange { .. }) => FetchRefusal::OutOfRange,
             PlanError::Refused(other) => {
                 FetchRefusal::Fault(StorageFault::closed(&other.to_string()))
@@ -269,7 +266,7 @@ impl<'r> Gathered<'r> {
         let read = if nothing || (left == 0 && !first) {
             Read::Empty
         } else {
-            shard
+            tenant
                 .log()
                 .read(plan.start, plan.bound, asked.bytes_max.min(left), first)
                 .map_err(|error| match error {

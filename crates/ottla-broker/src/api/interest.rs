@@ -89,14 +89,14 @@ impl Interest {
             return false;
         };
         kept.registered = true;
-        let shard = kept.asked.partition.0.shard();
-        shard.outlet().waiters.register(&self.waiter, key);
+        let tenant = &kept.asked.partition.0.tenant;
+        tenant.waiters().register(&self.waiter, key);
         true
     }
 
     fn unregister(&self, key: u64, asked: &FetchPartition) {
-        let shard = asked.partition.0.shard();
-        shard.outlet().waiters.unregister(&self.waiter, key);
+        let tenant = &asked.partition.0.tenant;
+        tenant.waiters().unregister(&self.waiter, key);
     }
 }
 

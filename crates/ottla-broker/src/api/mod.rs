@@ -2,6 +2,7 @@
 //! their arguments and answers.
 
 mod fetch;
+mod groups;
 mod interest;
 mod offsets;
 mod partition;
@@ -9,6 +10,7 @@ mod produce;
 mod topics;
 
 pub use fetch::{FetchAnswer, FetchOutcome, FetchPartition, FetchRefusal, FetchRequest, Fetched};
+pub use groups::{GroupError, Session};
 pub use interest::Interest;
 pub use offsets::{EpochEnd, FoundOffset, OffsetQuery};
 pub use partition::{EpochCheck, PartitionRef};
@@ -25,4 +27,10 @@ pub use ottla_machine::catalog::{
     TopicDefaults, TopicRefusal, TopicSelector,
 };
 pub use ottla_machine::contract::Wait;
+pub use ottla_machine::group::{
+    CommitOffsets, CommitPartition, CommitTopic, ConnectionId, DeleteOffsets, DescribedGroup,
+    DescribedMember, FetchOffsets, FetchTopic, FetchedPartition, FetchedTopic, GroupId, GroupState,
+    GroupType, Heartbeat, InstanceId, Join, Joined, Leave, Leaving, ListFilter, ListedGroup,
+    MemberId, Protocol, Refusal as GroupRefusal, Sync as SyncGroup, Synced,
+};
 pub use ottla_machine::partition::{InvalidRecord, Isolation, Refusal as PartitionRefusal};

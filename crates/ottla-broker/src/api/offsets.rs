@@ -11,6 +11,7 @@ use super::partition::PartitionRef;
 use crate::authorize::Permit;
 use crate::handle::Broker;
 use crate::shard::{Outcome, StorageFault};
+use crate::wiring::Tenant;
 
 /// What is looked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -60,7 +61,7 @@ impl Broker {
             OffsetQuery::Latest => self.latest(partition).await.map(Some),
             OffsetQuery::Earliest => {
                 let offset = partition.marks().log_start;
-                let leader_epoch = partition.0.shard().log().epoch_at(offset);
+                let leader_epoch = partition.0.tenant.log().epoch_at(offset);
                 Ok(Some(FoundOffset {
                     offset,
                     timestamp_ms: None,
@@ -111,23 +112,30 @@ impl Broker {
         partition: &PartitionRef,
         epoch: LeaderEpoch,
     ) -> Option<EpochEnd> {
-        let (leader_epoch, end) = partition.0.shard().log().epoch_end(epoch)?;
+        let (leader_epoch, end) = partition.0.tenant.log().epoch_end(epoch)?;
         Some(EpochEnd { leader_epoch, end })
     }
 
     async fn latest(&self, partition: &PartitionRef) -> Result<FoundOffset, StorageFault> {
-        let (handle, answer) = oneshot::channel();
-        partition.0.shard().submit(handle, Command::Latest);
-        self.driver().run(&partition.0.driven);
-        match answer.await {
-            Ok(Outcome::Answer(Answer::Latest { offset })) => Ok(FoundOffset {
-                offset,
-                timestamp_ms: None,
-                leader_epoch: partition.0.shard().log().epoch_at(offset),
-            }),
-            Ok(Outcome::Fault(fault)) => Err(fault),
-            _ => Err(StorageFault::closed("the partition was closed")),
-        }
+        let offset = match &partition.0.tenant {
+            Tenant::Data(driven) => {
+                let (handle, answer) = oneshot::channel();
+                driven.shard().submit(handle, Command::Latest);
+                self.driver().run(driven);
+                match answer.await {
+                    Ok(Outcome::Answer(Answer::Latest { offset })) => offset,
+                    Ok(Outcome::Fault(fault)) => return Err(fault),
+                    _ => return Err(StorageFault::closed("the partition was closed")),
+                }
+            }
+            // Nobody appends to it and asks for its own record.
+            Tenant::Groups(driven) => driven.shard().readable_marks()?.durable,
+        };
+        Ok(FoundOffset {
+            offset,
+            timestamp_ms: None,
+            leader_epoch: partition.0.tenant.log().epoch_at(offset),
+        })
     }
 
     /// A search may read a segment's batches from the disk, so it leaves the network's threads.
@@ -137,7 +145,7 @@ impl Broker {
         T: Send + 'static,
     {
         let bound = partition.marks().durable;
-        let log = Arc::clone(partition.0.shard().log());
+        let log = Arc::clone(partition.0.tenant.log());
         match tokio::task::spawn_blocking(move || find(&*log, bound)).await {
             Ok(Ok(found)) => Ok(found),
             Ok(Err(fault)) => Err(StorageFault::new(&fault)),

@@ -7,8 +7,7 @@ use ottla_model::ids::LeaderEpoch;
 use ottla_model::marks::Marks;
 use ottla_model::names::TopicPartition;
 
-use crate::drive::Driven;
-use crate::wiring::PartitionShard;
+use crate::wiring::Tenant;
 
 /// An open partition. Cheap to clone; keeps the partition's memory, not its existence.
 #[derive(Clone)]
@@ -18,7 +17,7 @@ pub struct PartitionRef(pub(crate) Arc<OpenPartition>);
 pub(crate) struct OpenPartition {
     pub(crate) name: TopicPartition,
     pub(crate) leader_epoch: LeaderEpoch,
-    pub(crate) driven: Arc<Driven<PartitionShard>>,
+    pub(crate) tenant: Tenant,
     pub(crate) faults: FaultsTold,
 }
 
@@ -56,12 +55,6 @@ pub enum EpochCheck {
     Unknown,
 }
 
-impl OpenPartition {
-    pub(crate) fn shard(&self) -> &Arc<PartitionShard> {
-        self.driven.shard()
-    }
-}
-
 impl PartitionRef {
     /// Topic, id and index.
     #[must_use]
@@ -87,10 +80,16 @@ impl PartitionRef {
         }
     }
 
+    /// True if clients may append: not to what the broker keeps its own state in.
+    #[must_use]
+    pub fn takes_records(&self) -> bool {
+        matches!(self.0.tenant, Tenant::Data(_))
+    }
+
     /// How far the log has come.
     #[must_use]
     pub fn marks(&self) -> Marks {
-        self.0.shard().marks()
+        self.0.tenant.marks()
     }
 }
 

@@ -20,6 +20,7 @@ use super::partition::{OpenPartition, PartitionRef};
 use crate::authorize::Permit;
 use crate::handle::Broker;
 use crate::shard::{Outcome, StorageFault};
+use crate::wiring::Tenant;
 
 /// Where a batch went.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -103,10 +104,14 @@ impl Burst<'_> {
     ) -> Receipt {
         let (handle, receipt) = oneshot::channel();
         let partition = &partition.0;
+        let Tenant::Data(driven) = &partition.tenant else {
+            // The receipt finds its sender gone: closed to records. Gateways ask before.
+            return Receipt(receipt);
+        };
         self.broker
             .metrics()
             .appended(batch.bytes().len(), batch.head().record_count);
-        partition.shard().submit(
+        driven.shard().submit(
             handle,
             Command::Append {
                 batch,
@@ -126,7 +131,7 @@ impl Burst<'_> {
         self.touched.sort_unstable_by_key(Arc::as_ptr);
         self.touched.dedup_by(|one, other| Arc::ptr_eq(one, other));
         for partition in &self.touched {
-            self.broker.driver().run(&partition.driven);
+            partition.tenant.run(self.broker.driver());
         }
     }
 }

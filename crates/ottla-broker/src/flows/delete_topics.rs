@@ -1,10 +1,12 @@
 //! DeleteTopics: the catalog logs the removal, then the partitions are closed and their files deleted.
 //!
 //! Answers after the partitions are closed and renamed away, so that a topic of the same name can be
-//! created at once. Deleted means deleted: the catalog remembers the id until its directories are
+//! created at once, and after the groups forgot their offsets of it; a crash before that leaves offsets
+//! that name a topic id which is gone. Deleted means deleted: the catalog remembers the id until its directories are
 //! gone, and finishes at start what a crash left.
 
 use ottla_machine::catalog::{Answer, Command};
+use ottla_machine::group::DeletedTopic as DeletedOffsets;
 
 use super::unexpected;
 use crate::api::{CatalogError, DeletedTopic, TopicRefusal, TopicSelector};
@@ -27,6 +29,11 @@ impl Broker {
             return Err(unexpected());
         };
         self.acts().barrier().await;
+        let gone = deleted.iter().flatten().map(|topic| DeletedOffsets {
+            name: topic.name.as_str().into(),
+            topic_id: topic.topic_id,
+        });
+        self.forget_offsets(gone.collect()).await;
         for topic in deleted.iter().flatten() {
             // Volatile: after a crash the removal is simply done again.
             let _ = self

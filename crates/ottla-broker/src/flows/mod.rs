@@ -5,8 +5,10 @@
 
 mod create_topics;
 mod delete_topics;
+mod offsets_topic;
 mod producer_id;
 
+pub(crate) use offsets_topic::OffsetsTopic;
 pub(crate) use producer_id::ProducerIds;
 
 use ottla_machine::catalog::{Answer, Catalog, Command};

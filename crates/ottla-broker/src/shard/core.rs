@@ -95,6 +95,18 @@ impl<M: Machine, O: Outlet<M>> Core<M, O> {
             && self.collecting_bytes < self.options.collecting_bytes_max
     }
 
+    /// Whether plans are made.
+    pub(super) fn check_readable(&self) -> Result<(), StorageFault> {
+        match &self.state {
+            State::Rebuilding => Err(StorageFault::rebuilding()),
+            State::Closed {
+                fault,
+                readable: false,
+            } => Err(fault.clone()),
+            State::Active | State::Refusing { .. } | State::Closed { .. } => Ok(()),
+        }
+    }
+
     pub(super) fn decide(&mut self, handle: O::Handle, command: M::Command, now: Now) {
         if let State::Closed { fault, .. } = &self.state {
             self.outbox

@@ -137,17 +137,20 @@ impl<M: Machine, O: Outlet<M>> Shard<M, O> {
     /// The machine's refusal; that the shard is being rebuilt, or was [closed](Self::close).
     pub fn plan(&self, query: &M::Query) -> Result<M::Plan, PlanError<M::Refusal>> {
         let core = lock(&self.core);
-        match &core.state {
-            State::Rebuilding => return Err(PlanError::Fault(StorageFault::rebuilding())),
-            State::Closed {
-                fault,
-                readable: false,
-            } => return Err(PlanError::Fault(fault.clone())),
-            State::Active | State::Refusing { .. } | State::Closed { .. } => {}
-        }
+        core.check_readable().map_err(PlanError::Fault)?;
         core.machine
             .plan(query, core.marks)
             .map_err(PlanError::Refused)
+    }
+
+    /// How far readers may go, whatever the machine is.
+    ///
+    /// # Errors
+    /// The shard is being rebuilt, or was [closed](Self::close).
+    pub fn readable_marks(&self) -> Result<Marks, StorageFault> {
+        let core = lock(&self.core);
+        core.check_readable()?;
+        Ok(core.marks)
     }
 
     /// How far the log has come.

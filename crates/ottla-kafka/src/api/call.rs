@@ -1,7 +1,9 @@
 //! One request on its way through a handler.
 
+use std::future::Future;
+
 use ottla_broker::Broker;
-use ottla_broker::api::CatalogError;
+use ottla_broker::api::{CatalogError, GroupError, Session};
 use ottla_broker::authorize::{Operation, Permit, Principal, ResourceKind};
 use ottla_wire::encoder::Encoder;
 use ottla_wire::frame::encode_response;
@@ -18,6 +20,9 @@ use crate::stop::Stop;
 /// The bit set of operations that Kafka knows on a topic (KIP-430): read 3, write 4, create 5,
 /// delete 6, alter 7, describe 8, describe configs 10, alter configs 11. All are permitted.
 pub(super) const TOPIC_OPERATIONS: i32 = bits(&[3, 4, 5, 6, 7, 8, 10, 11]);
+
+/// On a group: read 3, delete 6, describe 8, describe configs 10, alter configs 11.
+pub(super) const GROUP_OPERATIONS: i32 = bits(&[3, 6, 8, 10, 11]);
 
 /// On the cluster: create 5, alter 7, describe 8, cluster action 9, describe configs 10, alter configs
 /// 11, idempotent write 12.
@@ -58,6 +63,7 @@ pub(crate) struct Call<'r> {
     pub(crate) correlation_id: i32,
     pub(crate) client_id: Option<&'r str>,
     pub(crate) permit: Permit,
+    pub(crate) session: &'r Session,
     pub(crate) stream: &'r TcpStream,
     pub(crate) stopping: &'r Stop,
 }
@@ -87,6 +93,19 @@ impl<'r> Call<'r> {
         tokio::select! {
             () = self.stopping.wait() => {}
             _ = self.stream.ready(Interest::PRIORITY) => {}
+        }
+    }
+
+    /// What a group answers, unless nobody is willing to wait any longer: then it is somebody else's
+    /// to answer.
+    pub(crate) async fn unless_hurried<T>(
+        &self,
+        answer: impl Future<Output = Result<T, GroupError>>,
+    ) -> Result<T, GroupError> {
+        tokio::select! {
+            biased;
+            answer = answer => answer,
+            () = self.hurried() => Err(GroupError::NotHere),
         }
     }
 

@@ -11,13 +11,23 @@ pub(crate) mod p00_produce;
 pub(crate) mod p01_fetch;
 mod p02_list_offsets;
 mod p03_metadata;
+mod p08_offset_commit;
+mod p09_offset_fetch;
 mod p10_find_coordinator;
+mod p11_join_group;
+mod p12_heartbeat;
+mod p13_leave_group;
+mod p14_sync_group;
+mod p15_describe_groups;
+mod p16_list_groups;
 mod p18_api_versions;
 mod p19_create_topics;
 mod p20_delete_topics;
 mod p22_init_producer_id;
 mod p23_offset_for_leader_epoch;
 mod p32_describe_configs;
+mod p42_delete_groups;
+mod p47_offset_delete;
 mod p60_describe_cluster;
 
 use std::future::Future;
@@ -69,13 +79,23 @@ pub(crate) const TABLE: &[Registration] = &[
     p01_fetch::API,
     p02_list_offsets::API,
     p03_metadata::API,
+    p08_offset_commit::API,
+    p09_offset_fetch::API,
     p10_find_coordinator::API,
+    p11_join_group::API,
+    p12_heartbeat::API,
+    p13_leave_group::API,
+    p14_sync_group::API,
+    p15_describe_groups::API,
+    p16_list_groups::API,
     p18_api_versions::API,
     p19_create_topics::API,
     p20_delete_topics::API,
     p22_init_producer_id::API,
     p23_offset_for_leader_epoch::API,
     p32_describe_configs::API,
+    p42_delete_groups::API,
+    p47_offset_delete::API,
     p60_describe_cluster::API,
 ];
 

@@ -1,10 +1,9 @@
 //! FindCoordinator (key 10), versions 0 to 6: who coordinates a group, a transactional id or a share
 //! partition.
 //!
-//! There are no coordinators yet. It is served all the same, because librdkafka offers lz4 only to
-//! brokers that advertise it.
-//!
-//! - Groups and share partitions: `COORDINATOR_NOT_AVAILABLE`, which clients retry.
+//! - Groups: this broker. The first one makes the topic that holds them, and is answered when that is open;
+//!   Kafka answers `COORDINATOR_NOT_AVAILABLE` meanwhile.
+//! - Share partitions: `COORDINATOR_NOT_AVAILABLE`, which clients retry.
 //! - Transactional ids: `TRANSACTIONAL_ID_AUTHORIZATION_FAILED`, which they do not: a transactional
 //!   producer fails at once instead of asking until its patience ends.
 //! - 0 to 3 ask for one key and have the error at the top, 4+ for many (KIP-699). Share partitions
@@ -17,6 +16,7 @@ use ottla_model::uuid::Uuid;
 use ottla_wire::find_coordinator::{Coordinator, FindCoordinatorRequest, FindCoordinatorResponse};
 use ottla_wire::{ApiKey, Reader};
 
+use super::call::text;
 use super::{Answering, Call, Handler, Registration};
 use crate::error_map::ErrorCode;
 
@@ -25,43 +25,63 @@ pub(super) const API: Registration = Registration {
     versions: 0..=6,
     needs: (Operation::Describe, ResourceKind::Group),
     handler: Handler::Alone(handle),
-    note: "no groups and no transactions yet: COORDINATOR_NOT_AVAILABLE, TRANSACTIONAL_ID_AUTHORIZATION_FAILED",
+    note: "no transactions yet: TRANSACTIONAL_ID_AUTHORIZATION_FAILED; the first group is answered when its topic is open",
 };
 
-/// No node, host and port.
-const NOWHERE: (i32, &str, i32) = (-1, "", -1);
+/// The type of a key that is a group id.
+const GROUP: i8 = 0;
 
 fn handle<'a>(call: &'a Call<'a>, mut body: Reader<'a>) -> Answering<'a> {
     Box::pin(async move {
         let request = FindCoordinatorRequest::decode(&mut body, call.version)
             .map_err(|e| call.malformed(e))?;
-        let (node_id, host, port) = NOWHERE;
+        let groups = if request.key_type == GROUP {
+            groups_are_here(call).await
+        } else {
+            Ok(())
+        };
+        let endpoint = call.endpoint();
+        let find = |key| {
+            let refused = match request.key_type {
+                GROUP => groups.err(),
+                other => Some(refusal(other, key, call.version)),
+            };
+            Coordinator {
+                key,
+                node_id: if refused.is_some() {
+                    -1
+                } else {
+                    call.broker().node_id().0
+                },
+                host: if refused.is_some() {
+                    ""
+                } else {
+                    &endpoint.host
+                },
+                port: if refused.is_some() { -1 } else { endpoint.port },
+                error_code: refused.map_or(0, |(code, _)| code.code()),
+                error_message: Some(refused.map_or("", |(_, message)| message)),
+            }
+        };
         let response = if call.version >= 4 {
             let mut seen = HashSet::new();
             let keys = request.coordinator_keys.iter();
-            let coordinators = keys.filter(|key| seen.insert(**key)).map(|key| {
-                let (code, message) = coordinator(request.key_type, key, call.version);
-                Coordinator {
-                    key,
-                    node_id,
-                    host,
-                    port,
-                    error_code: code.code(),
-                    error_message: Some(message),
-                }
-            });
+            let keys = keys.filter(|key| seen.insert(**key));
             FindCoordinatorResponse {
-                coordinators: coordinators.collect(),
+                coordinators: keys.map(|key| find(key)).collect(),
                 ..FindCoordinatorResponse::default()
             }
         } else {
-            let (code, message) = coordinator(request.key_type, request.key, call.version);
+            let found = find(request.key);
             FindCoordinatorResponse {
-                error_code: code.code(),
-                error_message: Some(message),
-                node_id,
-                host,
-                port,
+                error_code: found.error_code,
+                error_message: match found.error_code {
+                    0 => Some(ErrorCode::None.name()),
+                    _ => found.error_message,
+                },
+                node_id: found.node_id,
+                host: found.host,
+                port: found.port,
                 ..FindCoordinatorResponse::default()
             }
         };
@@ -69,12 +89,25 @@ fn handle<'a>(call: &'a Call<'a>, mut body: Reader<'a>) -> Answering<'a> {
     })
 }
 
-fn coordinator(key_type: i8, key: &str, version: i16) -> (ErrorCode, &'static str) {
+/// Why there is no coordinator.
+type Refused = (ErrorCode, &'static str);
+
+async fn groups_are_here(call: &Call<'_>) -> Result<(), Refused> {
+    let refuse = |message| Err((ErrorCode::CoordinatorNotAvailable, message));
+    let Some(permit) = call.permit_also(Operation::Create, ResourceKind::Topic) else {
+        return refuse("nobody has made the topic that holds groups");
+    };
+    match call.broker().ensure_offsets_topic(&permit).await {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            tracing::warn!(error = %text(&error), "no group can be coordinated");
+            refuse("the topic that holds groups cannot be made")
+        }
+    }
+}
+
+fn refusal(key_type: i8, key: &str, version: i16) -> Refused {
     match key_type {
-        0 => (
-            ErrorCode::CoordinatorNotAvailable,
-            "this broker has no groups yet",
-        ),
         1 => (
             ErrorCode::TransactionalIdAuthorizationFailed,
             "this broker has no transactions yet",
@@ -109,11 +142,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_type_of_key_has_its_answer() {
+    fn every_other_type_of_key_has_its_refusal() {
         let share = "group:AAAAAAAAAAAAAAAAAAAAAQ:0";
         for (key_type, key, version, expected) in [
-            (0, "group", 0, ErrorCode::CoordinatorNotAvailable),
-            (0, "", 6, ErrorCode::CoordinatorNotAvailable),
             (
                 1,
                 "transactional-id",
@@ -134,7 +165,7 @@ mod tests {
             (-1, "x", 0, ErrorCode::InvalidRequest),
         ] {
             assert_eq!(
-                coordinator(key_type, key, version).0,
+                refusal(key_type, key, version).0,
                 expected,
                 "{key_type} {key:?} {version}"
             );

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use ottla_broker::api::Session;
 use ottla_broker::authorize::{Permit, Principal};
 use ottla_wire::frame::decode_request_header;
 use ottla_wire::headers::RequestHeader;
@@ -67,6 +68,7 @@ pub(crate) async fn run(
         input: Input::default(),
         in_flight: InFlight::default(),
         outbox: Outbox::default(),
+        session: gateway.broker().session(),
         client_id: None,
         heard: Instant::now(),
     };
@@ -95,6 +97,7 @@ struct Connection<'g> {
     input: Input,
     in_flight: InFlight,
     outbox: Outbox,
+    session: Session,
     /// Of the last request: clients send the same one all the time.
     client_id: Option<Arc<str>>,
     heard: Instant,
@@ -255,6 +258,7 @@ impl Connection<'_> {
             correlation_id: request.correlation_id,
             client_id: self.client_id.as_deref(),
             permit: request.permit,
+            session: &self.session,
             stream: &self.stream,
             stopping: self.stopping,
         };

@@ -467,13 +467,18 @@ fn producer_ids_are_never_given_twice() {
 }
 
 #[test]
-fn there_are_no_coordinators_yet() {
+fn this_broker_coordinates_groups_and_nothing_else() {
     let server = Server::start();
     let mut client = server.client();
+    let port = i32::from(server.address.port());
     for version in 0..=6 {
         let request = FindCoordinatorRequest {
             key: if version < 4 { "g" } else { "" },
-            coordinator_keys: if version < 4 { vec![] } else { vec!["g", "h"] },
+            coordinator_keys: if version < 4 {
+                vec![]
+            } else {
+                vec!["g", "h", "g"]
+            },
             ..FindCoordinatorRequest::default()
         };
         let answer = client.call(&request, version).unwrap();
@@ -481,15 +486,26 @@ fn there_are_no_coordinators_yet() {
         if version < 4 {
             assert_eq!(
                 (body.error_code, body.node_id, body.host, body.port),
-                (15, -1, "", -1)
+                (0, NODE, "127.0.0.1", port)
             );
         } else {
             let found: Vec<_> = body
                 .coordinators
                 .iter()
-                .map(|c| (c.key, c.error_code, c.node_id))
+                .map(|c| (c.key, c.error_code, c.node_id, c.port))
                 .collect();
-            assert_eq!(found, [("g", 15, -1), ("h", 15, -1)]);
+            assert_eq!(found, [("g", 0, NODE, port), ("h", 0, NODE, port)]);
         }
     }
+    let transactional = FindCoordinatorRequest {
+        key: "id",
+        key_type: 1,
+        ..FindCoordinatorRequest::default()
+    };
+    let answer = client.call(&transactional, 3).unwrap();
+    let body = answer.body().unwrap();
+    assert_eq!(
+        (body.error_code, body.node_id, body.host, body.port),
+        (53, -1, "", -1)
+    );
 }

@@ -117,7 +117,7 @@ fn what_is_not_served_closes_the_connection() {
     for (key, version, header, reason) in [
         (999, 0, 1, "unknown_key"),
         (-1, 0, 1, "unknown_key"),
-        (i16::from(ApiKey::JoinGroup), 5, 1, "unsupported_version"),
+        (i16::from(ApiKey::JoinGroup), 10, 2, "unsupported_version"),
         (i16::from(ApiKey::LeaderAndIsr), 0, 1, "unsupported_version"),
         (i16::from(ApiKey::Metadata), 14, 2, "unsupported_version"),
         (i16::from(ApiKey::Metadata), -1, 1, "unsupported_version"),

@@ -6,6 +6,7 @@ mod bad_input;
 mod bootstrap;
 mod durability;
 mod fetch;
+mod groups;
 mod lifecycle;
 mod metadata;
 mod offsets;

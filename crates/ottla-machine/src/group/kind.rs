@@ -126,6 +126,9 @@ impl Kind {
 }
 
 impl GroupType {
+    /// All of them.
+    pub const ALL: [GroupType; 2] = [GroupType::Classic, GroupType::Consumer];
+
     /// Its name in Kafka.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -137,6 +140,15 @@ impl GroupType {
 }
 
 impl GroupState {
+    /// All of them.
+    pub const ALL: [GroupState; 5] = [
+        GroupState::Empty,
+        GroupState::PreparingRebalance,
+        GroupState::CompletingRebalance,
+        GroupState::Stable,
+        GroupState::Dead,
+    ];
+
     /// Its name in Kafka.
     #[must_use]
     pub fn as_str(self) -> &'static str {

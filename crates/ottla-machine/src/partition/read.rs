@@ -32,13 +32,12 @@ pub struct FetchPlan {
     pub last_stable_offset: Offset,
 }
 
-impl Partition {
-    pub(super) fn plan_fetch(
-        &self,
-        offset: Offset,
-        isolation: Isolation,
-        marks: Marks,
-    ) -> Result<FetchPlan, Refusal> {
+impl FetchPlan {
+    /// What may be read of a log without open transactions.
+    ///
+    /// # Errors
+    /// [`Refusal::OffsetOutOfRange`].
+    pub fn new(offset: Offset, isolation: Isolation, marks: Marks) -> Result<FetchPlan, Refusal> {
         if offset < marks.log_start || offset > marks.written {
             return Err(Refusal::OffsetOutOfRange {
                 log_start: marks.log_start,
@@ -46,7 +45,6 @@ impl Partition {
             });
         }
         let high_watermark = marks.durable;
-        // No transaction is ever open here, so all that is durable is stable.
         let last_stable_offset = high_watermark;
         Ok(FetchPlan {
             start: offset,
@@ -58,5 +56,17 @@ impl Partition {
             high_watermark,
             last_stable_offset,
         })
+    }
+}
+
+impl Partition {
+    pub(super) fn plan_fetch(
+        &self,
+        offset: Offset,
+        isolation: Isolation,
+        marks: Marks,
+    ) -> Result<FetchPlan, Refusal> {
+        // No transaction is ever open here, so all that is durable is stable.
+        FetchPlan::new(offset, isolation, marks)
     }
 }

@@ -39,6 +39,14 @@ pub const BROKER_CONFIGS: &[ConfigDef] = &[
         .doc("Whether topics can be deleted."),
     def("fetch.max.bytes", Int, "57671680", Valid::AtLeast(1024))
         .doc("Largest response to a fetch, but for a single larger batch."),
+    def("group.initial.rebalance.delay.ms", Int, "3000", Valid::Any)
+        .doc("How long the first rebalance of an empty group waits for more members. `--dev` sets 0."),
+    def("group.max.session.timeout.ms", Int, "1800000", Valid::Any)
+        .doc("Longest session timeout that a member of a classic group may ask for."),
+    def("group.max.size", Int, "2147483647", Valid::AtLeast(1))
+        .doc("Most members of a classic group."),
+    def("group.min.session.timeout.ms", Int, "6000", Valid::Any)
+        .doc("Shortest session timeout that a member of a classic group may ask for."),
     def("listener.security.protocol.map", Text, "PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL", Valid::Any)
         .doc("Which protocol each listener name speaks."),
     def("listeners", List, "PLAINTEXT://:9092", Valid::Distinct)
@@ -120,6 +128,20 @@ pub const BROKER_CONFIGS: &[ConfigDef] = &[
         .doc("Identity of this broker within its cluster."),
     def("num.partitions", Int, "1", Valid::AtLeast(1))
         .doc("Partitions of a topic whose creator names no number."),
+    def("offset.metadata.max.bytes", Int, "4096", Valid::Any)
+        .doc("Longest text that is committed with an offset."),
+    def("offsets.retention.check.interval.ms", Long, "600000", Valid::AtLeast(1))
+        .doc("How often offsets that expired are looked for."),
+    def("offsets.retention.minutes", Int, "10080", Valid::AtLeast(1))
+        .doc("How long offsets of an empty group are kept."),
+    def("offsets.topic.num.partitions", Int, "50", Valid::AtLeast(1))
+        .doc("Partitions of `__consumer_offsets`, when it is made."),
+    def("offsets.topic.replication.factor", Int, "3", Valid::AtLeast(1))
+        .doc("Replication factor of `__consumer_offsets`. One node keeps one replica."),
+    def("offsets.topic.segment.bytes", Int, "104857600", Valid::AtLeast(1))
+        .doc("Segment size of `__consumer_offsets`, when it is made."),
+    def("ottla.group.disconnect.grace.ms", Long, "-1", Valid::AtLeast(-1))
+        .doc("Ottla's own: how long a member whose connection closed may stay silent before it is out; -1 is as long as its session. `--dev` sets 1000."),
     def("producer.id.expiration.ms", Int, "86400000", Valid::AtLeast(1))
         .doc("A partition forgets a producer that wrote nothing for longer."),
     def("socket.request.max.bytes", Int, "104857600", Valid::AtLeast(1))

@@ -130,6 +130,11 @@ impl Batch<'_> {
             return refuse(ErrorCode::InvalidTopicException, message);
         }
         match submission.gateway.broker().partition(topic.id, index) {
+            // Not even Kafka's tools: a record that its owner cannot read would close it.
+            Some(partition) if !partition.takes_records() => refuse(
+                ErrorCode::InvalidTopicException,
+                "the broker keeps its own state in this topic",
+            ),
             Some(partition) => Ok((topic, partition)),
             None => refuse(ErrorCode::NotLeaderOrFollower, "the partition is not open"),
         }
