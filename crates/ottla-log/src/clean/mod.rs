@@ -24,4 +24,4 @@ pub(crate) mod swap;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use output::Finished;
+pub(crate) use output::{Finished, OutputLimits};

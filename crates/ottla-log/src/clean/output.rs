@@ -34,7 +34,15 @@ pub(super) struct Output {
     buffer: Vec<u8>,
     unsynced_bytes: u64,
     indexes: GrowingIndexes,
-    index_interval_bytes: u32,
+    limits: OutputLimits,
+}
+
+/// What a segment that is written is bounded by.
+#[derive(Clone, Copy)]
+pub(crate) struct OutputLimits {
+    pub(crate) index_interval_bytes: u32,
+    /// Its size, unless one batch alone is larger. At most what a position in an index can be.
+    pub(crate) bytes_max: u64,
 }
 
 /// A segment that is written and durable, but for its names.
@@ -50,7 +58,7 @@ impl Output {
         disk: &Arc<dyn Disk>,
         directory: &Path,
         base: Offset,
-        index_interval_bytes: u32,
+        limits: OutputLimits,
     ) -> Result<Output, LogFault> {
         let path = with_suffix(&segment_file(directory, base, SegmentFile::Log), CLEANED);
         let file = disk.open(&path, true)?;
@@ -65,21 +73,21 @@ impl Output {
             buffer: Vec::new(),
             unsynced_bytes: 0,
             indexes: GrowingIndexes::new(directory, base),
-            index_interval_bytes,
+            limits,
         })
     }
 
-    /// Whether a batch has to go into another segment: no file is larger than 2 GiB, and no offset
-    /// is farther from its segment's base.
+    /// Whether a batch has to go into another segment: the file would be too large, or the offset
+    /// too far from its base.
     pub(super) fn overflows(&self, head: &BatchHead) -> bool {
         self.size_bytes > 0
-            && (self.size_bytes + head.size_bytes() as u64 > i32::MAX as u64
+            && (self.size_bytes + head.size_bytes() as u64 > self.limits.bytes_max
                 || head.last_offset() - self.base > i64::from(i32::MAX))
     }
 
     pub(super) fn push(&mut self, head: &BatchHead, batch: &[u8]) -> Result<(), LogFault> {
         self.indexes
-            .add(head, self.size_bytes, self.index_interval_bytes);
+            .add(head, self.size_bytes, self.limits.index_interval_bytes);
         self.buffer.extend_from_slice(batch);
         self.size_bytes += batch.len() as u64;
         if self.buffer.len() >= WRITE_BYTES {

@@ -11,7 +11,7 @@ use ottla_model::ids::Offset;
 use super::choice::groups;
 use super::filter::{Filter, PAYLOAD_BYTES_MAX, Verdict, control_type};
 use super::offset_map::{Full, OffsetMap};
-use super::output::{Finished, Output, discard};
+use super::output::{Finished, Output, OutputLimits, discard};
 use super::survey::Survey;
 use crate::disk::Disk;
 use crate::segment::Segment;
@@ -29,7 +29,7 @@ pub(crate) struct Pass<'a> {
     pub(crate) disk: &'a Arc<dyn Disk>,
     pub(crate) directory: &'a Path,
     pub(crate) segments: &'a [Arc<Segment>],
-    pub(crate) index_interval_bytes: u32,
+    pub(crate) limits: OutputLimits,
     pub(crate) go_on: GoOn<'a>,
 }
 
@@ -200,7 +200,7 @@ impl Pass<'_> {
     }
 
     fn output(&self, base: Offset) -> Result<Output, LogFault> {
-        Output::create(self.disk, self.directory, base, self.index_interval_bytes)
+        Output::create(self.disk, self.directory, base, self.limits)
     }
 
     fn control_type(

@@ -4,7 +4,7 @@
 //! `.cleaned` files are not finished, and a start deletes them. Once all of them are called `.swap`
 //! they are the log: a start deletes the segments whose offsets they cover and takes the suffix off.
 //! Where there is one `.cleaned` file yet, a `.swap` at its offset or above is not believed, so the
-//! renaming goes from the last segment to the first.
+//! renaming goes from the last segment to the first, and the second one from the first to the last.
 //!
 //! Names reach the disk in any order between two syncs of the directory. What must not be reordered
 //! has a sync between: Kafka trusts the file system's journal with that.
@@ -64,8 +64,10 @@ impl Place<'_> {
                 let path = segment_file(self.directory, *base, kind);
                 self.disk.rename(&with_suffix(&path, SWAP), &path)?;
             }
+            // Or a start could take it for a segment that the `.swap` files around it replace.
+            (self.sync)()?;
         }
-        (self.sync)()
+        Ok(())
     }
 
     /// What a start does with the files of a directory that a swap left. True if any name changed.
@@ -120,12 +122,16 @@ impl Place<'_> {
             }
             (self.sync)()?;
         }
-        for name in believed {
-            let path = self.directory.join(name);
-            let named = self.directory.join(name.strip_suffix(SWAP).unwrap_or(name));
-            self.disk.rename(&path, &named)?;
+        // Names begin with the offset.
+        believed.sort();
+        for of_segment in believed.chunk_by(|a, b| base_of(a, SWAP) == base_of(b, SWAP)) {
+            for name in of_segment {
+                let path = self.directory.join(name);
+                let named = self.directory.join(name.strip_suffix(SWAP).unwrap_or(name));
+                self.disk.rename(&path, &named)?;
+            }
+            (self.sync)()?;
         }
-        (self.sync)()?;
         Ok(true)
     }
 

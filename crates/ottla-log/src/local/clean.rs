@@ -23,6 +23,9 @@ pub struct CleanerOptions {
     pub dedupe_buffer_bytes: u64,
     /// Bytes read and written in a second (`log.cleaner.io.max.bytes.per.second`).
     pub io_bytes_per_second_max: u64,
+    /// Largest segment that a pass writes: merging and compressing anew can make one grow beyond
+    /// what it was made of. 2 GiB is what the files can index, and what Kafka writes.
+    pub segment_bytes_max: u64,
     /// How long the thread sleeps when no log needs it (`log.cleaner.backoff.ms`).
     pub backoff: Duration,
 }
@@ -32,6 +35,7 @@ impl Default for CleanerOptions {
         CleanerOptions {
             dedupe_buffer_bytes: 128 * 1024 * 1024,
             io_bytes_per_second_max: 64 * 1024 * 1024,
+            segment_bytes_max: i32::MAX as u64,
             backoff: Duration::from_secs(15),
         }
     }
@@ -102,6 +106,11 @@ impl LocalStore {
         let limits = PassLimits {
             now_ms,
             map_bytes_max: shared.options.cleaner.dedupe_buffer_bytes,
+            segment_bytes_max: shared
+                .options
+                .cleaner
+                .segment_bytes_max
+                .min(i32::MAX as u64),
             go_on: &|bytes| pace.go_on(bytes),
         };
         match log.clean(&rule, &dirty, &limits) {

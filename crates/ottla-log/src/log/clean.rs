@@ -6,11 +6,11 @@ use ottla_model::batch::BatchHead;
 use ottla_model::ids::Offset;
 
 use super::{LocalLog, State};
-use crate::clean::Finished;
 use crate::clean::choice::{Dirty, LogFacts, SegmentFacts, dirty};
 use crate::clean::filter::{Filter, Rules};
 use crate::clean::pass::{GoOn, Pass};
 use crate::clean::swap::Place;
+use crate::clean::{Finished, OutputLimits};
 use crate::disk::DiskFile;
 use crate::segment::Segment;
 use crate::store::{Cleanup, CompactRule, LogFault};
@@ -39,6 +39,8 @@ pub(crate) struct PassLimits<'a> {
     pub(crate) now_ms: i64,
     /// Memory for the offsets of keys.
     pub(crate) map_bytes_max: u64,
+    /// Largest file to write.
+    pub(crate) segment_bytes_max: u64,
     pub(crate) go_on: GoOn<'a>,
 }
 
@@ -181,7 +183,10 @@ impl LocalLog {
             disk: &self.shared.disk,
             directory: &self.directory,
             segments: &segments,
-            index_interval_bytes: self.config.index_interval_bytes,
+            limits: OutputLimits {
+                index_interval_bytes: self.config.index_interval_bytes,
+                bytes_max: limits.segment_bytes_max,
+            },
             go_on: &go_on,
         };
         let surveyed = pass.survey(dirty.from)?;

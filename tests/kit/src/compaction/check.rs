@@ -237,9 +237,9 @@ fn sequences_are_there(found: &[Found], kept: &[Entry]) -> Result<(), String> {
 
 /// A read from any offset begins with the batch that holds it, or with the next one.
 fn reads_find_the_next(log: &dyn Log, found: &[Found], random: &mut Random) -> Result<(), String> {
-    let end = log.marks().written;
+    let (start, end) = (log.marks().log_start, log.marks().written);
     for _ in 0..12 {
-        let from = Offset(random.below(end.0 as u64 + 1) as i64);
+        let from = start + random.below((end - start) as u64 + 1) as i64;
         let bytes_max = random.below(1_500) as usize;
         let read = log
             .read(from, end, bytes_max, true)

@@ -39,15 +39,15 @@ fn the_latest_of_each_key_stays_whatever_is_compacted_when() {
 fn a_crash_at_any_moment_of_a_pass_loses_nothing_and_brings_nothing_back() {
     let seed = number("OTTLA_CLEAN_SEED", 1_000);
     let mut states = 0;
-    for nth in 0..number("OTTLA_CLEAN_CRASH_HISTORIES", 6) {
+    for nth in 0..number("OTTLA_CLEAN_CRASH_HISTORIES", 5) {
         let plan = Plan {
             seed: seed.wrapping_add(nth),
-            steps: 40,
-            crashes_per_operation: Some(3),
+            steps: 30,
+            crashes_per_operation: Some(2),
         };
         let told = run(&plan);
         println!("{plan:?}: {told:?}");
         states += told.states;
     }
-    assert!(states > 2_000, "only {states} states");
+    assert!(states > 1_000, "only {states} states");
 }

@@ -44,6 +44,7 @@ struct Settings {
     durability: Durability,
     rule: CompactRule,
     dedupe_buffer_bytes: u64,
+    segment_bytes_max: u64,
     clock: Arc<AtomicI64>,
 }
 
@@ -77,6 +78,8 @@ pub(super) fn run(plan: &Plan) -> Told {
         },
         // From one key at a time to all.
         dedupe_buffer_bytes: [0, 24 * 5, 1 << 20, 1 << 20][random.below(4) as usize],
+        // Some passes write more segments than they read.
+        segment_bytes_max: [300, 1_000, u64::MAX][random.below(3) as usize],
         clock: Arc::new(AtomicI64::new(1_000_000)),
     };
     let disk = SimDisk::new();
@@ -198,8 +201,8 @@ impl Player {
 
     fn clean(&mut self) -> Result<(), String> {
         // Held across the pass, as a slow reader would.
-        let end = self.log.marks().written;
-        let from = Offset(self.maker.random.below(end.0 as u64 + 1) as i64);
+        let (start, end) = (self.log.marks().log_start, self.log.marks().written);
+        let from = start + self.maker.random.below((end - start) as u64 + 1) as i64;
         let held = self
             .log
             .read(from, end, 1_000, true)
@@ -295,7 +298,9 @@ impl Player {
             facts.durable = Offset::ZERO;
         }
         let maker = Maker::new(random.clone());
+        let before = facts.clone();
         let mut player = Player::open(settings, disk.clone(), maker, self.journal.clone(), facts)?;
+        let opened_at = disk.operations();
         for _ in 0..random.below(6) {
             player.step()?;
         }
@@ -304,16 +309,20 @@ impl Player {
         if !again {
             return Ok(());
         }
-        let at = random.below(disk.operations() + 1);
+        // Often in the middle of the start.
+        let at = match random.one_in(2) {
+            true => random.below(opened_at + 1),
+            false => random.below(disk.operations() + 1),
+        };
         let image = disk.recorded(at).expect("every operation is recorded");
         let (disk, killed) = match random.one_in(4) {
             true => (image.kill_image(), true),
             false => (image.crash(random.number()), false),
         };
         let known = player.notes.iter().rfind(|(until, _)| *until <= at);
-        let mut facts = match known {
-            Some((_, facts)) => facts.clone(),
-            None => return Ok(()),
+        let (mut facts, journal) = match known {
+            Some((_, facts)) => (facts.clone(), &player.journal),
+            None => (before, &self.journal),
         };
         facts.cleaned_to = player.facts.cleaned_to;
         facts.everything_written_is_there = false;
@@ -322,7 +331,7 @@ impl Player {
         }
         let settings = player.settings.clone();
         let maker = Maker::new(random.clone());
-        Player::open(settings, disk, maker, player.journal.clone(), facts).map_err(|why| {
+        Player::open(settings, disk, maker, journal.clone(), facts).map_err(|why| {
             format!(
                 "then operation {at} ({killed} {:?}): {why}",
                 player.settings.durability
@@ -348,6 +357,7 @@ fn open(settings: &Settings, disk: &SimDisk) -> Result<(Arc<LocalStore>, Arc<dyn
     options.cleaner = CleanerOptions {
         dedupe_buffer_bytes: settings.dedupe_buffer_bytes,
         io_bytes_per_second_max: u64::MAX,
+        segment_bytes_max: settings.segment_bytes_max,
         ..CleanerOptions::default()
     };
     let clock = settings.clock.clone();
