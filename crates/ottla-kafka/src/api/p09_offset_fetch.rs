@@ -111,7 +111,7 @@ fn question(
             Some(FetchTopic {
                 name,
                 topic_id: topic.topic_id,
-                partitions: topic.partition_indexes.clone(),
+                partitions: topic.partition_indexes.iter().collect(),
             })
         });
         known.collect()
@@ -189,7 +189,7 @@ fn unknown<'r>(topic: &OffsetFetchRequestTopics<'r>) -> OffsetFetchResponseTopic
         topic_id: topic.topic_id,
         partitions: partitions
             .map(|index| OffsetFetchResponsePartitions {
-                partition_index: *index,
+                partition_index: index,
                 committed_offset: -1,
                 error_code: ErrorCode::UnknownTopicId.code(),
                 ..OffsetFetchResponsePartitions::default()
@@ -255,7 +255,7 @@ fn single<'r>(
             name: topic.name,
             partitions: partitions
                 .map(|index| OffsetFetchResponsePartition {
-                    partition_index: *index,
+                    partition_index: index,
                     committed_offset: -1,
                     committed_leader_epoch: -1,
                     metadata: Some(""),

@@ -172,7 +172,7 @@ fn committed(
             group_id: "g",
             topics: Some(vec![OffsetFetchRequestTopic {
                 name: topic.0,
-                partition_indexes: vec![0, 1],
+                partition_indexes: vec![0, 1].into(),
             }]),
             ..OffsetFetchRequest::default()
         }
@@ -180,7 +180,7 @@ fn committed(
         let topics = vec![OffsetFetchRequestTopics {
             name: if version < 10 { topic.0 } else { "" },
             topic_id: if version < 10 { Uuid::ZERO } else { topic.1 },
-            partition_indexes: vec![0, 1],
+            partition_indexes: vec![0, 1].into(),
         }];
         OffsetFetchRequest {
             groups: vec![OffsetFetchRequestGroup {
