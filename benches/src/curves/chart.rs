@@ -110,18 +110,15 @@ fn panel(text: &mut String, curve: &Curve, metric: Metric, all: &[&Value]) {
     }
     let points: Vec<(f64, f64)> = values
         .iter()
-        .map(|value| (value.size as f64, drawn(value.cell.middle)))
+        .map(|value| (value.size as f64, drawn(value.cell.least)))
         .collect();
     allowed(text, &x, &y, &points, curve.grows.contains(&metric));
     for (values, colour) in [(&limits, INK), (&values, LINE)] {
         let line: Vec<String> = values
             .iter()
             .map(|value| {
-                let [at, middle] = [
-                    x.place(value.size as f64),
-                    y.place(drawn(value.cell.middle)),
-                ];
-                format!("{at:.1},{middle:.1}")
+                let [at, least] = [x.place(value.size as f64), y.place(drawn(value.cell.least))];
+                format!("{at:.1},{least:.1}")
             })
             .collect();
         if !line.is_empty() {
@@ -133,16 +130,16 @@ fn panel(text: &mut String, curve: &Curve, metric: Metric, all: &[&Value]) {
         }
         for value in values {
             let at = x.place(value.size as f64);
-            let [low, middle, high] = [value.cell.least, value.cell.middle, value.cell.most]
-                .map(|cost| y.place(drawn(cost)));
+            let [least, most] =
+                [value.cell.least, value.cell.most].map(|cost| y.place(drawn(cost)));
             let fill = if value.cell.is_noisy { "none" } else { colour };
             let _ = writeln!(
                 text,
-                "<path d=\"M{at:.1} {low:.1}V{high:.1}\" stroke=\"{colour}\"/>\
-                 <circle cx=\"{at:.1}\" cy=\"{middle:.1}\" r=\"3\" fill=\"{fill}\" stroke=\"{colour}\">\
+                "<path d=\"M{at:.1} {least:.1}V{most:.1}\" stroke=\"{colour}\"/>\
+                 <circle cx=\"{at:.1}\" cy=\"{least:.1}\" r=\"3\" fill=\"{fill}\" stroke=\"{colour}\">\
                  <title>{} {} at {}</title></circle>",
                 value.subject,
-                number(value.cell.middle),
+                number(value.cell.least),
                 value.size
             );
         }
@@ -151,13 +148,13 @@ fn panel(text: &mut String, curve: &Curve, metric: Metric, all: &[&Value]) {
         (first, points[0], "start"),
         (last, points[points.len() - 1], "end"),
     ];
-    for (value, (size, middle), anchor) in ends {
+    for (value, (size, least), anchor) in ends {
         let _ = writeln!(
             text,
             "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\" fill=\"{LINE}\">{}</text>",
             x.place(size),
-            y.place(middle) - 8.0,
-            number(value.cell.middle)
+            y.place(least) - 8.0,
+            number(value.cell.least)
         );
     }
 }
@@ -303,7 +300,7 @@ mod tests {
 
     #[test]
     fn each_metric_has_a_panel_with_its_points() {
-        let curve = curve("consumers").unwrap();
+        let curve = curve("connections").unwrap();
         let value = |metric: Metric, size, middle| Value {
             curve: curve.name.to_owned(),
             size,
@@ -319,12 +316,12 @@ mod tests {
             origin: String::new(),
         };
         let values = [
-            value(Metric::CpuPerGb, 1, 0.15),
-            value(Metric::CpuPerGb, 100, 0.0),
+            value(Metric::CpuPerRequest, 1, 0.15),
+            value(Metric::CpuPerRequest, 100, 0.0),
             value(Metric::Resident, 1, 8.0),
             Value {
-                subject: "memory".to_owned(),
-                ..value(Metric::CpuPerGb, 1, 0.1)
+                subject: "echo".to_owned(),
+                ..value(Metric::CpuPerRequest, 1, 0.1)
             },
         ];
         let drawn = svg(curve, &values.iter().collect::<Vec<_>>());

@@ -211,7 +211,7 @@ fn verdicts(curve: &Curve, values: &[&Value]) -> String {
     for metric in curve.metrics {
         let own: Vec<(u64, f64)> = of(values, *metric, false)
             .iter()
-            .map(|value| (value.size, value.cell.middle.max(metric.floor())))
+            .map(|value| (value.size, value.cell.least.max(metric.floor())))
             .collect();
         let may_grow = curve.grows.contains(metric);
         // What a size costs beside what it may cost, and the size that it is measured by.
