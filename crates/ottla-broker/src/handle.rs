@@ -311,11 +311,15 @@ fn start_threads(
     keeper: Arc<Keeper>,
     orders: Receiver<Act>,
 ) -> std::io::Result<Vec<JoinHandle<()>>> {
-    let (flusher, deleter) = (Arc::clone(store), Arc::clone(store));
+    let [flusher, deleter, cleaner] = std::array::from_fn(|_| Arc::clone(store));
     // Nobody waits for its end: a directory may take it long, and the next start goes on with it.
     std::thread::Builder::new()
         .name("ottla-deleter".into())
         .spawn(move || deleter.delete_until_stopped())?;
+    // Nor for this one's: the store waits for the pass under way, which ends early.
+    std::thread::Builder::new()
+        .name("ottla-cleaner".into())
+        .spawn(move || cleaner.clean_until_stopped())?;
     Ok(vec![
         std::thread::Builder::new()
             .name("ottla-flusher".into())

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use ottla_log::store::{LogConfig, LogSpec, LogStore, Recovery};
-use ottla_log::{LogFault, RollRule};
+use ottla_log::{Cleanup, LogFault, RollRule};
 use ottla_model::configs::{BrokerSettings, TopicConfig};
 use ottla_model::ids::{LeaderEpoch, PartitionIndex};
 use ottla_model::names::{TopicName, TopicPartition};
@@ -21,7 +21,7 @@ use crate::ids::RandomIds;
 use crate::metrics::Metrics;
 use crate::registry::Registry;
 use crate::shard::{ShardOptions, StorageFault};
-use crate::wiring::{GroupSettings, Image, Tenant};
+use crate::wiring::{self, GroupSettings, Image, Tenant};
 
 pub(crate) struct Keeper {
     pub(crate) store: Arc<dyn LogStore>,
@@ -74,17 +74,23 @@ impl Keeper {
         let Some(topic) = image.topic_by_id(name.topic_id) else {
             return Ok(None);
         };
+        let cleanup = wiring::cleanup(&name.topic, &topic.config, &self.settings);
+        let mut roll = roll_rule(&topic.config);
+        if let Cleanup::Compact(rule) = cleanup {
+            // Only sealed segments are compacted.
+            roll.segment_ms = roll.segment_ms.min(rule.lag_ms_max);
+        }
         let spec = LogSpec {
             name: name.clone(),
             config: LogConfig {
                 index_interval_bytes: topic.config.index_interval_bytes,
-                ..LogConfig::default()
+                cleanup,
             },
         };
         let (log, recovery) = self.store.open_log(&spec)?;
         report(name, &recovery);
         log.begin_epoch(epoch)?;
-        let options = ShardOptions::new(epoch, roll_rule(&topic.config), Box::new(RandomIds));
+        let options = ShardOptions::new(epoch, roll, Box::new(RandomIds));
         let tenant = Tenant::open(&name.topic, log, options, &self.settings, &self.groups)?;
         Ok(Some(OpenPartition {
             name: name.clone(),

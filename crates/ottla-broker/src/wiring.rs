@@ -6,11 +6,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use ottla_log::{Log, LogFault};
+use ottla_log::{Cleanup, CompactRule, Log, LogFault};
 use ottla_machine::catalog::{Catalog, CatalogRecord, Command, Effect, RegisterNode};
 use ottla_machine::group::{self, Coordinator, GroupRecord};
 use ottla_machine::partition::{self, Effect as NoEffect, FetchPlan, Isolation, Partition, Query};
-use ottla_model::configs::BrokerSettings;
+use ottla_model::configs::{BrokerSettings, TopicConfig};
 use ottla_model::ids::{NodeId, Offset};
 use ottla_model::marks::Marks;
 use ottla_model::names::{TopicName, TopicPartition};
@@ -330,13 +330,37 @@ pub(crate) fn start_commands(node: NodeId, directory: Uuid, unclean: bool) -> Ve
     commands
 }
 
+/// How the log of a topic is compacted: those of the broker's own topics whose policy says so. Topics
+/// of users are not yet.
+pub(crate) fn cleanup(
+    topic: &TopicName,
+    config: &TopicConfig,
+    settings: &BrokerSettings,
+) -> Cleanup {
+    if topic.as_str() != CONSUMER_OFFSETS_TOPIC || !config.cleanup.compact {
+        return Cleanup::None;
+    }
+    Cleanup::Compact(CompactRule {
+        segment_bytes: u64::from(config.segment_bytes),
+        dirty_ratio_min: config.cleanable_dirty_ratio_min,
+        lag_ms_min: config.compaction_lag_ms_min,
+        lag_ms_max: config.compaction_lag_ms_max,
+        delete_retention_ms: config.delete_retention_ms,
+        producer_expiration_ms: producer_expiration_ms(settings)
+            .unwrap_or(partition::PRODUCER_EXPIRATION_MS_DEFAULT),
+    })
+}
+
+fn producer_expiration_ms(settings: &BrokerSettings) -> Option<u64> {
+    settings
+        .number("producer.id.expiration.ms")
+        .and_then(|ms| u64::try_from(ms).ok())
+}
+
 /// Leaves with a partition that was just opened what its machine has to know of the broker's settings.
 fn tune(shard: &PartitionShard, settings: &BrokerSettings) {
-    let expiration_ms = settings
-        .number("producer.id.expiration.ms")
-        .and_then(|ms| u64::try_from(ms).ok());
-    if let Some(expiration_ms) =
-        expiration_ms.filter(|ms| *ms != partition::PRODUCER_EXPIRATION_MS_DEFAULT)
+    if let Some(expiration_ms) = producer_expiration_ms(settings)
+        .filter(|ms| *ms != partition::PRODUCER_EXPIRATION_MS_DEFAULT)
     {
         // Nobody waits for the answer: the setting is volatile and cannot be refused.
         let (handle, _) = oneshot::channel();

@@ -161,6 +161,7 @@ impl Pass<'_> {
             pass: self,
             output: Some(self.output(segments[0].base())?),
             done: Vec::new(),
+            unasked_bytes: 0,
         };
         for segment in segments {
             self.each_batch(segment, |walk, head, position| {
@@ -262,10 +263,16 @@ struct Writer<'a> {
     pass: &'a Pass<'a>,
     output: Option<Output>,
     done: Vec<Finished>,
+    /// Written since the pass asked whether it may go on.
+    unasked_bytes: u64,
 }
 
 impl Writer<'_> {
     fn push(&mut self, head: &BatchHead, batch: &[u8]) -> Result<(), LogFault> {
+        self.unasked_bytes += batch.len() as u64;
+        if self.unasked_bytes >= STEP_BYTES {
+            (self.pass.go_on)(std::mem::take(&mut self.unasked_bytes))?;
+        }
         if self
             .output
             .as_ref()

@@ -51,8 +51,15 @@ pub const BROKER_CONFIGS: &[ConfigDef] = &[
         .doc("Which protocol each listener name speaks."),
     def("listeners", List, "PLAINTEXT://:9092", Valid::Distinct)
         .doc("Where the broker listens."),
+    def("log.cleaner.backoff.ms", Long, "15000", Valid::AtLeast(0))
+        .doc("How long the cleaner sleeps when no log needs compaction."),
+    def("log.cleaner.dedupe.buffer.size", Long, "134217728", Valid::Any)
+        .doc("Memory for the keys of one pass of the cleaner, 24 bytes each; taken only during a pass, and only as much as its keys need. Keys that do not fit take another pass."),
     def("log.cleaner.delete.retention.ms", Long, "86400000", Valid::AtLeast(0))
         .doc("Default of the topic config `delete.retention.ms`."),
+    def("log.cleaner.io.max.bytes.per.second", Double, "", Valid::Any)
+        .unset()
+        .doc("Bytes that the cleaner reads and writes in a second. Unset: 64 MiB (Kafka: as many as the disk takes)."),
     def("log.cleaner.max.compaction.lag.ms", Long, "9223372036854775807", Valid::AtLeast(1))
         .doc("Default of the topic config `max.compaction.lag.ms`."),
     def("log.cleaner.min.cleanable.ratio", Double, "0.5", Valid::Ratio)

@@ -15,7 +15,7 @@ pub struct NotYet {
 pub const NOT_YET: &[NotYet] = &[
     NotYet {
         name: "cleanup.policy",
-        instead: "nothing is compacted and nothing is deleted; `compact` refuses records without a key",
+        instead: "nothing is deleted, and only internal topics are compacted; `compact` refuses records without a key",
     },
     NotYet {
         name: "compression.lz4.level",
@@ -23,7 +23,7 @@ pub const NOT_YET: &[NotYet] = &[
     },
     NotYet {
         name: "delete.retention.ms",
-        instead: "nothing is compacted",
+        instead: "only internal topics are compacted",
     },
     NotYet {
         name: "file.delete.delay.ms",
@@ -55,15 +55,15 @@ pub const NOT_YET: &[NotYet] = &[
     },
     NotYet {
         name: "max.compaction.lag.ms",
-        instead: "nothing is compacted",
+        instead: "only internal topics are compacted",
     },
     NotYet {
         name: "min.cleanable.dirty.ratio",
-        instead: "nothing is compacted",
+        instead: "only internal topics are compacted",
     },
     NotYet {
         name: "min.compaction.lag.ms",
-        instead: "nothing is compacted",
+        instead: "only internal topics are compacted",
     },
     NotYet {
         name: "min.insync.replicas",

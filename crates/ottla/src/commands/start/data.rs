@@ -2,13 +2,16 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ottla_broker::api::Image;
 use ottla_broker::{StartError, random_uuid};
 use ottla_log::disk::LocalDisk;
 use ottla_log::{
-    Durability, FoundDirectory, LocalStore, LogFault, OpenError, StartReport, StoreOptions,
+    CleanerOptions, Durability, FoundDirectory, LocalStore, LogFault, OpenError, StartReport,
+    StoreOptions,
 };
+use ottla_model::configs::{BrokerSettings, ConfigValue};
 
 use crate::exit::{Code, Fatal};
 use crate::settings::Settings;
@@ -24,8 +27,29 @@ pub(super) fn open(settings: &Settings) -> Result<(Arc<LocalStore>, StartReport)
     };
     let mut options = StoreOptions::new(settings.node_id, durability, Arc::new(|| random_uuid().0));
     options.cluster_id.clone_from(&settings.cluster_id);
+    options.cleaner = cleaner_options(&settings.broker);
     LocalStore::open(Arc::new(LocalDisk), &settings.data, options)
         .map_err(|error| not_opened(&settings.data, error))
+}
+
+fn cleaner_options(broker: &BrokerSettings) -> CleanerOptions {
+    let mut options = CleanerOptions::default();
+    let number = |name| {
+        broker
+            .number(name)
+            .and_then(|number| u64::try_from(number).ok())
+    };
+    if let Some(bytes) = number("log.cleaner.dedupe.buffer.size") {
+        options.dedupe_buffer_bytes = bytes;
+    }
+    if let Some(ms) = number("log.cleaner.backoff.ms") {
+        options.backoff = Duration::from_millis(ms);
+    }
+    if let Some(ConfigValue::Double(bytes)) = broker.value("log.cleaner.io.max.bytes.per.second") {
+        // Saturates; less than one byte is one byte.
+        options.io_bytes_per_second_max = (bytes as u64).max(1);
+    }
+    options
 }
 
 /// One line about whose directory it is and how it was left, and one for each thing to look at.
