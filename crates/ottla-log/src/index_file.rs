@@ -6,12 +6,15 @@
 //! be built anew.
 
 use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 
-use crate::disk::Disk;
+use crate::disk::{Disk, DiskFile};
 use crate::store::LogFault;
 
-/// Entries of a file that are searched at once: 32 KiB of offset index for 16 MiB of log.
+/// Entries of a file that are moved out of memory at once: 32 KiB of offset index for 16 MiB of log.
 const CHUNK: usize = 4096;
+/// Entries of a file that are read for a lookup: a page of offset index.
+const RUN: usize = 512;
 
 /// A segment spans fewer than 2^31 offsets and bytes, so no honest index has more entries than an
 /// entry per indexed batch of the smallest size allows.
@@ -21,6 +24,8 @@ pub(crate) const INDEX_BYTES_MAX: usize = 512 * 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct Growing<const N: usize> {
     path: PathBuf,
+    /// The file, once a lookup needed it.
+    file: Arc<OnceLock<Arc<dyn DiskFile>>>,
     /// Runs of entries in the file.
     runs: Vec<Run<N>>,
     /// Entries in the file.
@@ -42,8 +47,10 @@ pub(crate) enum Spot<const N: usize> {
     Entry(Option<[u8; N]>),
     /// Among these entries of the file.
     Run {
-        /// The file.
+        /// The file's path.
         path: PathBuf,
+        /// The file, if it is open.
+        file: Arc<OnceLock<Arc<dyn DiskFile>>>,
         /// First entry.
         start: usize,
         /// Number of entries.
@@ -56,6 +63,7 @@ impl<const N: usize> Growing<N> {
     pub(crate) fn new(path: PathBuf) -> Growing<N> {
         Growing {
             path,
+            file: Arc::default(),
             runs: Vec::new(),
             spilled: 0,
             tail: Vec::new(),
@@ -127,6 +135,7 @@ impl<const N: usize> Growing<N> {
             .map_or(self.spilled, |next| next.start);
         Spot::Run {
             path: self.path.clone(),
+            file: self.file.clone(),
             start: run.start,
             count: end - run.start,
         }
@@ -145,14 +154,14 @@ impl<const N: usize> Growing<N> {
 
     /// Forgets the first `count` entries in memory, which are in the file now.
     pub(crate) fn spilled(&mut self, count: usize) {
-        if count > 0 {
+        for run in self.tail[..count].chunks(RUN) {
             self.runs.push(Run {
-                first: self.tail[0],
+                first: run[0],
                 start: self.spilled,
             });
-            self.spilled += count;
-            self.tail.drain(..count);
+            self.spilled += run.len();
         }
+        self.tail.drain(..count);
     }
 
     /// All entries of an index of which nothing has moved to a file.
@@ -171,10 +180,21 @@ impl<const N: usize> Spot<N> {
     ) -> Result<Option<[u8; N]>, LogFault> {
         match self {
             Spot::Entry(entry) => Ok(entry),
-            Spot::Run { path, start, count } => {
+            Spot::Run {
+                path,
+                file,
+                start,
+                count,
+            } => {
+                let file = match file.get() {
+                    Some(file) => file,
+                    None => {
+                        let opened = disk.open(&path, false)?;
+                        file.get_or_init(|| opened)
+                    }
+                };
                 let mut bytes = vec![0; count * N];
-                disk.open(&path, false)?
-                    .read_exact_at(&mut bytes, (start * N) as u64)?;
+                file.read_exact_at(&mut bytes, (start * N) as u64)?;
                 Ok(last_below(&bytes, below))
             }
         }

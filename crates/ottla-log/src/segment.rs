@@ -4,6 +4,7 @@
 //! walk, and one that contradicts the log is built anew. Holds one descriptor, opened when needed.
 //! Never cuts: that is recovery's, and the append's that failed.
 
+mod borders;
 mod holes;
 mod indexes;
 mod replace;
@@ -23,6 +24,7 @@ use crate::offset_index::OffsetEntry;
 use crate::store::LogFault;
 use crate::time_index::TimeEntry;
 use crate::walk::{Hole, Step, Walk};
+use borders::Borders;
 use replace::Names;
 
 /// One segment of a log.
@@ -43,6 +45,7 @@ struct State {
     indexes: Indexes,
     /// Bytes that are no batches.
     holes: Arc<Vec<Hole>>,
+    borders: Borders,
 }
 
 /// A batch and where it lies.
@@ -112,6 +115,7 @@ impl Segment {
                 size_bytes,
                 indexes: Indexes::growing(directory, base),
                 holes: Arc::default(),
+                borders: Borders::default(),
             }),
         }
     }
@@ -152,6 +156,10 @@ impl Segment {
     /// The batch that holds `target`, or the next one after it, of those that begin before `end`.
     /// `None` if there is none.
     pub(crate) fn locate(&self, target: Offset, end: u64) -> Result<Option<Located>, LogFault> {
+        let known = self.lock().borders.find(target);
+        if let Some(known) = known.filter(|known| known.position < end) {
+            return Ok(Some(known));
+        }
         let start = self.index_entry(|entry| entry.last_offset(self.base) <= target)?;
         self.locate_from(
             start,
@@ -162,33 +170,40 @@ impl Segment {
     }
 
     /// The last border between batches at or below `limit`, which lies at or behind the border
-    /// `start` of a batch whose base is `expected`; also the end of its last batch.
+    /// `start` of a batch whose base is `expected`; also the end of its last batch. The batch that
+    /// begins there is kept in mind.
     pub(crate) fn border_at_or_below(
         &self,
         limit: u64,
         (start, expected): (u64, Offset),
         end: u64,
     ) -> Result<u64, LogFault> {
-        let entry = self.index_entry(|entry| u64::from(entry.position) <= limit)?;
+        let mut entry = self
+            .index_entry(|entry| u64::from(entry.position) <= limit)?
+            .filter(|entry| (start + 1..end).contains(&u64::from(entry.position)));
         let file = self.file()?;
         let holes = self.holes();
-        let from = match entry {
-            Some(entry) if u64::from(entry.position) > start && u64::from(entry.position) < end => {
-                (u64::from(entry.position), expected)
-            }
-            _ => (start, expected),
-        };
-        let mut walk = Walk::new(&*file, self.base, from, end, &holes);
-        let mut border = from.0;
+        let mut border = entry.map_or(start, |entry| u64::from(entry.position));
+        let mut walk = Walk::new(&*file, self.base, (border, expected), end, &holes)
+            .believing_first(entry.is_some());
         loop {
-            match walk.step()? {
+            let step = walk.step()?;
+            if let Some(entry) = entry.take()
+                && !matches!(&step, Step::Batch { head, .. }
+                    if head.last_offset() == entry.last_offset(self.base))
+            {
+                // The entry lies: walk all the way.
+                self.distrust_indexes();
+                border = start;
+                walk = Walk::new(&*file, self.base, (start, expected), end, &holes);
+                continue;
+            }
+            match step {
                 Step::Batch { position, .. } if position != border => return Ok(border), // a hole
                 Step::Batch { .. } if walk.position() <= limit => border = walk.position(),
-                Step::Bad { position, .. } if position == from.0 && position > start => {
-                    // The entry lies: walk all the way.
-                    self.distrust_indexes();
-                    walk = Walk::new(&*file, self.base, (start, expected), end, &holes);
-                    border = start;
+                Step::Batch { head, position } => {
+                    self.lock().borders.keep(Located { head, position });
+                    return Ok(border);
                 }
                 Step::Bad {
                     position,
@@ -198,7 +213,7 @@ impl Segment {
                     self.add_hole(position, expected, end, why)?;
                     return Ok(border);
                 }
-                Step::Batch { .. } | Step::End => return Ok(border),
+                Step::End => return Ok(border),
             }
         }
     }
