@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use ottla_broker::authorize::Operation;
 use ottla_wire::{ApiKey, DecodeError, EncodeError};
+use tokio::time::error::Elapsed;
 
 use crate::wrong_protocol::WrongProtocol;
 
@@ -106,6 +107,12 @@ impl CloseReason {
 impl From<std::io::Error> for CloseReason {
     fn from(_: std::io::Error) -> CloseReason {
         CloseReason::Gone
+    }
+}
+
+impl From<Elapsed> for CloseReason {
+    fn from(_: Elapsed) -> CloseReason {
+        CloseReason::Idle
     }
 }
 

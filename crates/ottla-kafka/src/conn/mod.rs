@@ -165,7 +165,8 @@ impl Connection<'_> {
                     self.handle_alone(request).await?;
                 }
                 Next::Heavy(judged) => {
-                    let work = judged.finish(self.gateway);
+                    // Rare and large: idle connections have no room for it.
+                    let work = Box::pin(judged.finish(self.gateway));
                     finished = Some(self.answer_during(work).await?);
                 }
             }

@@ -9,17 +9,20 @@ mod zero_copy;
 
 use std::cell::Cell;
 use std::collections::VecDeque;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io::IoSlice;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use ottla_wire::encoder::Segment;
 use ottla_wire::{ApiKey, EncodeError};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::{Duration, timeout};
+use tokio::time::{Duration, Timeout, timeout};
 
+use super::NEVER;
 use crate::api::{FileSlice, Reply};
 use crate::close::CloseReason;
 use crate::metrics::Metrics;
@@ -98,7 +101,8 @@ impl Outbox {
             if self.files > 0 {
                 self.write_files(way).await?;
             } else {
-                let written = patiently(way.silence_max, self.write_pieces(way.stream)).await?;
+                let write = poll_fn(|cx| self.poll_write_pieces(cx, way.stream));
+                let written = patiently(way.silence_max, write).await??;
                 way.metrics.bytes_out.inc_by(written as u64);
             }
         }
@@ -109,7 +113,12 @@ impl Outbox {
         Ok(())
     }
 
-    async fn write_pieces(&mut self, stream: &mut TcpStream) -> Result<usize, CloseReason> {
+    fn poll_write_pieces(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut TcpStream,
+    ) -> Poll<Result<usize, CloseReason>> {
+        // Here and not in a future: every connection, idle or not, has room for its largest future.
         let mut slices = [IoSlice::new(&[]); SLICES_MAX];
         let mut count = 0;
         for (slot, piece) in slices.iter_mut().zip(&self.pieces) {
@@ -117,16 +126,16 @@ impl Outbox {
             *slot = IoSlice::new(bytes);
             count += 1;
         }
-        let written = stream.write_vectored(&slices[..count]).await?;
+        let written = ready!(Pin::new(stream).poll_write_vectored(cx, &slices[..count]))?;
         if written == 0 {
-            return Err(CloseReason::Gone);
+            return Poll::Ready(Err(CloseReason::Gone));
         }
         let mut taken = 0;
         while taken < written {
             // What was written are bytes of pieces at the front.
             taken += self.take_bytes(written - taken, |_| {});
         }
-        Ok(written)
+        Poll::Ready(Ok(written))
     }
 
     /// Takes up to `bytes_max` bytes off a piece in memory at the front. 0 if there is none.
@@ -147,7 +156,7 @@ impl Outbox {
     async fn write_files(&mut self, way: &mut Way<'_>) -> Result<(), CloseReason> {
         let mut chunk = Vec::new();
         while self.files > 0 {
-            let sent = patiently(way.silence_max, self.send_front(way.stream)).await?;
+            let sent = patiently(way.silence_max, self.send_front(way.stream)).await??;
             if sent > 0 {
                 way.metrics.bytes_out.inc_by(sent as u64);
                 continue;
@@ -159,8 +168,7 @@ impl Outbox {
             }
             let filled;
             (chunk, filled) = self.gather(chunk).await?;
-            let write = async { Ok(way.stream.write_all(&chunk[..filled]).await?) };
-            patiently(way.silence_max, write).await?;
+            patiently(way.silence_max, way.stream.write_all(&chunk[..filled])).await??;
             way.metrics.bytes_out.inc_by(filled as u64);
         }
         SPARE.set(chunk);
@@ -227,17 +235,10 @@ fn fault(fault: &dyn ToString) -> CloseReason {
     CloseReason::Storage(fault.to_string())
 }
 
-/// A write that is given up when the client takes nothing for so long.
-async fn patiently<T>(
-    silence_max: Option<Duration>,
-    write: impl Future<Output = Result<T, CloseReason>>,
-) -> Result<T, CloseReason> {
-    match silence_max {
-        None => write.await,
-        Some(silence_max) => timeout(silence_max, write)
-            .await
-            .unwrap_or(Err(CloseReason::Idle)),
-    }
+/// A write that is given up when the client takes nothing for so long. No `async fn`: that would have
+/// room for the write twice.
+fn patiently<F: Future>(silence_max: Option<Duration>, write: F) -> Timeout<F> {
+    timeout(silence_max.unwrap_or(NEVER), write)
 }
 
 #[cfg(test)]
