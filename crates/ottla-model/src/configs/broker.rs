@@ -133,6 +133,9 @@ pub const BROKER_CONFIGS: &[ConfigDef] = &[
         .doc("Default of the topic config of that name."),
     def("node.id", Int, "1", Valid::AtLeast(0))
         .doc("Identity of this broker within its cluster."),
+    def("num.network.threads", Int, "", Valid::AtLeast(1))
+        .unset()
+        .doc("Threads that serve connections. Unset: as many as there are cores, less one, which is left to syncs, slow reads and clients on the same machine."),
     def("num.partitions", Int, "1", Valid::AtLeast(1))
         .doc("Partitions of a topic whose creator names no number."),
     def("offset.metadata.max.bytes", Int, "4096", Valid::Any)

@@ -63,6 +63,7 @@ pub(crate) fn run(args: StartArgs) -> Result<(), Fatal> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("ottla-worker")
+        .worker_threads(network_threads(&settings))
         .thread_stack_size(STACK_BYTES)
         .max_blocking_threads(BLOCKING_THREADS_MAX)
         .build()
@@ -75,6 +76,20 @@ pub(crate) fn run(args: StartArgs) -> Result<(), Fatal> {
     // Whatever still runs holds nothing that matters: the store is closed.
     runtime.shutdown_background();
     result
+}
+
+/// One takes more than 1 GB of batches a second (docs/PERFORMANCE.md): so many fill any network card.
+const NETWORK_THREADS_MAX: usize = 16;
+
+/// Threads for connections: what was set, or the cores less one. Where clients share the machine, a
+/// thread on every core takes turns with them, and each turn wakes a sleeping core.
+fn network_threads(settings: &Settings) -> usize {
+    let set = settings.broker.number("num.network.threads");
+    set.and_then(|set| usize::try_from(set).ok())
+        .unwrap_or_else(|| {
+            let cores = std::thread::available_parallelism().map_or(1, usize::from);
+            (cores - 1).clamp(1, NETWORK_THREADS_MAX)
+        })
 }
 
 async fn serve(settings: Settings) -> Result<(), Fatal> {
