@@ -11,8 +11,11 @@ use crate::store::LogFault;
 
 /// Read at once where heads lie close together.
 const BLOCK_BYTES: usize = 64 * 1024;
-/// Read at once where batches are larger than a block: the head and a little.
-const SKIP_BYTES: usize = 4096;
+/// Read at once where batches are large: the head and a little.
+const SKIP_BYTES: usize = 1024;
+
+/// Batches above this are skipped rather than read: a call costs as much as copying so much.
+const LARGE_BYTES: u64 = 4096;
 
 /// Goes through a segment file from batch to batch.
 pub(crate) struct Walk<'a> {
@@ -148,7 +151,7 @@ impl<'a> Walk<'a> {
                 why,
             });
         }
-        self.block_bytes = if size > BLOCK_BYTES as u64 / 4 {
+        self.block_bytes = if size > LARGE_BYTES {
             SKIP_BYTES
         } else {
             (self.block_bytes * 2).min(BLOCK_BYTES)

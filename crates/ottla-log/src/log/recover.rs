@@ -5,6 +5,10 @@
 //! cut at the first that is not whole. Nothing below the mark is ever cut: damage there is reported
 //! and kept. All of it can be interrupted and done again.
 //!
+//! Where the machine ran on while the process died, the page cache has every write that returned, and
+//! the beginning of one that did not: there the heads of all batches are checked, and the CRC of the
+//! last one.
+//!
 //! Worked example. Segments begin at 0, 500 and 900; stable is 700. The walk starts in the segment at
 //! 500, at the last index entry below 700. Batches are whole up to 850, then one has a wrong CRC: the
 //! file is cut there and the segment at 900 removed, for no record of it was ever reported durable.
@@ -108,6 +112,8 @@ impl LocalLog {
             (false, Some(marks)) => marks.indexed.min(stable),
             (false, None) => Offset::ZERO,
         };
+        let power_loss =
+            !last_stop.clean && marks.is_some_and(|marks| marks.losses < shared.marks.losses());
         let mut scan = Scan {
             disk,
             directory: &directory,
@@ -115,6 +121,7 @@ impl LocalLog {
             stable,
             indexed,
             check: !last_stop.clean,
+            cache_survived: marks.is_some() && !power_loss && !last_stop.marks_damaged,
             floor: marks.map(|marks| marks.floor),
             recovery: &mut recovery,
             epochs: Vec::new(),
@@ -142,8 +149,6 @@ impl LocalLog {
             dirty.root = true;
             dirty.files.push(directory.join(PARTITION_METADATA));
         }
-        let power_loss =
-            !last_stop.clean && marks.is_some_and(|marks| marks.losses < shared.marks.losses());
         let settled = power_loss || !recovery.cuts.is_empty();
         let stable_now = if last_stop.clean || settled {
             ends.data

@@ -23,6 +23,9 @@ pub(super) struct Scan<'a> {
     pub(super) indexed: Offset,
     /// Check every batch above, and cut at the first that is not whole.
     pub(super) check: bool,
+    /// The page cache outlived the process: whatever a write returned for is there, and only the last
+    /// write can be torn.
+    pub(super) cache_survived: bool,
     /// Where a gap may have been opened. `None`: there are no marks, so gaps may be anywhere.
     pub(super) floor: Option<Offset>,
     pub(super) recovery: &'a mut Recovery,
@@ -103,7 +106,9 @@ impl Scan<'_> {
                         (position, end, why)
                     }
                     Step::Batch { head, position } => {
-                        if !self.check || head.crc_matches(walk.batch_bytes(&head, position)?) {
+                        let is_last = walk.position() >= size_bytes;
+                        let doubtful = self.check && (is_last || !self.cache_survived);
+                        if !doubtful || head.crc_matches(walk.batch_bytes(&head, position)?) {
                             self.note(&head);
                             indexes.add(&head, position, self.index_interval_bytes);
                             first_timestamp_ms.get_or_insert(head.max_timestamp_ms);
