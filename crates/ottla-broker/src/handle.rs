@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use arc_swap::ArcSwap;
@@ -151,6 +151,13 @@ impl Broker {
             self.ask_catalog(command).await.map_err(refused)?;
         }
         self.0.ready.store(true, Ordering::Release);
+        if options.unclean {
+            let store = Arc::clone(&self.0.store);
+            let settler = std::thread::Builder::new()
+                .name("ottla-settler".into())
+                .spawn(move || store.settle())?;
+            self.threads().push(settler);
+        }
         Ok(())
     }
 
@@ -174,17 +181,16 @@ impl Broker {
             }
         }
         self.0.store.stop();
-        let threads = std::mem::take(
-            &mut *self
-                .0
-                .threads
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        );
+        let threads = std::mem::take(&mut *self.threads());
         for thread in threads {
             let _ = thread.join();
         }
         self.0.store.close()
+    }
+
+    fn threads(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
+        let threads = &self.0.threads;
+        threads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The one authorisation gate.

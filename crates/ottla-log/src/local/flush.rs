@@ -163,10 +163,19 @@ impl Shared {
             .collect()
     }
 
-    /// Settles logs and reserves offsets for them, all with one sync of the marks.
-    pub(super) fn prepare_appends(&self, logs: Vec<Arc<LocalLog>>) -> Result<(), LogFault> {
+    /// Settles logs until the store stops.
+    pub(super) fn settle(&self, logs: &[Arc<LocalLog>]) {
         // Who fails here closes, and says so to whoever appends.
-        self.sync_all(logs.iter(), |log| log.settle_early());
+        self.sync_all(logs.iter(), |log| {
+            if self.queue.stopped() {
+                return Ok(());
+            }
+            log.settle_early()
+        });
+    }
+
+    /// Reserves offsets for logs, all with one sync of the marks.
+    pub(super) fn prepare_appends(&self, logs: Vec<Arc<LocalLog>>) -> Result<(), LogFault> {
         let mut reserved = Vec::new();
         for log in &logs {
             reserved.extend(log.begin_reserve()?.map(|wanted| (log, wanted)));

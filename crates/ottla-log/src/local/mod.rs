@@ -308,6 +308,11 @@ impl LogStore for LocalStore {
         self.shared.prepare_appends(logs)
     }
 
+    fn settle(&self) {
+        let logs: Vec<_> = self.logs().values().cloned().collect();
+        self.shared.settle(&logs);
+    }
+
     fn delete_removed(&self) -> bool {
         self.shared.delete_one()
     }

@@ -80,7 +80,7 @@ impl LocalLog {
         Ok((reserved, epoch, generation))
     }
 
-    /// [`settle`](Self::settle) while nobody appends yet.
+    /// [`settle`](Self::settle) before an append has to.
     pub(crate) fn settle_early(&self) -> Result<(), LogFault> {
         let _writer = self.lock_writer();
         self.settle()

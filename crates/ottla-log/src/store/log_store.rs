@@ -57,6 +57,11 @@ pub trait LogStore: Send + Sync + 'static {
     /// Compacts logs whenever one needs it, until [`stop`](Self::stop) is called.
     fn clean_until_stopped(&self) {}
 
+    /// Makes durable, log by log, what a process that was killed may have cut or removed. Blocks; ends
+    /// early when [`stop`](Self::stop) is called. An append that comes before its log's turn waits for
+    /// its own log.
+    fn settle(&self) {}
+
     /// Does at once for logs that were just opened what their first appends would each have to wait
     /// for the disk for.
     ///
