@@ -371,6 +371,7 @@ fn first_appends_wait_for_no_sync_once_they_are_prepared() {
         );
         let names: Vec<_> = specs.into_iter().map(|spec| spec.name).collect();
         rig.store.prepare_appends(&names).unwrap();
+        rig.store.settle();
         for operation in [Operation::Sync, Operation::SyncDir] {
             rig.disk
                 .inject(Fault::new(operation, DiskError::Io).lasting());

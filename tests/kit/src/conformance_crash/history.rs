@@ -178,6 +178,7 @@ impl Player<'_> {
             self.store()
                 .prepare_appends(&[name(key)])
                 .expect("the disk is well");
+            self.store().settle();
         }
         self.open.push(Open {
             key,
