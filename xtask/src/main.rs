@@ -28,7 +28,7 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "fuzz",
-        about: "[--seed N] [--count N] [--threads N] [GROUP...] | list | replay GROUP HEX | help  hostile bytes for every decoder",
+        about: "[--seed N] [--count N] [--threads N] [GROUP...] | list | replay GROUP HEX | guided GROUP [-runs=N...]  hostile bytes for every decoder",
         run: fuzz::run,
     },
     Command {

@@ -269,8 +269,17 @@ impl Run<'_> {
 
     /// It counts its cases as cargo's tests do, and prints its seed.
     fn fuzz(&self, section: &Section) {
-        self.cargo
-            .tests(section, &["run", "--release", "--package", "ottla-fuzz"]);
+        self.cargo.tests(
+            section,
+            &[
+                "run",
+                "--release",
+                "--package",
+                "ottla-fuzz",
+                "--bin",
+                "ottla-fuzz",
+            ],
+        );
     }
 
     fn section(&self, name: &'static str, body: &dyn Fn(&Section)) -> Option<Closed> {

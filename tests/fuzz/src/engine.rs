@@ -265,7 +265,8 @@ fn write_finding(folder: &Path, group: &str, input: &[u8]) -> Result<PathBuf, St
 }
 
 /// A group and an input, as `replay` reads them.
-fn line(group: &str, input: &[u8]) -> String {
+#[must_use]
+pub fn line(group: &str, input: &[u8]) -> String {
     format!("{group} {}\n", hex(input))
 }
 

@@ -62,6 +62,14 @@ impl Group for Decompressor {
         })
     }
 
+    fn repair(&self, input: &mut [u8]) {
+        if self.1 == Codec::Lz4
+            && let Some((_, frame)) = input.split_first_mut()
+        {
+            seal_lz4(frame);
+        }
+    }
+
     fn run(&self, input: &[u8]) -> Result<Seen, String> {
         let Some((selector, bytes)) = input.split_first() else {
             return Ok(REFUSED);

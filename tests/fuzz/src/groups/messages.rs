@@ -108,6 +108,14 @@ impl Group for Messages {
         }
     }
 
+    fn repair(&self, input: &mut [u8]) {
+        if self.of_requests
+            && let Some((length, frame)) = input.split_first_chunk_mut::<4>()
+        {
+            *length = (frame.len() as u32).to_be_bytes();
+        }
+    }
+
     fn run(&self, input: &[u8]) -> Result<Seen, String> {
         match self.of_requests {
             true => run_request(input),

@@ -44,6 +44,12 @@ impl Group for Upgrades {
         })
     }
 
+    fn repair(&self, input: &mut [u8]) {
+        if let Some((_, set)) = input.split_first_mut() {
+            seal_all(set);
+        }
+    }
+
     /// Behind sizes and CRCs of the outer messages it is reached.
     fn run(&self, input: &[u8]) -> Result<Seen, String> {
         let Some((selector, set)) = input.split_first() else {
@@ -216,7 +222,11 @@ fn lie(set: &mut Vec<u8>, dice: &mut Random) {
         lengths: Vec::new(),
     };
     *set = mutate(&good, &good.bytes, dice);
-    let mut rest = &mut set[..];
+    seal_all(set);
+}
+
+/// Gives every message the CRC that it has, as far as sizes lead.
+fn seal_all(mut rest: &mut [u8]) {
     while let Some(size) = rest.get(8..CRC_AT).and_then(|size| size.first_chunk()) {
         let size = 12 + usize::try_from(i32::from_be_bytes(*size)).unwrap_or(0);
         let Some((message, behind)) = rest.split_at_mut_checked(size) else {

@@ -188,6 +188,12 @@ impl Group for Stored {
         })
     }
 
+    fn repair(&self, input: &mut [u8]) {
+        if let Some((&mut PRODUCERS, file)) = input.split_first_mut() {
+            seal_producers(file);
+        }
+    }
+
     fn run(&self, input: &[u8]) -> Result<Seen, String> {
         let Some((&selector, bytes)) = input.split_first() else {
             return Ok(REFUSED);
@@ -315,5 +321,45 @@ fn seal_producers(file: &mut [u8]) {
     if let Some((head, entries)) = file.split_first_chunk_mut::<CRC_FROM>() {
         head[..2].copy_from_slice(&1_i16.to_be_bytes());
         head[2..].copy_from_slice(&crc32c::crc32c(entries).to_be_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ottla_schema::random::value;
+
+    use super::*;
+
+    #[test]
+    fn every_record_is_written_as_it_was_read_and_every_prefix_refused() {
+        let stored = Stored::new(&Arc::new(ottla_schema::load().unwrap()));
+        let mut dice = Random::announced();
+        let mut seen = std::collections::BTreeSet::new();
+        for &it in &stored.variants {
+            let (module, s) = stored.find(it);
+            for _ in 0..20 {
+                let value = value(&mut dice, module, s, it.1.version).bytes;
+                let mut bytes = start(selector(s), s.role, it.1.version);
+                let head = bytes.len();
+                bytes.extend_from_slice(&value);
+                let name = format!("{} v{}: {bytes:02x?}", s.name, it.1.version);
+                let written = through(bytes[0], &bytes[1..]).expect(&name).expect(&name);
+                // A metadata record is written with its frame.
+                let whole = if bytes[0] == METADATA {
+                    &bytes[1..]
+                } else {
+                    &value
+                };
+                assert_eq!(written, whole, "{name}");
+                for length in head..bytes.len() {
+                    let cut = through(bytes[0], &bytes[1..length]);
+                    assert_eq!(cut, None, "{length} bytes of {name}");
+                }
+            }
+            seen.insert(&s.name);
+        }
+        // 2 headers, 27 metadata records, 3 values of the log, 5 control records, 50 keys and values of
+        // coordinators.
+        assert_eq!(seen.len(), 87);
     }
 }
