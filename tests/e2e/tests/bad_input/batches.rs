@@ -291,6 +291,14 @@ pub(crate) fn lies(victim: &Victim<'_>) -> Result<String, String> {
             Code(INVALID_RECORD),
         ),
         (
+            "offset delta 1 of the only record",
+            body(&[0, 0, 2, 1, 1, 0]),
+            Differs {
+                kafka: 0,
+                ottla: INVALID_RECORD,
+            },
+        ),
+        (
             "record of length 0",
             record(&zigzag(0)),
             Code(INVALID_RECORD),

@@ -15,6 +15,7 @@
 mod batches;
 mod bodies;
 mod canary;
+mod families;
 mod flood;
 mod frames;
 mod memory;
@@ -82,6 +83,13 @@ fn attack(cases: &mut Cases, address: &str, broker: Option<&BrokerProcess>) {
         let song = scope.spawn(|| canary.sing(address, "canary"));
         thread::sleep(QUIET);
         println!("neighbour, quiet: {}", canary.figures());
+        if let Some(broker) = broker {
+            cases.run("families", || families::all(address, broker, seed));
+            println!(
+                "neighbour, under families of every API: {}",
+                canary.figures()
+            );
+        }
         let batch = batches::honest();
         cases.run("lengths", || frames::lengths(address));
         cases.run("halves", || frames::halves(address));

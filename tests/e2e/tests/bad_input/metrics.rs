@@ -1,5 +1,6 @@
 //! What an operator sees of it: a counter per reason.
 
+use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -10,15 +11,7 @@ const REFUSED: &str = "ottla_kafka_connections_refused_total";
 
 /// Every reason that the families above must have caused was counted.
 pub(crate) fn reasons(broker: &BrokerProcess) -> Result<String, String> {
-    let address = broker
-        .admin_address()
-        .ok_or("the broker does not say where its admin side is")?;
-    let text = get(&address, "/metrics").map_err(|error| error.to_string())?;
-    let count = |reason: &str| {
-        let name = format!("{REFUSED}{{reason=\"{reason}\"}} ");
-        let value = text.lines().find_map(|line| line.strip_prefix(&name))?;
-        value.parse::<f64>().ok()
-    };
+    let refused = refused(broker)?;
     let wanted = [
         "frame_length",
         "frame_too_large",
@@ -28,22 +21,25 @@ pub(crate) fn reasons(broker: &BrokerProcess) -> Result<String, String> {
         "malformed",
         "produce_without_acks",
     ];
-    let counts: Vec<(&str, Option<f64>)> = wanted
-        .iter()
-        .map(|reason| (*reason, count(reason)))
-        .collect();
-    let told = counts
-        .iter()
-        .map(|(reason, count)| format!("{reason} {}", count.unwrap_or(-1.0)));
-    let told = told.collect::<Vec<_>>().join(", ");
-    if counts
-        .iter()
-        .all(|(_, count)| count.is_some_and(|count| count > 0.0))
-    {
-        Ok(told)
-    } else {
-        Err(format!("{told}\n{text}"))
+    match wanted.iter().find(|&&reason| !refused.contains_key(reason)) {
+        None => Ok(format!("{refused:?}")),
+        Some(reason) => Err(format!("{reason} is not in {refused:?}")),
     }
+}
+
+/// Connections that were refused so far, by reason; those that there are.
+pub(crate) fn refused(broker: &BrokerProcess) -> Result<BTreeMap<String, u64>, String> {
+    let address = broker
+        .admin_address()
+        .ok_or("the broker does not say where its admin side is")?;
+    let text = get(&address, "/metrics").map_err(|error| error.to_string())?;
+    let start = format!("{REFUSED}{{reason=\"");
+    let counts = text.lines().filter_map(|line| {
+        let (reason, count) = line.strip_prefix(&start)?.split_once("\"} ")?;
+        let count = count.parse::<f64>().ok()? as u64;
+        (count > 0).then(|| (reason.to_owned(), count))
+    });
+    Ok(counts.collect())
 }
 
 fn get(address: &str, path: &str) -> std::io::Result<String> {

@@ -183,6 +183,12 @@ impl Verdicts {
         }
     }
 
+    /// Takes those of another in.
+    pub(crate) fn add(&mut self, other: Verdicts) {
+        self.checked += other.checked;
+        self.wrong.extend(other.wrong);
+    }
+
     pub(crate) fn end(self) -> Result<String, String> {
         if self.wrong.is_empty() {
             return Ok(format!("{} connections", self.checked));
