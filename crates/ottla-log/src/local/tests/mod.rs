@@ -1,5 +1,6 @@
 //! The store on the real disk: identity, lock, restarts, damage.
 
+mod compaction;
 mod damage;
 mod life;
 
