@@ -365,6 +365,32 @@ fn a_torn_last_write_is_cut_at_a_batch_border_and_reported() {
     }
 }
 
+/// The machine ran on, so every write that returned is there: a byte that is wrong now was not torn, and
+/// what was acknowledged behind it stays. Only the last write can be torn.
+#[test]
+fn after_a_kill_only_the_last_batch_can_be_torn() {
+    for (wrong, cut) in [(1, false), (2, true)] {
+        let root = tempfile::tempdir().unwrap();
+        let (store, _) = open(root.path());
+        let (log, _) = store.open_local(&spec("t")).unwrap();
+        append(&log, 0, 3, 100);
+        assert!(store.flush_round());
+        let above = [append(&log, 3, 2, 100), append(&log, 5, 4, 100)];
+        drop((log, store));
+        let file = &log_files(root.path())[0];
+        let mut bytes = fs::read(file).unwrap();
+        let behind: usize = above[wrong..].iter().map(Bytes::len).sum();
+        let last_byte = bytes.len() - behind - 1;
+        bytes[last_byte] ^= 1;
+        fs::write(file, bytes).unwrap();
+
+        let (_store, log, recovery) = reopen(root.path());
+        assert_eq!(recovery.cuts.len(), usize::from(cut), "{recovery:?}");
+        let end = if cut { Offset(5) } else { Offset(9) };
+        assert_eq!(log.marks().written, end);
+    }
+}
+
 /// Checkpoints are caches of the log, but for the leader epochs of older segments.
 #[test]
 fn lost_checkpoints_lose_nothing() {
