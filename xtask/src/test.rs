@@ -11,6 +11,7 @@
 //! | clients, judges | every client of `tests/clients` against it, then kafka-dump-log over its files |
 //! | dialogues | scripted conversations on the wire with it and with Apache Kafka, answers compared |
 //! | kills | the whole broker under kills and hostile bytes |
+//! | stall | its data on a file system that is frozen for half a minute, as root |
 //! | planted | builds with planted bugs, which the tests must find |
 //! | fuzz | hostile bytes for every decoder, bounded, and bugs planted there |
 //!
@@ -47,7 +48,7 @@ use self::cargo::Cargo;
 use self::report::{Closed, Section, conclude};
 use self::setup::Tools;
 
-const SECTIONS: [&str; 12] = [
+const SECTIONS: [&str; 13] = [
     "setup",
     "fmt",
     "clippy",
@@ -58,6 +59,7 @@ const SECTIONS: [&str; 12] = [
     "judges",
     "dialogues",
     "kills",
+    "stall",
     "planted",
     "fuzz",
 ];
@@ -147,11 +149,15 @@ impl Options {
         match name {
             "clients" | "judges" => clients,
             "setup" => {
-                asked(name) || clients || (asked("dialogues") && self.dialogues.kafka_at.is_none())
+                asked(name)
+                    || asked("stall")
+                    || clients
+                    || (asked("dialogues") && self.dialogues.kafka_at.is_none())
             }
             "build" => {
                 asked(name)
                     || asked("kills")
+                    || asked("stall")
                     || (clients && !self.kafka)
                     || (asked("dialogues") && self.dialogues.ottla_at.is_none())
             }
@@ -245,6 +251,10 @@ impl Run<'_> {
                 Ok((section, tools)) => {
                     sections.extend(section);
                     sections.append(&mut closed);
+                    // After the setup, which installs what it needs; beside what waits more than it computes.
+                    let stall = scope.spawn(move || {
+                        self.section("stall", &|section| self.stall(section, built))
+                    });
                     if let Some(tools) = &tools {
                         sections.extend(self.clients(tools, built));
                     }
@@ -252,6 +262,11 @@ impl Run<'_> {
                     sections.extend(self.section("dialogues", &|section| {
                         self.dialogues(section, java, built);
                     }));
+                    match stall.join() {
+                        Ok(stall) => sections.extend(stall),
+                        Err(_) => sections
+                            .extend(self.section("stall", &|section| section.failed("panicked"))),
+                    }
                 }
                 Err(_) => {
                     sections.extend(self.section("setup", &|section| section.failed("panicked")))
@@ -265,6 +280,25 @@ impl Run<'_> {
             }
             sections
         })
+    }
+
+    fn stall(&self, section: &Section, built: bool) {
+        if !built {
+            return section.failed("not run: there is no release build");
+        }
+        self.cargo.tests(
+            section,
+            &[
+                "test",
+                "--package",
+                "ottla-e2e",
+                "--release",
+                "--test",
+                "stall",
+                "--",
+                "--wanted",
+            ],
+        );
     }
 
     /// It counts its cases as cargo's tests do, and prints its seed.

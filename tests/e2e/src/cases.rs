@@ -13,6 +13,7 @@ pub struct Cases {
     start: Instant,
     passed: usize,
     filtered: usize,
+    skipped: usize,
     failed: Vec<String>,
 }
 
@@ -39,6 +40,7 @@ pub fn main(program: &'static str, body: impl FnOnce(&mut Cases)) -> ExitCode {
         start: Instant::now(),
         passed: 0,
         filtered: 0,
+        skipped: 0,
         failed: Vec::new(),
     };
     if wanted() {
@@ -87,6 +89,12 @@ impl Cases {
         }
     }
 
+    /// Counts a case that this machine cannot run, and says why.
+    pub fn skip(&mut self, name: &str, why: &str) {
+        self.skipped += 1;
+        println!("test {name} ... ignored, {why}");
+    }
+
     fn close(self) -> ExitCode {
         let verdict = if self.failed.is_empty() {
             "ok"
@@ -100,9 +108,10 @@ impl Cases {
             }
         }
         println!(
-            "\ntest result: {verdict}. {} passed; {} failed; 0 ignored; 0 measured; {} filtered out; finished in {:.2}s\n",
+            "\ntest result: {verdict}. {} passed; {} failed; {} ignored; 0 measured; {} filtered out; finished in {:.2}s\n",
             self.passed,
             self.failed.len(),
+            self.skipped,
             self.filtered,
             self.start.elapsed().as_secs_f64()
         );

@@ -61,6 +61,7 @@ pub struct BrokerCommand {
     args: Vec<OsString>,
     variables: Vec<(OsString, OsString)>,
     below: Option<PathBuf>,
+    data: Option<PathBuf>,
 }
 
 /// A command that ended by itself.
@@ -93,6 +94,7 @@ impl BrokerCommand {
             args: Vec::new(),
             variables: Vec::new(),
             below: None,
+            data: None,
         }
     }
 
@@ -116,6 +118,13 @@ impl BrokerCommand {
     #[must_use]
     pub fn below(mut self, parent: impl Into<PathBuf>) -> BrokerCommand {
         self.below = Some(parent.into());
+        self
+    }
+
+    /// With its data in this directory, which stays, instead of below its own.
+    #[must_use]
+    pub fn data_in(mut self, parent: impl Into<PathBuf>) -> BrokerCommand {
+        self.data = Some(parent.into().join("data"));
         self
     }
 
@@ -162,9 +171,13 @@ impl BrokerCommand {
         let mut args: Vec<OsString> = ["start", "--listen", "127.0.0.1:0", "--data"]
             .map(Into::into)
             .into();
-        args.push(home.join("data").into());
+        args.push(self.data_below(home).into());
         args.extend(self.args.iter().cloned());
         self.spawn(&args, home)
+    }
+
+    fn data_below(&self, home: &Path) -> PathBuf {
+        self.data.clone().unwrap_or_else(|| home.join("data"))
     }
 
     fn spawn(&self, args: &[OsString], home: &Path) -> Child {
@@ -205,7 +218,7 @@ impl BrokerProcess {
     /// The data directory.
     #[must_use]
     pub fn data(&self) -> PathBuf {
-        self.home.path().join("data")
+        self.command.data_below(self.home.path())
     }
 
     /// The process.

@@ -33,8 +33,12 @@ impl Cargo<'_> {
     /// Tests: the cases are those that the test binaries count.
     pub(super) fn tests(&self, section: &Section, arguments: &[&str]) {
         let (mut passed, mut failed, mut ignored) = (0, 0, 0);
+        let mut reasons = Vec::new();
         let outcome = stream(&mut self.command(arguments), LIMIT, |line| {
             section.say(line);
+            if let Some((_, why)) = line.split_once(" ... ignored, ") {
+                reasons.push(why.to_owned());
+            }
             if let Some(counts) = counts(line) {
                 passed += counts[0];
                 failed += counts[1];
@@ -47,7 +51,11 @@ impl Cargo<'_> {
             section.failed(format!("{what}: a test, see above"));
         }
         if ignored > 0 {
-            section.skipped(&what, &format!("{ignored} tests are marked as ignored"));
+            let why = reasons.join("; ");
+            section.skipped(
+                &what,
+                &format!("{ignored} tests are marked as ignored: {why}"),
+            );
         }
         if let Err(why) = outcome
             && failed == 0

@@ -1,5 +1,6 @@
 //! Debian packages that are missing, where they may be installed.
 
+use std::path::Path;
 use std::process::Command;
 
 use super::super::process::capture;
@@ -26,7 +27,14 @@ fn wanted() -> Vec<Wanted> {
         packages,
         present,
     };
-    let on_path = |program| on_path(program).is_some();
+    let on_path = |program: &str| on_path(program).is_some();
+    // What only root needs is often not on the path of others.
+    let system = |program: &str| {
+        ["/usr/sbin", "/sbin"]
+            .iter()
+            .any(|folder| Path::new(folder).join(program).is_file())
+            || on_path(program)
+    };
     let python = Command::new("python3")
         .args(["-c", "import ensurepip, venv"])
         .output()
@@ -46,6 +54,8 @@ fn wanted() -> Vec<Wanted> {
         wanted("python3", &["python3-venv"], python),
         wanted("go", &["golang-go"], on_path("go")),
         wanted("npm", &["npm"], on_path("npm")),
+        wanted("fsfreeze", &["util-linux"], system("fsfreeze")),
+        wanted("mkfs.ext4", &["e2fsprogs"], system("mkfs.ext4")),
     ]
 }
 
