@@ -1,5 +1,6 @@
 //! Running shards on the runtime's threads: inline where the work arrives, on a task of its own where
-//! a run reached its bound, and again when a machine's deadline comes.
+//! a run reached its bound, and again when a machine's deadline comes. What waits for the disk is done
+//! inline as long as [`Appends`] gives a seat, and in its pool otherwise.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -11,18 +12,23 @@ use ottla_model::time::{MonoMs, Now};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
+use crate::appends::{Appends, Seat};
 use crate::clock::Clock;
-use crate::shard::{Outlet, RunEnd, Shard};
+use crate::shard::{DiskWork, Outlet, RunEnd, Shard};
 
 /// Something that can be run: a shard, whatever its machine.
 pub(crate) trait Runnable: Send + Sync + 'static {
-    fn run(&self, now: Now) -> RunEnd;
+    fn run_within<'a>(&self, now: Now, enter: impl FnMut() -> Option<Seat<'a>>) -> RunEnd;
+    fn work(&self, work: DiskWork) -> Option<DiskWork>;
     fn deadline(&self) -> Option<MonoMs>;
 }
 
 impl<M: Machine, O: Outlet<M>> Runnable for Shard<M, O> {
-    fn run(&self, now: Now) -> RunEnd {
-        Shard::run(self, now)
+    fn run_within<'a>(&self, now: Now, enter: impl FnMut() -> Option<Seat<'a>>) -> RunEnd {
+        Shard::run_within(self, now, enter)
+    }
+    fn work(&self, work: DiskWork) -> Option<DiskWork> {
+        Shard::work(self, work)
     }
     fn deadline(&self) -> Option<MonoMs> {
         Shard::deadline(self)
@@ -57,6 +63,7 @@ pub(crate) struct Driver {
     /// Where a run goes on that reached its bound; also those of the thread that opens partitions.
     runtime: Handle,
     timers: Arc<Timers>,
+    appends: Appends,
 }
 
 #[derive(Default)]
@@ -77,17 +84,24 @@ trait Wake: Send + Sync {
 impl<S: Runnable> Wake for Driven<S> {
     fn wake(self: Arc<Self>, driver: &Driver) {
         self.armed.store(u64::MAX, Ordering::Relaxed);
-        driver.run(&self);
+        // The one task that wakes all shards waits for nobody's disk.
+        driver.run_round(&self, &|| None);
     }
 }
 
 impl Driver {
-    pub(crate) fn new(clock: Clock, runtime: Handle) -> Driver {
+    pub(crate) fn new(clock: Clock, runtime: Handle, appends: Appends) -> Driver {
         Driver {
             clock,
             runtime,
             timers: Arc::default(),
+            appends,
         }
+    }
+
+    /// Where what waits for the disk is done.
+    pub(crate) fn appends(&self) -> &Appends {
+        &self.appends
     }
 
     #[cfg(test)]
@@ -101,19 +115,55 @@ impl Driver {
         self.clock
     }
 
-    /// Runs a shard on this thread, and on a task of its own if that is not enough.
+    /// Runs a shard on this thread, and elsewhere if that is not enough or the disk is to be waited for.
     pub(crate) fn run<S: Runnable>(&self, driven: &Arc<Driven<S>>) {
-        match driven.shard.run(self.clock.now()) {
+        self.run_all([driven]);
+    }
+
+    /// Runs shards one after the other as [`run`](Self::run) does.
+    pub(crate) fn run_all<'d, S: Runnable>(
+        &self,
+        shards: impl IntoIterator<Item = &'d Arc<Driven<S>>>,
+    ) {
+        let _stretch = self.appends.stretch();
+        for driven in shards {
+            self.run_round(driven, &|| self.appends.enter());
+        }
+    }
+
+    fn run_round<'a, S: Runnable>(
+        &self,
+        driven: &Arc<Driven<S>>,
+        enter: &dyn Fn() -> Option<Seat<'a>>,
+    ) {
+        match driven.shard.run_within(self.clock.now(), enter) {
             RunEnd::Idle => self.arm(driven),
+            RunEnd::Waits(work) => self.work_later(driven, work),
             RunEnd::More => {
                 let (driver, driven) = (self.clone(), Arc::clone(driven));
                 self.runtime.spawn(async move {
-                    while driven.shard.run(driver.clock.now()) == RunEnd::More {
-                        tokio::task::yield_now().await;
-                    }
-                    driver.arm(&driven);
+                    // Others first: this shard had its share.
+                    tokio::task::yield_now().await;
+                    driver.run(&driven);
                 });
             }
+        }
+    }
+
+    /// Does the work in the pool, and runs the shard there once more.
+    fn work_later<S: Runnable>(&self, driven: &Arc<Driven<S>>, work: DiskWork) {
+        let is_probe = matches!(work, DiskWork::Probe { .. });
+        let (driver, pooled) = (self.clone(), Arc::clone(driven));
+        self.appends.pool(Box::new(move || {
+            let mut next = Some(work);
+            while let Some(work) = next {
+                next = pooled.shard.work(work);
+            }
+            driver.run_round(&pooled, &|| Some(Seat::of_the_pool()));
+        }));
+        if is_probe {
+            // Meanwhile commands are to hear that the log refuses.
+            self.run(driven);
         }
     }
 

@@ -18,7 +18,9 @@ use ottla_model::uuid::Uuid;
 
 use crate::acts::{self, Act, Acts};
 use crate::api::{CatalogError, OpenPartition};
+use crate::appends::Appends;
 use crate::authorize::Gate;
+use crate::backlog::Backlog;
 use crate::clock::Clock;
 use crate::drive::{Driven, Driver};
 use crate::flows::{OffsetsTopic, ProducerIds};
@@ -61,6 +63,9 @@ pub enum StartError {
     Metrics(#[from] prometheus::Error),
 }
 
+/// Bytes that producers may have waiting for the disk, unless `queued.max.request.bytes` says otherwise.
+const BACKLOG_BYTES_MAX: usize = 256 << 20;
+
 /// A running broker. Clones are handles to the same one.
 #[derive(Clone)]
 pub struct Broker(Arc<Inner>);
@@ -84,7 +89,8 @@ struct Inner {
 }
 
 impl Broker {
-    /// Starts a broker over an open store.
+    /// Starts a broker over an open store, on the current runtime. One thread of the runtime does nothing
+    /// unless the disk stalls: it should have one more than the machine has cores.
     ///
     /// # Errors
     /// The catalog cannot be read or written, or the system refuses a thread.
@@ -99,7 +105,12 @@ impl Broker {
         let registry = Arc::new(Registry::default());
         let groups = Arc::new(wiring::group_settings(&options.settings));
         let clock = Clock::start();
-        let driver = Driver::new(clock, tokio::runtime::Handle::current());
+        let runtime = tokio::runtime::Handle::current();
+        let backlog_bytes_max = options.settings.number("queued.max.request.bytes");
+        let backlog_bytes_max = backlog_bytes_max.and_then(|bytes| usize::try_from(bytes).ok());
+        let backlog = Backlog::new(backlog_bytes_max.unwrap_or(BACKLOG_BYTES_MAX).max(1));
+        let appends = Appends::new(runtime.clone(), backlog, metrics.clone())?;
+        let driver = Driver::new(clock, runtime, appends);
         let keeper = Arc::new(Keeper {
             store: Arc::clone(&store),
             registry: Arc::clone(&registry),
@@ -174,6 +185,7 @@ impl Broker {
     pub fn stop(&self) -> Result<(), LogFault> {
         self.0.ready.store(false, Ordering::Release);
         self.0.acts.order(Act::Stop);
+        self.0.driver.appends().stop();
         for partition in self.0.registry.all() {
             // A snapshot is a cache: a start without it replays more.
             if let Err(fault) = partition.tenant.write_snapshot() {

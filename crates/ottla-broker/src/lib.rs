@@ -7,7 +7,9 @@
 
 mod acts;
 pub mod api;
+mod appends;
 pub mod authorize;
+mod backlog;
 mod clock;
 mod drive;
 mod flows;

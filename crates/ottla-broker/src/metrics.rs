@@ -12,6 +12,9 @@ pub struct Metrics {
     partitions_open: IntGauge,
     storage_faults: IntCounter,
     fetch_plans: IntCounter,
+    appends_pooled: IntCounter,
+    appends_stalled: IntGauge,
+    append_backlog_bytes: IntGauge,
 }
 
 impl Metrics {
@@ -43,8 +46,24 @@ impl Metrics {
             "ottla_fetch_plans_total",
             "Partitions that fetches looked at: those that a fetch session knows to be idle cost none.",
         )?;
-        let partitions_open = IntGauge::new("ottla_partitions_open", "Partitions that are open.")?;
-        registry.register(Box::new(partitions_open.clone()))?;
+        let appends_pooled = counter(
+            "ottla_appends_pooled_total",
+            "Appends that were left to the pool, because the disk was slow or too many were under way.",
+        )?;
+        let gauge = |name: &str, help: &str| -> Result<IntGauge, prometheus::Error> {
+            let gauge = IntGauge::new(name, help)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok(gauge)
+        };
+        let partitions_open = gauge("ottla_partitions_open", "Partitions that are open.")?;
+        let appends_stalled = gauge(
+            "ottla_appends_stalled",
+            "Appends that have waited for the disk for over a second.",
+        )?;
+        let append_backlog_bytes = gauge(
+            "ottla_append_backlog_bytes",
+            "Bytes of batches that are not yet where their producers want them: written, or synced.",
+        )?;
         Ok(Metrics {
             registry,
             append_batches,
@@ -53,6 +72,9 @@ impl Metrics {
             partitions_open,
             storage_faults,
             fetch_plans,
+            appends_pooled,
+            appends_stalled,
+            append_backlog_bytes,
         })
     }
 
@@ -71,6 +93,15 @@ impl Metrics {
 
     pub(crate) fn partitions_open(&self, count: usize) {
         self.partitions_open.set(count as i64);
+    }
+
+    pub(crate) fn append_pooled(&self) {
+        self.appends_pooled.inc();
+    }
+
+    pub(crate) fn appends_waiting(&self, stalled: usize, backlog_bytes: usize) {
+        self.appends_stalled.set(stalled as i64);
+        self.append_backlog_bytes.set(backlog_bytes as i64);
     }
 
     pub(crate) fn fetch_planned(&self) {

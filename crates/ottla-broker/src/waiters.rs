@@ -83,12 +83,12 @@ impl Waiters {
             .retain(|(other, at)| *at != key || !std::ptr::eq(other.as_ptr(), Arc::as_ptr(waiter)));
     }
 
-    /// Wakes all, and forgets them.
-    pub(crate) fn wake_all(&self) {
+    /// Wakes all, and forgets them. False if there was none.
+    pub(crate) fn wake_all(&self) -> bool {
         let entries = {
             let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
             if list.entries.is_empty() {
-                return;
+                return false;
             }
             std::mem::take(&mut list.entries)
         };
@@ -97,6 +97,7 @@ impl Waiters {
                 waiter.wake(key);
             }
         }
+        true
     }
 }
 

@@ -18,6 +18,8 @@ use ottla_model::uuid::Uuid;
 use tokio::sync::oneshot;
 
 use crate::acts::{Act, Acts};
+use crate::appends::note_wake;
+use crate::backlog::Charge;
 use crate::drive::{Driven, Driver};
 use crate::shard::{Outcome, Outlet, PlanError, Shard, ShardOptions, StorageFault, open_listening};
 use crate::waiters::Waiters;
@@ -35,6 +37,29 @@ pub(crate) type GroupShard = Shard<Coordinator, GroupOutlet>;
 /// The shard that holds the catalog.
 pub(crate) type CatalogShard = Shard<Catalog, CatalogOutlet>;
 
+/// Who waits for a partition's answer.
+pub(crate) struct Asker {
+    sender: oneshot::Sender<Outcome<Partition>>,
+    /// What the batch costs is charged until it is answered, whether anybody still listens or not.
+    charge: Option<Arc<Charge>>,
+}
+
+impl Asker {
+    pub(crate) fn of(sender: oneshot::Sender<Outcome<Partition>>) -> Asker {
+        Asker {
+            sender,
+            charge: None,
+        }
+    }
+
+    pub(crate) fn charged(self, charge: &Arc<Charge>) -> Asker {
+        Asker {
+            charge: Some(Arc::clone(charge)),
+            ..self
+        }
+    }
+}
+
 /// Where a partition's answers go, and the fetches that wait for it.
 #[derive(Debug, Default)]
 pub(crate) struct PartitionOutlet {
@@ -42,11 +67,14 @@ pub(crate) struct PartitionOutlet {
 }
 
 impl Outlet<Partition> for PartitionOutlet {
-    type Handle = oneshot::Sender<Outcome<Partition>>;
+    type Handle = Asker;
 
     fn answer(&self, to: Self::Handle, outcome: Outcome<Partition>) {
+        if !to.charge.as_ref().is_some_and(|charge| charge.is_own()) {
+            note_wake();
+        }
         // Whoever asked may have gone.
-        let _ = to.send(outcome);
+        let _ = to.sender.send(outcome);
     }
 
     fn effect(&self, effect: NoEffect) {
@@ -56,7 +84,9 @@ impl Outlet<Partition> for PartitionOutlet {
     fn records(&self, _: Vec<(Offset, ottla_machine::contract::NoRecord)>) {}
 
     fn advanced(&self, _: Marks) {
-        self.waiters.wake_all();
+        if self.waiters.wake_all() {
+            note_wake();
+        }
     }
 }
 
@@ -70,6 +100,7 @@ impl Outlet<Coordinator> for GroupOutlet {
     type Handle = oneshot::Sender<Outcome<Coordinator>>;
 
     fn answer(&self, to: Self::Handle, outcome: Outcome<Coordinator>) {
+        note_wake();
         // Whoever asked may have gone.
         let _ = to.send(outcome);
     }
@@ -81,7 +112,9 @@ impl Outlet<Coordinator> for GroupOutlet {
     fn records(&self, _: Vec<(Offset, GroupRecord)>) {}
 
     fn advanced(&self, _: Marks) {
-        self.waiters.wake_all();
+        if self.waiters.wake_all() {
+            note_wake();
+        }
     }
 }
 
@@ -254,6 +287,7 @@ impl Outlet<Catalog> for CatalogOutlet {
     const WANTS_RECORDS: bool = true;
 
     fn answer(&self, to: Self::Handle, outcome: Outcome<Catalog>) {
+        note_wake();
         let _ = to.send(outcome);
     }
 
@@ -363,9 +397,9 @@ fn tune(shard: &PartitionShard, settings: &BrokerSettings) {
         .filter(|ms| *ms != partition::PRODUCER_EXPIRATION_MS_DEFAULT)
     {
         // Nobody waits for the answer: the setting is volatile and cannot be refused.
-        let (handle, _) = oneshot::channel();
+        let (sender, _) = oneshot::channel();
         shard.submit(
-            handle,
+            Asker::of(sender),
             partition::Command::SetProducerExpiration { expiration_ms },
         );
     }

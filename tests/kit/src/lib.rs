@@ -10,4 +10,5 @@ mod conformance_faults;
 #[cfg(test)]
 mod conformance_tests;
 pub mod sim_disk;
+pub mod stall_disk;
 pub mod wire_client;

@@ -11,7 +11,7 @@ use super::partition::PartitionRef;
 use crate::authorize::Permit;
 use crate::handle::Broker;
 use crate::shard::{Outcome, StorageFault};
-use crate::wiring::Tenant;
+use crate::wiring::{Asker, Tenant};
 
 /// What is looked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -119,8 +119,8 @@ impl Broker {
     async fn latest(&self, partition: &PartitionRef) -> Result<FoundOffset, StorageFault> {
         let offset = match &partition.0.tenant {
             Tenant::Data(driven) => {
-                let (handle, answer) = oneshot::channel();
-                driven.shard().submit(handle, Command::Latest);
+                let (sender, answer) = oneshot::channel();
+                driven.shard().submit(Asker::of(sender), Command::Latest);
                 self.driver().run(driven);
                 match answer.await {
                     Ok(Outcome::Answer(Answer::Latest { offset })) => offset,

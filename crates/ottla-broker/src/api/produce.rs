@@ -18,9 +18,10 @@ use tokio::sync::oneshot;
 
 use super::partition::{OpenPartition, PartitionRef};
 use crate::authorize::Permit;
+use crate::backlog::Charge;
 use crate::handle::Broker;
 use crate::shard::{Outcome, StorageFault};
-use crate::wiring::Tenant;
+use crate::wiring::{Asker, Tenant};
 
 /// Where a batch went.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -79,6 +80,8 @@ impl Future for Receipt {
 pub struct Burst<'b> {
     broker: &'b Broker,
     touched: Vec<Arc<OpenPartition>>,
+    charge: Arc<Charge>,
+    bytes: usize,
 }
 
 impl Broker {
@@ -87,7 +90,21 @@ impl Broker {
         Burst {
             broker: self,
             touched: Vec::new(),
+            charge: self.driver().appends().backlog().open(),
+            bytes: 0,
         }
+    }
+
+    /// True if the disk keeps up: who finds no room submits nothing until there is [some](Self::append_room),
+    /// or tells its client to come again.
+    #[must_use]
+    pub fn has_append_room(&self) -> bool {
+        self.driver().appends().backlog().has_room()
+    }
+
+    /// Waits until [`has_append_room`](Self::has_append_room).
+    pub async fn append_room(&self) {
+        self.driver().appends().backlog().room().await;
     }
 }
 
@@ -102,12 +119,14 @@ impl Burst<'_> {
         wait: Wait,
         append_time: bool,
     ) -> Receipt {
-        let (handle, receipt) = oneshot::channel();
+        let (sender, receipt) = oneshot::channel();
         let partition = &partition.0;
         let Tenant::Data(driven) = &partition.tenant else {
             // The receipt finds its sender gone: closed to records. Gateways ask before.
             return Receipt(receipt);
         };
+        let handle = Asker::of(sender).charged(&self.charge);
+        self.bytes += batch.bytes().len();
         self.broker
             .metrics()
             .appended(batch.bytes().len(), batch.head().record_count);
@@ -128,10 +147,16 @@ impl Burst<'_> {
 
     /// Runs every partition that the burst touched, once.
     pub fn run(mut self) {
+        self.charge.add(self.bytes);
         self.touched.sort_unstable_by_key(Arc::as_ptr);
         self.touched.dedup_by(|one, other| Arc::ptr_eq(one, other));
-        for partition in &self.touched {
-            partition.tenant.run(self.broker.driver());
-        }
+        let shards = self
+            .touched
+            .iter()
+            .filter_map(|partition| match &partition.tenant {
+                Tenant::Data(driven) => Some(driven),
+                Tenant::Groups(_) => None,
+            });
+        self.charge.as_own(|| self.broker.driver().run_all(shards));
     }
 }

@@ -315,11 +315,11 @@ impl<M: Machine, O: Outlet<M>> Core<M, O> {
         }
     }
 
-    /// With how many bytes the caller is to probe the log now, if it is.
+    /// With how many bytes the caller is to probe the log now, if it is. Nobody else is until then.
     pub(super) fn claim_probe(&mut self, now: MonoMs) -> Option<usize> {
         match &mut self.state {
             State::Refusing { next_probe } if *next_probe <= now => {
-                *next_probe = now + PROBE_PAUSE_MS;
+                *next_probe = MonoMs(u64::MAX);
                 Some(self.failed_bytes)
             }
             _ => None,

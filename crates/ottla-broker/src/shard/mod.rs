@@ -77,13 +77,29 @@ pub struct AppendJob {
     items: Vec<AppendItem>,
 }
 
-/// What a call of [`Shard::run`] left behind.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// Work that waits for the disk as long as the disk likes.
+#[must_use = "work that is never done blocks the shard"]
+pub enum DiskWork {
+    /// An append that a turn has decided.
+    Append(AppendJob),
+    /// A write that asks a log that failed whether it takes so many bytes again.
+    Probe {
+        /// How many.
+        bytes: usize,
+        /// When it was found to be due.
+        now: MonoMs,
+    },
+}
+
+/// What a call of [`Shard::run_within`] left behind.
+#[must_use]
 pub enum RunEnd {
     /// Nothing, or nothing that this caller has to care for.
     Idle,
-    /// The bound was reached: somebody must call `run` again.
+    /// The bound was reached: somebody must run the shard again.
     More,
+    /// The caller was not let in: somebody has to [do](Shard::work) this, then run the shard again.
+    Waits(DiskWork),
 }
 
 /// Why a question got no plan.
@@ -169,22 +185,44 @@ impl<M: Machine, O: Outlet<M>> Shard<M, O> {
     }
 
     /// Decides what is in the mailbox and performs the appends, as long as there is work and up to
-    /// a bound. Returns at once if somebody else is in a turn: they look into the mailbox again.
-    pub fn run(&self, now: Now) -> RunEnd {
-        self.probe_if_refusing(now);
-        for _ in 0..RUN_ROUNDS_MAX {
-            let Some(job) = self.turn(now) else {
-                if self.has_work() {
-                    continue;
-                }
+    /// a bound: true if it was reached, and somebody must call this again. Returns at once if
+    /// somebody else is in a turn: they look into the mailbox again.
+    pub fn run(&self, now: Now) -> bool {
+        matches!(self.run_within(now, || Some(())), RunEnd::More)
+    }
+
+    /// [`run`](Self::run) for a thread that must not wait for the disk at any time: `enter` says
+    /// before each piece of work whether it may now, and what it gives is held during the work.
+    pub fn run_within<S>(&self, now: Now, mut enter: impl FnMut() -> Option<S>) -> RunEnd {
+        let mut next = self.claim_probe(now);
+        let mut rounds = 0;
+        loop {
+            while let Some(work) = next.take() {
+                let Some(_seat) = enter() else {
+                    return RunEnd::Waits(work);
+                };
+                next = self.work(work);
+            }
+            if rounds == RUN_ROUNDS_MAX {
+                return RunEnd::More;
+            }
+            rounds += 1;
+            next = self.turn(now).map(DiskWork::Append);
+            if next.is_none() && !self.has_work() {
                 return RunEnd::Idle;
-            };
-            let mut next = Some(job);
-            while let Some(job) = next {
-                next = self.perform(job);
             }
         }
-        RunEnd::More
+    }
+
+    /// Does what waits for the disk. Returns the append that follows, if one does.
+    pub fn work(&self, work: DiskWork) -> Option<DiskWork> {
+        match work {
+            DiskWork::Append(job) => self.perform(job).map(DiskWork::Append),
+            DiskWork::Probe { bytes, now } => {
+                self.probe(bytes, now);
+                None
+            }
+        }
     }
 
     /// One turn: decides and replays what is in the mailbox, releases what may leave, and hands out
@@ -263,7 +301,7 @@ impl<M: Machine, O: Outlet<M>> Shard<M, O> {
         core.close(fault, Offset(i64::MIN), false);
         self.deliver(core);
         // Commands that nobody will decide any more get their answer here.
-        while self.run(Now::default()) == RunEnd::More {}
+        while self.run(Now::default()) {}
     }
 
     /// Effects whose completion the log does not show; asked once after `open`.
@@ -305,15 +343,16 @@ impl<M: Machine, O: Outlet<M>> Shard<M, O> {
 
     /// After a failed append the log is asked with a write of its size before the next turn decides,
     /// so that a full disk costs one probe at a time and no rebuild per request.
-    fn probe_if_refusing(&self, now: Now) {
-        let mut core = lock(&self.core);
-        let Some(bytes) = core.claim_probe(now.mono) else {
-            return;
-        };
-        drop(core);
+    fn claim_probe(&self, now: Now) -> Option<DiskWork> {
+        let bytes = lock(&self.core).claim_probe(now.mono)?;
+        let now = now.mono;
+        Some(DiskWork::Probe { bytes, now })
+    }
+
+    fn probe(&self, bytes: usize, now: MonoMs) {
+        let _guard = CloseOnPanic::new(self);
         let result = self.log.probe(bytes);
-        core = lock(&self.core);
-        core.probed(result.is_ok(), now.mono);
+        lock(&self.core).probed(result.is_ok(), now);
     }
 
     /// Hands the outbox to the outlet, outside the lock and in order: whoever finds nobody

@@ -2,7 +2,7 @@
 //!
 //! - A batch is checked on the connection's own task and submitted with its neighbours of the same
 //!   read, so that all of them become one write per partition. The answer leaves when the log is where
-//!   `acks` asks for: 0 decided and never answered, 1 written, -1 durable. Whatever goes wrong with
+//!   `acks` asks for: 0 written and never answered, 1 written, -1 durable. Whatever goes wrong with
 //!   `acks=0` closes the connection, which is the only thing that such a client can notice.
 //! - `acks` other than -1, 0 and 1 is `INVALID_REQUIRED_ACKS` for every partition that exists.
 //! - Up to 12 topics have names, from 13 on ids (KIP-516): an unknown name is
@@ -17,7 +17,9 @@
 //! - Kafka answers `UNKNOWN_SERVER_ERROR` to compression that it cannot undo; here it is
 //!   `INVALID_RECORD`, which no client retries.
 //! - A Kafka of one broker never answers `REQUEST_TIMED_OUT`, because its appends wait for no disk.
-//!   Here a disk that hangs for longer than `timeout_ms` does it.
+//!   Here a disk that hangs for longer than `timeout_ms` does it. While as much waits for the disk as
+//!   `queued.max.request.bytes` allows, a request waits on its connection, and nothing more is read from it:
+//!   with `acks=-1` for as long as `timeout_ms` says, and then nothing of it was appended.
 //! - 0 to 2 carry message sets of format v0 and v1, which become record batches before anything else
 //!   (`ottla_codec::upgrade`). Kafka served them up to 3.9; Kafka 4 advertises them (KAFKA-18659:
 //!   librdkafka up to 2.11 takes a broker whose Produce does not start at 0 for one without
@@ -37,15 +39,16 @@ use ottla_broker::api::{Burst, Image, Wait};
 use ottla_broker::authorize::{Operation, Permit, ResourceKind};
 use ottla_model::time::WallMs;
 use ottla_wire::ApiKey;
-use tokio::time::{Duration, Instant};
+use tokio::time::{Duration, Instant, timeout_at};
 
 use super::{Handler, Registration};
 use crate::close::CloseReason;
+use crate::error_map::ErrorCode;
 use crate::gateway::Gateway;
 use asked::{Asked, Cuts, repeated};
 use judge::{Batch, Verdict};
 pub(crate) use pending::Pending;
-use pending::{Label, Origin, Partition, State};
+use pending::{Label, Origin, Partition, Refused, State};
 
 pub(super) const API: Registration = Registration {
     key: ApiKey::Produce,
@@ -94,6 +97,11 @@ impl<'g> Submission<'g> {
         }
     }
 
+    /// True if one more may be submitted.
+    pub(crate) fn has_room(&self) -> bool {
+        self.gateway.broker().has_append_room()
+    }
+
     /// Runs all appends that were submitted.
     pub(crate) fn run(self) {
         self.burst.run();
@@ -121,7 +129,8 @@ fn judge(submission: &Submission<'_>, request: Request) -> Result<Judged, CloseR
     let mut cuts = Cuts::of(request.body);
     let repeated = repeated(&asked);
     let wait = match asked.acks {
-        0 => Some(Wait::None),
+        // As in Kafka: a write that fails closes the connection.
+        0 => Some(Wait::Written),
         1 => Some(Wait::Written),
         -1 => Some(Wait::Durable),
         _ => None,
@@ -174,14 +183,14 @@ fn judge(submission: &Submission<'_>, request: Request) -> Result<Judged, CloseR
 }
 
 impl Judged {
-    /// True if some batch is not judged to its end: [`finish`](Self::finish) comes before
-    /// [`submit`](Self::submit).
-    pub(crate) fn is_heavy(&self) -> bool {
+    /// True if it can be submitted as it is; otherwise [`finish`](Self::finish) comes first: some batch
+    /// is not judged to its end, or the disk does not keep up.
+    pub(crate) fn is_ready(&self, submission: &Submission<'_>) -> bool {
         let mut verdicts = self.partitions.iter().map(|partition| &partition.verdict);
-        verdicts.any(|verdict| matches!(verdict, Verdict::Heavy(_)))
+        submission.has_room() && !verdicts.any(|verdict| matches!(verdict, Verdict::Heavy(_)))
     }
 
-    /// Judges to the end what takes too long for the network's threads.
+    /// Judges to the end what takes too long for the network's threads, and waits for room.
     pub(crate) async fn finish(mut self, gateway: &Gateway) -> Judged {
         let mut finished = Vec::with_capacity(self.partitions.len());
         for partition in self.partitions {
@@ -195,7 +204,27 @@ impl Judged {
             });
         }
         self.partitions = finished;
+        let room = gateway.broker().append_room();
+        match self.origin.deadline {
+            None => room.await,
+            Some(deadline) => {
+                if timeout_at(deadline, room).await.is_err() {
+                    self.time_out();
+                }
+            }
+        }
         self
+    }
+
+    /// Takes nothing of what was judged good: the client may send it again.
+    fn time_out(&mut self) {
+        for partition in &mut self.partitions {
+            if matches!(partition.verdict, Verdict::Taken(_)) {
+                let message = "the disk does not keep up";
+                let refused = Refused::new(ErrorCode::RequestTimedOut, message);
+                partition.verdict = Verdict::Refused(refused);
+            }
+        }
     }
 
     /// Submits what was taken.

@@ -118,8 +118,8 @@ struct Request {
 enum Next {
     /// A request that is answered alone.
     Alone(Request),
-    /// A Produce that has to be judged to the end first.
-    Heavy(Judged),
+    /// A Produce that has to be judged to the end first, or to wait for the disk.
+    Unready(Judged),
 }
 
 enum Event {
@@ -164,7 +164,7 @@ impl Connection<'_> {
                     self.answer_all().await?;
                     self.handle_alone(request).await?;
                 }
-                Next::Heavy(judged) => {
+                Next::Unready(judged) => {
                     // Rare and large: idle connections have no room for it.
                     let work = Box::pin(judged.finish(self.gateway));
                     finished = Some(self.answer_during(work).await?);
@@ -201,8 +201,10 @@ impl Connection<'_> {
             };
             let submission = submission.get_or_insert_with(|| Submission::open(self.gateway));
             match judge(submission, request.into_produce(&self.client_id)) {
-                Ok(judged) if judged.is_heavy() => break Ok(Some(Next::Heavy(judged))),
-                Ok(judged) => self.in_flight.push(judged.submit(submission)),
+                Ok(judged) if judged.is_ready(submission) => {
+                    self.in_flight.push(judged.submit(submission));
+                }
+                Ok(judged) => break Ok(Some(Next::Unready(judged))),
                 Err(reason) => break Err(reason),
             }
         };

@@ -15,5 +15,6 @@ mod produce;
 mod produce_refused;
 mod session_costs;
 mod sessions;
+mod stall;
 mod support;
 mod talk;

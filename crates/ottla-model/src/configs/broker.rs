@@ -154,6 +154,8 @@ pub const BROKER_CONFIGS: &[ConfigDef] = &[
         .doc("Ottla's own: how long a member whose connection closed may stay silent before it is out; -1 is as long as its session. `--dev` sets 1000."),
     def("producer.id.expiration.ms", Int, "86400000", Valid::AtLeast(1))
         .doc("A partition forgets a producer that wrote nothing for longer."),
+    def("queued.max.request.bytes", Long, "-1", Valid::Any)
+        .doc("Bytes of produced records that may wait for the disk, before producers have to; -1 is 256 MiB."),
     def("socket.request.max.bytes", Int, "104857600", Valid::AtLeast(1))
         .doc("Largest request that is read."),
     def("unclean.leader.election.enable", Boolean, "false", Valid::Any)

@@ -63,7 +63,8 @@ pub(crate) fn run(args: StartArgs) -> Result<(), Fatal> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("ottla-worker")
-        .worker_threads(network_threads(&settings))
+        // One more: it serves the network while the others wait for a disk that stalls, and sleeps else.
+        .worker_threads(network_threads(&settings) + 1)
         .thread_stack_size(STACK_BYTES)
         .max_blocking_threads(BLOCKING_THREADS_MAX)
         .build()
