@@ -1,8 +1,9 @@
 //! What a piece of work allocates, and whether it panics.
 
 use std::any::Any;
-use std::cell::RefCell;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind, set_hook};
+use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind, set_hook, take_hook};
+use std::sync::Once;
 
 /// The rule: memory that an input may cost, in bytes per byte of it.
 const BYTES_PER_INPUT_BYTE: u64 = 4;
@@ -34,19 +35,30 @@ pub(crate) fn bounded(peak_bytes: u64, input: &[u8]) -> Result<u64, String> {
 }
 
 thread_local! {
+    static GUARDED: Cell<bool> = const { Cell::new(false) };
     static PANIC: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// From here on panics are kept for [`guarded`] and not printed.
+/// From here on panics are kept for [`guarded`]; those of the harness itself are printed as ever.
 pub(crate) fn keep_panics() {
-    set_hook(Box::new(|panic| {
-        let text = panic.to_string();
-        PANIC.with_borrow_mut(|kept| *kept = text);
-    }));
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let print = take_hook();
+        set_hook(Box::new(move |panic| {
+            if GUARDED.get() {
+                let text = panic.to_string();
+                PANIC.with_borrow_mut(|kept| *kept = text);
+            } else {
+                print(panic);
+            }
+        }));
+    });
 }
 
 /// Runs `work`; a panic becomes an error.
 pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(work))
-        .unwrap_or_else(|_| Err(PANIC.with_borrow_mut(std::mem::take)))
+    GUARDED.set(true);
+    let done = catch_unwind(AssertUnwindSafe(work));
+    GUARDED.set(false);
+    done.unwrap_or_else(|_| Err(PANIC.with_borrow_mut(std::mem::take)))
 }

@@ -308,8 +308,10 @@ impl Maker for StoredMaker<'_> {
             change(&mut input, &[], dice);
         }
         input.extend_from_slice(&self.values.make(dice));
-        if self.selector == PRODUCERS && dice.below(20) > 0 {
-            seal_producers(&mut input[1..]);
+        if dice.below(20) > 0
+            && let Some((&mut PRODUCERS, file)) = input.split_first_mut()
+        {
+            seal_producers(file);
         }
         input
     }
