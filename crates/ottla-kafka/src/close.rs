@@ -250,6 +250,32 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_not_served_is_told_with_client_key_and_version() {
+        let client_id = Some(short("my-app"));
+        let unknown = CloseReason::UnknownKey {
+            key: 999,
+            version: 2,
+            client_id: client_id.clone(),
+        };
+        let unsupported = CloseReason::Unsupported {
+            api: ApiKey::JoinGroup,
+            version: 3,
+            client_id,
+        };
+        for (reason, parts) in [
+            (unknown, ["key 999", "version 2", "\"my-app\""]),
+            (unsupported, ["(key 11)", "version 3", "\"my-app\""]),
+        ] {
+            let line = reason.to_string();
+            assert!(reason.is_worth_a_line());
+            assert!(!line.contains('\n'));
+            for part in parts {
+                assert!(line.contains(part), "{line}");
+            }
+        }
+    }
+
+    #[test]
     fn lets_twenty_lines_a_second_through() {
         let limit = LineLimit::new();
         for second in [0, 1, 7] {

@@ -2,6 +2,10 @@
 //!
 //! What ApiVersions advertises, which requests reach a handler, what permission they need and what the
 //! documentation lists all come from [`TABLE`], so nothing is advertised without a handler.
+//!
+//! Each file opens with its versions, what it does, what its versions brought, and the KIPs that say so.
+//! Kafka answers before it throttles since some version of each API (KIP-219): there are no quotas, and
+//! the throttle time is always 0. Which error a refusal becomes is said in `error_map` alone.
 
 pub(crate) mod call;
 mod reply;

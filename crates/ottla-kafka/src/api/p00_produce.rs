@@ -25,6 +25,10 @@
 //!   librdkafka up to 2.11 takes a broker whose Produce does not start at 0 for one without
 //!   compression) and closes the connection. An empty set is acknowledged with offset -1. What such a
 //!   client sends in format 2 is judged as in version 3. From 3 on nothing older than format 2 passes.
+//! - Versions: 1 has the throttle time, 2 the append time, 3 record batches and a transactional id
+//!   (KIP-98), 4 may answer `KAFKA_STORAGE_ERROR` (KIP-112), 5 has the log start offset, 9 is flexible,
+//!   11 may answer `TRANSACTION_ABORTABLE`, 12 adds partitions to transactions by itself (KIP-890). 6 and
+//!   10 (but for its hint) change nothing.
 
 mod asked;
 mod heavy;

@@ -19,6 +19,10 @@
 //! - Read uncommitted has null as list of aborted transactions, read committed has a list, empty as
 //!   long as there are no transactions.
 //! - Fetches of followers are answered with `NOT_LEADER_OR_FOLLOWER`: nobody follows this broker.
+//! - Versions: 1 has the throttle time, 3 `max_bytes`, 4 the isolation level (KIP-98), 5 the log start
+//!   offset, 10 zstd (KIP-110), 11 the client's rack (KIP-392), 12 is flexible, 14 knows of tiered storage
+//!   (KIP-405), 16 the leader's address; 15, 17 and 18 are news for followers (KIP-903, KIP-853,
+//!   KIP-1166). 2, 6 and 8 change nothing here.
 
 mod answer;
 mod judge;

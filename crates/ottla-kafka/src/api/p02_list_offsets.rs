@@ -15,6 +15,9 @@
 //! answered once, a topic without partitions not at all. 2+ has the isolation level: without transactions
 //! both levels see the same. 4+ takes the client's idea of the leader's epoch and answers the record's
 //! (KIP-320). 10+ has a timeout, for tiered storage.
+//!
+//! 6 is flexible, 5 may answer `OFFSET_NOT_AVAILABLE`, which one broker never has to (KIP-207); 3 changes
+//! nothing here.
 
 mod segments;
 

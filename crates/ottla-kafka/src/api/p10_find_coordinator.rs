@@ -9,6 +9,8 @@
 //! - 0 to 3 ask for one key and have the error at the top, 4+ for many (KIP-699). Share partitions
 //!   (type 2) need version 6 and a key `group:topicId:partition`; all else is `INVALID_REQUEST`.
 //! - A key that is asked for twice is answered once.
+//! - Versions: 1 has types of keys, messages and the throttle time, 3 is flexible, 5 may answer
+//!   `TRANSACTION_ABORTABLE` (KIP-890), 6 knows share groups (KIP-932). 2 changes nothing here.
 
 use hashbrown::HashSet;
 use ottla_broker::authorize::{Operation, ResourceKind};

@@ -1,4 +1,4 @@
-//! ApiVersions (key 18), versions 0 to 4: what this broker speaks.
+//! ApiVersions (key 18), versions 0 to 5: what this broker speaks.
 //!
 //! Answers from the table of registrations, in any state of the connection.
 //!
@@ -11,7 +11,11 @@
 //!   Java and franz-go ignore them; it is the broker's registration epoch, which a start of a newer
 //!   Ottla raises, so that clients that live on notice what it adds.
 //! - 0 to 3: features whose range starts at 0 are left out (KAFKA-17492).
-//! - 5 (KIP-1242, Kafka 4.4) is not served yet.
+//! - 5 (KIP-1242, Kafka 4.4): the client may say which node of which cluster it means to reach. One of
+//!   the two without the other (a node of -1 is none) is `INVALID_REQUEST`; if either is another one's,
+//!   the answer is `REBOOTSTRAP_REQUIRED`, without entries, and the client begins anew with its
+//!   bootstrap servers. Both are kept in the data directory, so a restart changes neither.
+//! - Quotas never delay it: the throttle time of 1+ is 0.
 
 use ottla_broker::Broker;
 use ottla_broker::api::Image;
@@ -28,7 +32,7 @@ use crate::error_map::ErrorCode;
 
 pub(super) const API: Registration = Registration {
     key: ApiKey::ApiVersions,
-    versions: 0..=4,
+    versions: 0..=5,
     needs: (Operation::Open, ResourceKind::Cluster),
     handler: Handler::Alone(handle),
     note: "",
@@ -44,13 +48,10 @@ fn answer(call: &Call<'_>, mut body: Reader<'_>) -> Result<Reply, CloseReason> {
     }
     let request =
         ApiVersionsRequest::decode(&mut body, call.version).map_err(|e| call.malformed(e))?;
-    if call.version >= 3
-        && !(is_software_name(request.client_software_name)
-            && is_software_name(request.client_software_version))
-    {
+    if let Err(error) = judge(&request, call.version, call.broker()) {
         return call.answer(|w, version| {
             let refused = ApiVersionsResponse {
-                error_code: ErrorCode::InvalidRequest.code(),
+                error_code: error.code(),
                 ..ApiVersionsResponse::default()
             };
             refused.encode(w, version)
@@ -67,6 +68,26 @@ fn answer(call: &Call<'_>, mut body: Reader<'_>) -> Result<Reply, CloseReason> {
     }
     let image = call.broker().image();
     call.answer(|w, version| response(&image, call.broker(), version).encode(w, version))
+}
+
+/// Whether the client says who it is as it should, and means this broker.
+fn judge(request: &ApiVersionsRequest<'_>, version: i16, broker: &Broker) -> Result<(), ErrorCode> {
+    let names = [
+        request.client_software_name,
+        request.client_software_version,
+    ];
+    if version >= 3 && !names.into_iter().all(is_software_name) {
+        return Err(ErrorCode::InvalidRequest);
+    }
+    // Before version 5 nobody is meant.
+    match (request.cluster_id, request.node_id) {
+        (None, -1) => Ok(()),
+        (None, _) | (Some(_), -1) => Err(ErrorCode::InvalidRequest),
+        (Some(cluster), node) if cluster == broker.cluster_id() && node == broker.node_id().0 => {
+            Ok(())
+        }
+        _ => Err(ErrorCode::RebootstrapRequired),
+    }
 }
 
 /// In the layout of version 0, whatever was asked in.

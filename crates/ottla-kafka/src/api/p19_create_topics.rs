@@ -7,6 +7,8 @@
 //! - 5+ answers partitions, replicas and all configs with their sources (KIP-525), 7+ the topic's id.
 //! - `validate_only` judges and creates nothing. The timeout is ignored: the answer leaves when the
 //!   topics are there, and clients can use them at once.
+//! - Versions: 0 and 1 are gone since Kafka 4 (KIP-896), 5 is flexible, 6 may answer
+//!   `THROTTLING_QUOTA_EXCEEDED` (KIP-599: there are no quotas). 3 changes nothing here.
 
 use std::borrow::Cow;
 

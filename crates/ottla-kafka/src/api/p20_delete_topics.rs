@@ -6,6 +6,8 @@
 //!   `INVALID_REQUEST`.
 //! - The answer leaves when the partitions are closed and out of the way, so a topic of the same name
 //!   can be created at once. 5+ has messages. The timeout is ignored.
+//! - Versions: 0 is gone since Kafka 4 (KIP-896), 4 is flexible, 5 may answer
+//!   `THROTTLING_QUOTA_EXCEEDED` (KIP-599: there are no quotas). 2 changes nothing here.
 
 use std::borrow::Cow;
 

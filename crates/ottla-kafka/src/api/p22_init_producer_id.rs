@@ -6,6 +6,9 @@
 //! With a transactional id it is refused for now, with `TRANSACTIONAL_ID_AUTHORIZATION_FAILED`: every
 //! client takes that for final, so a transactional producer fails at once and says why it cannot go
 //! on, where most other errors make it ask again. An empty one is `INVALID_REQUEST`, as in Kafka.
+//!
+//! Versions: 2 is flexible, 4 may answer `PRODUCER_FENCED` (KIP-588), 5 `TRANSACTION_ABORTABLE` (KIP-890);
+//! 6 (two-phase commit, KIP-939) is unstable in Kafka, too. 1 changes nothing here.
 
 use ottla_broker::authorize::{Operation, ResourceKind};
 use ottla_wire::init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};

@@ -4,6 +4,9 @@
 //! The answer is the largest epoch at or below the asked one and the offset after its last record; the
 //! end of the log for the latest one; an epoch below the oldest ended where that begins. An epoch above
 //! the latest one is (-1, -1), without an error. 3+ names a replica, which consumers leave out.
+//!
+//! Versions: 0 and 1 are gone since Kafka 4 (KIP-896), 2 takes the client's idea of the leader's epoch:
+//! older is `FENCED_LEADER_EPOCH`, newer `UNKNOWN_LEADER_EPOCH`; 4 is flexible.
 
 use ottla_broker::api::Image;
 use ottla_broker::authorize::{Operation, ResourceKind};

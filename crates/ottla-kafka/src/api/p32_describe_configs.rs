@@ -8,6 +8,8 @@
 //!   describe. So is the whole request if it names a type that does not exist, as in Kafka.
 //! - A resource that is asked for twice is described once.
 //! - An empty list of names means all, like null. 3+ has types and, if asked for, documentation.
+//! - Versions: 0 is gone since Kafka 4 (KIP-896), 1 has sources and synonyms (KIP-226), 3 types and
+//!   documentation (KIP-569), 4 is flexible. 2 changes nothing here.
 
 use hashbrown::HashSet;
 use ottla_broker::authorize::{Operation, ResourceKind};

@@ -3,6 +3,7 @@
 //! 1+ may ask for controllers instead (KIP-919): this is a broker, so `MISMATCHED_ENDPOINT_TYPE`, and
 //! `UNSUPPORTED_ENDPOINT_TYPE` for what is neither. 2+ knows fenced brokers: there are none. The address
 //! is the one that the client reached, as in Metadata.
+//! All versions are flexible; fenced brokers are KIP-1073's.
 
 use ottla_broker::authorize::{Operation, ResourceKind};
 use ottla_wire::describe_cluster::{

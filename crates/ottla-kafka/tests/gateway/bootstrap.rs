@@ -3,6 +3,7 @@
 use ottla_kafka::served_apis;
 use ottla_wire::ApiKey;
 use ottla_wire::api_versions::{ApiVersionsRequest, ApiVersionsResponse};
+use ottla_wire::describe_cluster::DescribeClusterRequest;
 use ottla_wire::frame::decode_response;
 
 use crate::support::{Server, is_closed, raw_request};
@@ -18,7 +19,7 @@ fn ask(name: &'static str, version: &'static str) -> ApiVersionsRequest<'static>
 #[test]
 fn every_version_lists_what_is_served() {
     let server = Server::start();
-    for version in 0..=4 {
+    for version in 0..=5 {
         let mut client = server.client();
         let answer = client.call(&ask("test", "1.0"), version).unwrap();
         let body = answer.body().unwrap();
@@ -55,7 +56,7 @@ fn every_version_lists_what_is_served() {
 #[test]
 fn an_unknown_version_of_it_is_answered_in_version_0() {
     let server = Server::start();
-    for (version, header) in [(5, 2), (99, 2), (i16::MAX, 2), (-1, 1)] {
+    for (version, header) in [(6, 2), (99, 2), (i16::MAX, 2), (-1, 1)] {
         let mut client = server.client();
         // The body is nothing that could be read.
         client
@@ -74,7 +75,7 @@ fn an_unknown_version_of_it_is_answered_in_version_0() {
             .iter()
             .map(|api| (api.api_key, api.min_version, api.max_version))
             .collect();
-        assert_eq!(listed, [(18, 0, 4)]);
+        assert_eq!(listed, [(18, 0, 5)]);
         // The connection lives: the client asks again in a version that it was told.
         assert_eq!(client.api_versions().unwrap().len(), served_apis().count());
     }
@@ -108,6 +109,57 @@ fn strange_software_names_are_invalid_requests() {
             .error_code,
         0
     );
+}
+
+#[test]
+fn who_means_another_broker_must_bootstrap_again() {
+    let server = Server::start();
+    let mut client = server.client();
+    let here = client
+        .call(&DescribeClusterRequest::default(), 0)
+        .unwrap()
+        .body()
+        .map(|body| (body.cluster_id.to_owned(), body.controller_id))
+        .unwrap();
+    let (cluster, node) = (here.0.as_str(), here.1);
+    for (cluster_id, node_id, error) in [
+        (None, -1, 0),
+        (Some(cluster), node, 0),
+        (Some(cluster), -1, 42),
+        (None, node, 42),
+        (None, -2, 42),
+        (Some("another"), -1, 42),
+        (Some("another"), node, 129),
+        (Some(""), node, 129),
+        (Some(cluster), node + 1, 129),
+        (Some(cluster), -2, 129),
+    ] {
+        let request = ApiVersionsRequest {
+            cluster_id,
+            node_id,
+            ..ask("test", "1.0")
+        };
+        let answer = client.call(&request, 5).unwrap();
+        let body = answer.body().unwrap();
+        let entries = if error == 0 { served_apis().count() } else { 0 };
+        assert_eq!(
+            (body.error_code, body.api_keys.len()),
+            (error, entries),
+            "{cluster_id:?} {node_id}"
+        );
+        if error != 0 {
+            assert_eq!(body.finalized_features_epoch, -1);
+            assert!(body.supported_features.is_empty() && body.finalized_features.is_empty());
+        }
+    }
+    // A bad name is found first.
+    let request = ApiVersionsRequest {
+        cluster_id: Some("another"),
+        node_id: 7,
+        ..ask("a b", "1")
+    };
+    let answer = client.call(&request, 5).unwrap();
+    assert_eq!(answer.body().unwrap().error_code, 42);
 }
 
 #[test]
