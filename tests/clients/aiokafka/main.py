@@ -1,11 +1,14 @@
-"""aiokafka: `main.py HOST:PORT SEED RECORDS prompt|settling`. Its loop runs on a thread of its own, so that what it does
+"""aiokafka: `main.py HOST:PORT SEED RECORDS prompt|settling|tour`. Its loop runs on a thread of its own, so that what it does
 in the background goes on between the calls."""
 
 import asyncio
+import os
+import sys
 import threading
 
 import aiokafka
 import cases
+import tour
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
@@ -181,4 +184,7 @@ class LibraryConsumer(cases.Consumer):
         wait(inside())
 
 
-cases.main(Library)
+if sys.argv[4:] == ["tour"]:
+    tour.run(sys.argv[1], os.environ["OTTLA_CLIENT"])
+else:
+    cases.main(Library)

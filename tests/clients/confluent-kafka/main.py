@@ -1,9 +1,12 @@
-"""confluent-kafka, which is librdkafka: `main.py HOST:PORT SEED RECORDS prompt|settling`."""
+"""confluent-kafka, which is librdkafka: `main.py HOST:PORT SEED RECORDS prompt|settling|tour`."""
 
+import os
+import sys
 import time
 
 import cases
 import confluent_kafka
+import tour
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from contract import WAIT_SECONDS_MAX, Combo, Deadline, Record, Wrong, demand, same
@@ -161,4 +164,7 @@ class LibraryConsumer(cases.Consumer):
         self.consumer.close()
 
 
-cases.main(Library)
+if sys.argv[4:] == ["tour"]:
+    tour.run(sys.argv[1], os.environ["OTTLA_CLIENT"])
+else:
+    cases.main(Library)

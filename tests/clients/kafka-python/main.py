@@ -1,7 +1,11 @@
-"""kafka-python: `main.py HOST:PORT SEED RECORDS prompt|settling`."""
+"""kafka-python: `main.py HOST:PORT SEED RECORDS prompt|settling|tour`."""
+
+import os
+import sys
 
 import cases
 import kafka
+import tour
 from contract import WAIT_SECONDS_MAX, Combo, Record, Wrong
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient
@@ -136,4 +140,7 @@ class LibraryConsumer(cases.Consumer):
         self.consumer.close()
 
 
-cases.main(Library)
+if sys.argv[4:] == ["tour"]:
+    tour.run(sys.argv[1], os.environ["OTTLA_CLIENT"])
+else:
+    cases.main(Library)

@@ -36,6 +36,14 @@ def shown(value):
     return text if len(text) <= 300 else text[:300] + "…"
 
 
+def stop(what, call):
+    """A call of a tour. It may be refused: that is worth a capture, too."""
+    try:
+        call()
+    except Exception as refusal:
+        print(f"tour: {what}: {refusal!r}")
+
+
 class Deadline:
     """A wait that ends."""
 

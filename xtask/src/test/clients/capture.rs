@@ -35,7 +35,7 @@ const EXCHANGE_BYTES: usize = 2000;
 const API_VERSIONS: i16 = 18;
 const UNSUPPORTED_VERSION: [u8; 2] = [0, 35];
 /// Of these the programs have a tour of groups, transactions and administration.
-const TOURS: &[&str] = &[];
+const TOURS: &[&str] = &["java-4.3", "java-3.9"];
 
 /// Runs every client that belongs to this target, one after the other.
 pub(in crate::test) fn run(

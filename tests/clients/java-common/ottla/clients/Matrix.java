@@ -9,7 +9,7 @@ import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.Uuid;
 
 /**
- * The Java client against one broker: {@code Matrix HOST:PORT SEED RECORDS prompt|settling}. The contract is
+ * The Java client against one broker: {@code Matrix HOST:PORT SEED RECORDS prompt|settling|tour}. The contract is
  * {@code tests/clients/README.md}.
  *
  * <p>Everything that needs a JVM runs in this one. What it prints is described at {@link Report}; it exits with 1 if a
@@ -36,7 +36,11 @@ public final class Matrix {
         this.topics = new Topics(bootstrap, prompt);
     }
 
-    public static void main(String[] args) {
+    public static void main(String[] args) throws Exception {
+        if (args[3].equals("tour")) {
+            new Tour(args[0], System.getenv("OTTLA_CLIENT")).run();
+            return;
+        }
         Matrix matrix = new Matrix(
                 args[0], Long.parseUnsignedLong(args[1]), Integer.parseInt(args[2]), args[3].equals("prompt"));
         matrix.run();
