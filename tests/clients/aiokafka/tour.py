@@ -29,7 +29,6 @@ async def tour(bootstrap, topic, group):
     place = TopicPartition(topic, 0)
     await stop("list groups", admin.list_consumer_groups())
     await stop("list group offsets", admin.list_consumer_group_offsets(group))
-    await stop("delete groups", admin.delete_consumer_groups([group]))
     await stop("create partitions", admin.create_partitions({topic: NewPartitions(3)}))
     await stop("delete records", admin.delete_records({place: RecordsToDelete(1)}))
     resource = ConfigResource(ConfigResourceType.TOPIC, topic, {"retention.ms": "1000"})

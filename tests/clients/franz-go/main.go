@@ -1,4 +1,4 @@
-// franz-go against one broker: franz-go HOST:PORT SEED RECORDS prompt|settling.
+// franz-go against one broker: franz-go HOST:PORT SEED RECORDS prompt|settling|tour.
 //
 // tests/clients/README.md says what it must do and what it prints.
 package main
@@ -67,6 +67,10 @@ func main() {
 	}
 	if m.name == "" {
 		m.name = "franz-go"
+	}
+	if os.Args[4] == "tour" {
+		m.tour()
+		return
 	}
 	if m.run() {
 		os.Exit(1)

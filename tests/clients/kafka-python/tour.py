@@ -2,7 +2,7 @@
 
 from contract import Deadline, stop
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.admin import KafkaAdminClient
+from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 from kafka.structs import OffsetAndMetadata
 
 
@@ -12,14 +12,18 @@ def run(bootstrap, name):
     admin.create_topics({topic: {"num_partitions": 2, "replication_factor": 1}})
     stop("transactions and group", lambda: talk(bootstrap, admin, topic, group))
     place = TopicPartition(topic, 0)
+
+    def resource(configs):
+        return ConfigResource(ConfigResourceType.TOPIC, topic, configs)
+
     stop("list groups", admin.list_groups)
     stop("list group offsets", lambda: admin.list_group_offsets([group]))
     stop("delete group offsets", lambda: admin.delete_group_offsets(group, [place]))
     stop("delete groups", lambda: admin.delete_groups([group]))
     stop("create partitions", lambda: admin.create_partitions({topic: 3}))
     stop("delete records", lambda: admin.delete_records({place: 1}))
-    stop("describe configs", lambda: admin.describe_configs({"topic": [topic]}))
-    stop("alter configs", lambda: admin.alter_configs({"topic": {topic: {"retention.ms": "1000"}}}))
+    stop("describe configs", lambda: admin.describe_configs([resource({})]))
+    stop("alter configs", lambda: admin.alter_configs([resource({"retention.ms": "1000"})]))
     stop("describe log dirs", admin.describe_log_dirs)
     stop("describe cluster", admin.describe_cluster)
     admin.close()

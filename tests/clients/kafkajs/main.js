@@ -1,6 +1,6 @@
 'use strict'
 
-// KafkaJS against one broker: node main.js HOST:PORT SEED RECORDS prompt|settling.
+// KafkaJS against one broker: node main.js HOST:PORT SEED RECORDS prompt|settling|tour.
 //
 // tests/clients/README.md says what it must do and what it prints. KafkaJS consumes only in groups, so a round trip is
 // `case=produce`, and nothing seeks; what was produced is read back all the same and compared, by reader.js.
@@ -13,6 +13,7 @@ const Lz4Codec = require('@2l/kafkajs-lz4')
 const zstd = require('@bokuweb/zstd-wasm')
 const content = require('./content')
 const { Reader } = require('./reader')
+const { tour } = require('./tour')
 
 const PARTITIONS = 3
 const RECREATED_RECORDS = 100
@@ -300,8 +301,12 @@ function onOff(on) {
 async function main() {
   const words = process.argv.slice(2)
   if (words.length !== 4) {
-    console.error('usage: main.js HOST:PORT SEED RECORDS prompt|settling')
+    console.error('usage: main.js HOST:PORT SEED RECORDS prompt|settling|tour')
     process.exit(2)
+  }
+  if (words[3] === 'tour') {
+    await tour(words[0], process.env.OTTLA_CLIENT)
+    process.exit(0)
   }
   const matrix = new Matrix(words)
   await matrix.run()

@@ -6,6 +6,7 @@ mod fold;
 pub(super) mod list;
 mod proxy;
 pub(super) mod table;
+mod told;
 
 use std::collections::VecDeque;
 use std::fs;

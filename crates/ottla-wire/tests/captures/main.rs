@@ -24,6 +24,14 @@ use ottla_wire::{AnyRequest, AnyResponse, ApiKey, Reader};
 use serde_json::Value;
 use tree::Tree;
 
+/// Bytes that a client sends behind the end of a request, which brokers pass over: file, title, bytes, and why.
+const SURPLUS: &[(&str, &str, &[u8], &str)] = &[(
+    "confluent-kafka",
+    "request AlterUserScramCredentials 0 told by Kafka",
+    &[0],
+    "librdkafka ends each upsertion with one empty list of tagged fields too many",
+)];
+
 /// Versions that no file has, with the reason.
 const NOT_CAPTURED: &str = include_str!("not-captured.txt");
 
@@ -32,12 +40,18 @@ fn every_frame_says_what_stands_beside_it_and_encodes_to_itself() {
     let bless = std::env::var_os("OTTLA_BLESS").is_some();
     let mut wrong = Vec::new();
     let mut frames = 0;
+    let mut surplus_found = 0;
     for path in files() {
         let mut file = File::read(&path);
         let mut stale = false;
         for block in &mut file.blocks {
             frames += 1;
-            let found = match round_trip(block) {
+            let name = path.file_stem().unwrap();
+            let title = block.title();
+            let is = |(of, what, ..): &&(&str, &str, &[u8], &str)| name == *of && title == *what;
+            let surplus = SURPLUS.iter().find(is).map_or(&[][..], |found| found.2);
+            surplus_found += usize::from(!surplus.is_empty());
+            let found = match round_trip(block, surplus) {
                 Ok(found) => found,
                 Err(why) => {
                     wrong.push(format!("{}: {}: {why}", path.display(), block.title()));
@@ -65,6 +79,10 @@ fn every_frame_says_what_stands_beside_it_and_encodes_to_itself() {
         }
     }
     assert!(frames > 900, "only {frames} frames were found");
+    assert!(
+        surplus_found >= SURPLUS.len(),
+        "no client sends these any more"
+    );
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
@@ -116,7 +134,7 @@ fn a_field_that_differs_is_found() {
         .into_iter()
         .find(|block| block.title() == "request Heartbeat 4 told by Kafka")
         .unwrap();
-    let tree = round_trip(&block).unwrap();
+    let tree = round_trip(&block, &[]).unwrap();
     assert_eq!(tree.differences(&block.value()), Vec::<String>::new());
     for (name, value) in block.value().as_object().unwrap().clone() {
         let mut other = block.value();
@@ -132,17 +150,20 @@ fn a_field_that_differs_is_found() {
     assert_eq!(tree.differences(&more).len(), 1);
     // Bytes behind the body.
     block.bytes.push(0);
-    assert!(round_trip(&block).is_err());
+    assert!(round_trip(&block, &[]).is_err());
 }
 
 /// Decodes a frame, holds its header against the title, encodes it, and answers its body.
-fn round_trip(block: &Block) -> Result<Tree, String> {
+fn round_trip(block: &Block, surplus: &[u8]) -> Result<Tree, String> {
     let (key, version) = (block.key, block.version);
+    let bytes = block
+        .bytes
+        .strip_suffix(surplus)
+        .ok_or("it does not end as listed")?;
     let mut written = Vec::new();
     let debug = match block.direction {
         Direction::Request => {
-            let (found, header, mut r) =
-                decode_request_header(&block.bytes).map_err(|e| e.to_string())?;
+            let (found, header, mut r) = decode_request_header(bytes).map_err(|e| e.to_string())?;
             if (found, header.request_api_version) != (key, version) {
                 return Err(format!("the header says {found:?} {header:?}"));
             }
@@ -155,7 +176,7 @@ fn round_trip(block: &Block) -> Result<Tree, String> {
             format!("{body:?}")
         }
         Direction::Response => {
-            let mut r = Reader::new(&block.bytes);
+            let mut r = Reader::new(bytes);
             let header_version = key.header_versions(version).response;
             let header =
                 ResponseHeader::decode(&mut r, header_version).map_err(|e| e.to_string())?;
@@ -168,8 +189,8 @@ fn round_trip(block: &Block) -> Result<Tree, String> {
             format!("{body:?}")
         }
     };
-    if written != block.bytes {
-        let at = written.iter().zip(&block.bytes).take_while(|(a, b)| a == b);
+    if written != bytes {
+        let at = written.iter().zip(bytes).take_while(|(a, b)| a == b);
         let at = at.count();
         return Err(format!(
             "encodes differently from byte {at} on: {}",

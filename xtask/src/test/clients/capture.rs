@@ -11,9 +11,6 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
-
 use ottla_schema::model::{Module, Struct};
 
 use super::super::broker::{Broker, Target};
@@ -25,6 +22,7 @@ use super::super::setup::{Program, Ready, Tools};
 use super::fold::{HEX_BYTES, folded};
 use super::list::List;
 use super::proxy::{Exchange, Proxy};
+use super::told::{RequestLog, Told};
 
 const FOLDER: &str = "crates/ottla-wire/tests/captures";
 const PROGRAM_LIMIT: Duration = Duration::from_secs(300);
@@ -32,10 +30,20 @@ const PROGRAM_LIMIT: Duration = Duration::from_secs(300);
 const RECORDS: &str = "120";
 /// Of a request and its answer; more only if there is nothing smaller.
 const EXCHANGE_BYTES: usize = 2000;
+/// WriteTxnMarkers, and the state of share groups: no client sends them.
+const BROKERS_ONLY: [i16; 6] = [27, 83, 84, 85, 86, 87];
 const API_VERSIONS: i16 = 18;
 const UNSUPPORTED_VERSION: [u8; 2] = [0, 35];
 /// Of these the programs have a tour of groups, transactions and administration.
-const TOURS: &[&str] = &["java-4.3", "java-3.9"];
+const TOURS: &[&str] = &[
+    "java-4.3",
+    "java-3.9",
+    "kafka-python",
+    "aiokafka",
+    "confluent-kafka",
+    "kafkajs",
+    "franz-go",
+];
 
 /// Runs every client that belongs to this target, one after the other.
 pub(in crate::test) fn run(
@@ -52,6 +60,8 @@ pub(in crate::test) fn run(
     let broker = Broker::start_logging(target, work, &[advertised], true)?;
     proxy.serve(&broker.address)?;
     let mut captured = Vec::new();
+    // What the broker says to itself, and on which connections.
+    let (mut own, mut brokers) = (Vec::new(), BTreeSet::new());
     for (name, ready) in &tools.clients {
         let list = List::open(&root.join("tests/clients").join(name))?;
         if list.needs_ottla().is_some() == is_kafka {
@@ -84,13 +94,23 @@ pub(in crate::test) fn run(
                 version
             }
         };
-        captured.push((*name, version, proxy.take()?));
+        let passed = proxy.take();
+        let of_broker = passed.iter().filter(|one| BROKERS_ONLY.contains(&one.key));
+        brokers.extend(of_broker.map(|one| one.port));
+        let (of_broker, of_client): (Vec<_>, Vec<_>) = passed
+            .into_iter()
+            .partition(|one| brokers.contains(&one.port));
+        own.extend(of_broker);
+        captured.push((*name, version, of_client));
         section.say(&format!("{name} is through"));
+    }
+    if !own.is_empty() {
+        captured.push(("broker", String::new(), own));
     }
     let log = broker.log.clone();
     broker.stop()?;
     let log = fs::read_to_string(&log).map_err(|e| format!("{}: {e}", log.display()))?;
-    let told = told(&log)?;
+    let mut log = RequestLog::parse(&log)?;
     let schema = ottla_schema::load()?;
     let requests = schema.wire.iter().filter_map(Module::request);
     let spoken: BTreeSet<&str> = requests.map(Struct::api_name).collect();
@@ -106,11 +126,20 @@ pub(in crate::test) fn run(
         } else {
             "Ottla"
         };
-        let mut text =
-            format!("# {name} {version} with {with}. See the README of this folder.\n\n");
-        for exchange in &choose(exchanges) {
+        let who = format!("{name} {version}");
+        let mut text = format!(
+            "# {} with {with}. See the README of this folder.\n\n",
+            who.trim_end()
+        );
+        let told = exchanges.into_iter().filter_map(|exchange| {
+            let told = log.take(&exchange);
+            // What Kafka did not come to the end of, nobody tells.
+            let told = if is_kafka { told? } else { Told::default() };
+            Some((exchange, told))
+        });
+        for (exchange, told) in &choose(told) {
             if let Some(api) = names.get(&exchange.key) {
-                write(&mut text, api, exchange, &told);
+                write(&mut text, api, exchange, told);
             }
         }
         section.case(name, save(root, name, &text));
@@ -205,14 +234,14 @@ fn version(rows: &[Row]) -> String {
 }
 
 /// Of each API and version the first exchange, and the largest one that is not too large.
-fn choose(exchanges: Vec<Exchange>) -> Vec<Exchange> {
-    let bytes = |exchange: &Exchange| {
+fn choose(exchanges: impl Iterator<Item = (Exchange, Told)>) -> Vec<(Exchange, Told)> {
+    let bytes = |(exchange, _): &(Exchange, Told)| {
         exchange.request.len() + exchange.response.as_ref().map_or(0, Vec::len)
     };
-    let mut all: BTreeMap<(i16, i16), Vec<Exchange>> = BTreeMap::new();
-    for exchange in exchanges {
+    let mut all: BTreeMap<(i16, i16), Vec<(Exchange, Told)>> = BTreeMap::new();
+    for (exchange, told) in exchanges {
         let of_version = all.entry((exchange.key, exchange.version)).or_default();
-        of_version.push(exchange);
+        of_version.push((exchange, told));
     }
     let mut chosen = Vec::new();
     for (_, mut of_version) in all {
@@ -230,56 +259,9 @@ fn choose(exchanges: Vec<Exchange>) -> Vec<Exchange> {
     chosen
 }
 
-/// What Apache Kafka's request log says of each connection and correlation id: the request, and its answer.
-fn told(log: &str) -> Result<BTreeMap<(u16, i32), Told>, String> {
-    let mut told = BTreeMap::new();
-    for line in log.lines() {
-        let Some((_, json)) = line.split_once("Completed request:") else {
-            continue;
-        };
-        let line: Line<'_> = serde_json::from_str(json).map_err(|e| format!("{e}: {json}"))?;
-        // BROKER:PORT-CLIENT:PORT-INDEX-COUNT
-        let client = line.connection.split('-').nth(1).unwrap_or_default();
-        let port = client.rsplit(':').next().and_then(|port| port.parse().ok());
-        let port = port.ok_or_else(|| format!("no port: {}", line.connection))?;
-        let json = |raw: Option<&RawValue>| raw.map(|raw| raw.get().to_owned());
-        told.insert(
-            (port, line.header.correlation_id),
-            Told {
-                request: json(line.request),
-                response: json(line.response),
-            },
-        );
-    }
-    Ok(told)
-}
-
-struct Told {
-    request: Option<String>,
-    response: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Line<'a> {
-    #[serde(rename = "requestHeader")]
-    header: Header,
-    #[serde(borrow)]
-    request: Option<&'a RawValue>,
-    #[serde(borrow)]
-    response: Option<&'a RawValue>,
-    connection: String,
-}
-
-#[derive(Deserialize)]
-struct Header {
-    #[serde(rename = "correlationId")]
-    correlation_id: i32,
-}
-
-fn write(text: &mut String, api: &str, exchange: &Exchange, told: &BTreeMap<(u16, i32), Told>) {
-    let told = told.get(&(exchange.port, exchange.correlation_id));
-    let mut request = told.and_then(|told| told.request.as_deref());
-    let response = told.and_then(|told| told.response.as_deref());
+fn write(text: &mut String, api: &str, exchange: &Exchange, told: &Told) {
+    let mut request = told.request.as_deref();
+    let response = told.response.as_deref();
     let mut version = exchange.version;
     if exchange.key == API_VERSIONS
         && exchange

@@ -9,14 +9,15 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Larger frames pass, and are not kept.
 const KEPT_BYTES_MAX: usize = 64 * 1024;
 /// What no broker accepts, nor any client: the other end is no Kafka.
 const FRAME_BYTES_MAX: usize = 256 << 20;
-/// How long the connections of a client that ended may take to end, too.
-const END_LIMIT: Duration = Duration::from_secs(10);
+/// After so long without a frame nothing will come. The broker's own connections stay open: it speaks with itself
+/// through its advertised address, too.
+const QUIET: Duration = Duration::from_millis(500);
 
 /// A request, and its answer if there is one.
 pub(super) struct Exchange {
@@ -41,7 +42,8 @@ pub(super) struct Proxy {
 #[derive(Default)]
 struct Seen {
     kept: Mutex<Vec<Exchange>>,
-    connections: AtomicUsize,
+    /// Connections.
+    open: AtomicUsize,
 }
 
 impl Proxy {
@@ -69,27 +71,34 @@ impl Proxy {
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let (seen, broker) = (Arc::clone(&seen), broker.clone());
-                seen.connections.fetch_add(1, Ordering::SeqCst);
+                seen.open.fetch_add(1, Ordering::SeqCst);
                 thread::spawn(move || {
                     // However it ends: the client sees it, too.
                     let _ = connection(&client, &broker, &seen);
-                    seen.connections.fetch_sub(1, Ordering::SeqCst);
+                    seen.open.fetch_sub(1, Ordering::SeqCst);
                 });
             }
         });
         Ok(())
     }
 
-    /// What passed since the last time, in the order of the answers; waits until all connections are closed.
-    pub(super) fn take(&self) -> Result<Vec<Exchange>, String> {
-        let deadline = Instant::now() + END_LIMIT;
-        while self.seen.connections.load(Ordering::SeqCst) > 0 {
-            if Instant::now() > deadline {
-                return Err("the client ended, and its connections did not".into());
+    /// What passed since the last time, in the order of the answers; waits until nothing passes any more.
+    pub(super) fn take(&self) -> Vec<Exchange> {
+        let passed = || {
+            (
+                self.seen.open.load(Ordering::SeqCst),
+                locked(&self.seen.kept).len(),
+            )
+        };
+        let mut before = passed();
+        loop {
+            thread::sleep(QUIET);
+            let now = passed();
+            if now == before {
+                return mem::take(&mut *locked(&self.seen.kept));
             }
-            thread::sleep(Duration::from_millis(5));
+            before = now;
         }
-        Ok(mem::take(&mut *locked(&self.seen.kept)))
     }
 }
 
@@ -106,6 +115,8 @@ fn connection(client: &TcpStream, broker: &str, seen: &Seen) -> io::Result<()> {
                     locked(&waiting).insert(exchange.correlation_id, exchange);
                 }
             });
+            // Nobody waits for the answers that are left.
+            let _ = broker.shutdown(Shutdown::Both);
         });
         let _ = hand_on(&broker, client, |frame| {
             let asked = correlation_id(frame).and_then(|id| locked(&waiting).remove(&id));
@@ -147,8 +158,8 @@ fn correlation_id(frame: &[u8]) -> Option<i32> {
 
 /// Frame by frame, until one side ends; shows each before it leaves.
 fn hand_on(from: &TcpStream, to: &TcpStream, mut show: impl FnMut(&[u8])) -> io::Result<()> {
-    let (mut from, mut writer) = (from, to);
-    let ended = (|| loop {
+    let (mut from, mut to) = (from, to);
+    loop {
         let mut length = [0; 4];
         from.read_exact(&mut length)?;
         let bytes = u32::from_be_bytes(length) as usize;
@@ -159,10 +170,8 @@ fn hand_on(from: &TcpStream, to: &TcpStream, mut show: impl FnMut(&[u8])) -> io:
         frame.resize(4 + bytes, 0);
         from.read_exact(&mut frame[4..])?;
         show(&frame[4..]);
-        writer.write_all(&frame)?;
-    })();
-    let _ = to.shutdown(Shutdown::Write);
-    ended
+        to.write_all(&frame)?;
+    }
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
