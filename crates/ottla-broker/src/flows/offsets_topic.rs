@@ -27,11 +27,18 @@ impl Broker {
         permit: &Permit,
     ) -> Result<Arc<TopicImage>, CatalogError> {
         let find = || self.image().topic(CONSUMER_OFFSETS_TOPIC).cloned();
-        if let Some(topic) = find() {
+        let is_open = |topic: &TopicImage| {
+            let open = |index| self.registry().get(topic.id, index).is_some();
+            topic.partitions.iter().all(|p| open(p.index))
+        };
+        if let Some(topic) = find().filter(|topic| is_open(topic)) {
             return Ok(topic);
         }
+        // Whoever makes it holds this until its partitions are open.
         let _alone = self.offsets_topic().0.lock().await;
         if let Some(topic) = find() {
+            // Or a client made it by name. One whose storage failed stays closed.
+            self.acts().barrier().await;
             return Ok(topic);
         }
         let mut created = self

@@ -38,13 +38,15 @@ fn handle<'a>(call: &'a Call<'a>, mut body: Reader<'a>) -> Answering<'a> {
             let found = call.broker().describe_group(&call.permit, &group).await;
             groups.push((*id, found, format!("Group {id} not found.")));
         }
+        // Of a group that is not there, too, as long as that is no error.
+        let authorized_operations = if request.include_authorized_operations {
+            GROUP_OPERATIONS
+        } else {
+            i32::MIN
+        };
         let groups = groups.iter().map(|(id, found, not_found)| match found {
             Ok(found) => DescribedGroup {
-                authorized_operations: if request.include_authorized_operations {
-                    GROUP_OPERATIONS
-                } else {
-                    i32::MIN
-                },
+                authorized_operations,
                 ..describe(id, found)
             },
             Err(error) => {
@@ -61,6 +63,11 @@ fn handle<'a>(call: &'a Call<'a>, mut body: Reader<'a>) -> Answering<'a> {
                         error_map::group_error(error).code()
                     } else {
                         0
+                    },
+                    authorized_operations: if is_error {
+                        i32::MIN
+                    } else {
+                        authorized_operations
                     },
                     error_message: (is_missing && is_error).then_some(not_found.as_str()),
                     ..DescribedGroup::default()

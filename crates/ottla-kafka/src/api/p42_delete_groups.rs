@@ -1,4 +1,4 @@
-//! DeleteGroups (key 42), versions 0 to 3: groups without members go, with their offsets (KIP-229). Each
+//! DeleteGroups (key 42), versions 0 to 2: groups without members go, with their offsets (KIP-229). Each
 //! succeeds or fails alone; one that is named twice is deleted once.
 
 use std::collections::HashSet;
@@ -13,7 +13,7 @@ use crate::error_map::{self, ErrorCode};
 
 pub(super) const API: Registration = Registration {
     key: ApiKey::DeleteGroups,
-    versions: 0..=3,
+    versions: 0..=2,
     needs: (Operation::Delete, ResourceKind::Group),
     handler: Handler::Alone(handle),
     note: "",

@@ -420,6 +420,22 @@ fn members_and_offsets_survive_a_restart_of_the_broker() {
     );
 }
 
+/// Regression: who came second heard of a coordinator whose partition was still being opened.
+#[test]
+fn everyone_who_is_told_a_coordinator_finds_it_there() {
+    for _ in 0..10 {
+        let server = Server::with(&FAST[..1], |options| options);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let mut client = client(&server);
+                    assert_eq!(heartbeat(&mut client, "m", 1, 4), 25);
+                });
+            }
+        });
+    }
+}
+
 /// A restarted application must not wait for the session of the one that was killed.
 #[test]
 fn a_member_whose_connection_closed_is_out_after_the_grace() {
