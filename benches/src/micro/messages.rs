@@ -2,7 +2,8 @@
 //! crate `kafka-protocol`: in the same run, on the same bytes.
 //!
 //! Both read from a buffer that stays, and both write into a buffer of their own that starts small, as
-//! an answer does. `ottla-wire` keeps shared records apart; `kafka-protocol` copies them.
+//! an answer does, and end with bytes that can be shared. `ottla-wire` keeps shared records apart;
+//! `kafka-protocol` copies them.
 
 use std::fmt::Debug;
 use std::hint::black_box;
@@ -146,7 +147,7 @@ fn pair<T: Decodable + Encodable>(
     let theirs = || {
         let mut w = BytesMut::with_capacity(HEAD_BYTES);
         same.encode(&mut w, version).map_err(text)?;
-        Ok::<_, String>(w)
+        Ok::<_, String>(w.freeze())
     };
     if theirs()? != bytes {
         return Err(format!("{what}: kafka-protocol writes other bytes"));

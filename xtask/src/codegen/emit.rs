@@ -6,6 +6,7 @@
 //! messages have (`message!`), all APIs (`crates/ottla-wire/src/apis.rs`), and all records of the metadata
 //! log (`crates/ottla-model/src/records/any.rs`).
 
+mod docs;
 mod structs;
 
 use ottla_schema::FOLDER as SCHEMA;
@@ -118,7 +119,7 @@ fn api(module: &Module) -> Option<(i16, String)> {
     Some((key, format!("    {name}: {request}, {response};\n")))
 }
 
-/// `01_fetch` is in `p01_fetch.rs`,
+/// The file that `01_fetch.schema` becomes: `p01_fetch.rs`.
 fn file_name(module: &Module) -> String {
     let prefix = if module.stem.starts_with(|c: char| c.is_ascii_digit()) {
         "p"
@@ -128,7 +129,7 @@ fn file_name(module: &Module) -> String {
     format!("{prefix}{}.rs", module.stem)
 }
 
-/// as the module `fetch`.
+/// The module of that file: `fetch`.
 fn module_name(module: &Module) -> &str {
     module
         .stem

@@ -3,7 +3,7 @@
 use ottla_schema::model::{Default, Field, Module, Role, Struct, Type, VersionPlace, Versions};
 use ottla_schema::parse::element;
 
-use super::Target;
+use super::{Target, docs};
 
 /// A struct, where it stands, and for whom it is emitted.
 #[derive(Clone, Copy)]
@@ -68,7 +68,7 @@ impl<'a> Scope<'a> {
             ..
         } = self.s;
         let docs = if docs.is_empty() {
-            self.what()
+            docs::what(self.module, self.s)
         } else {
             docs.join("\n/// ")
         };
@@ -79,38 +79,9 @@ impl<'a> Scope<'a> {
         );
         for field in fields {
             let ty = self.field_type(field);
-            text += &format!("{}pub {}: {ty},\n", field_docs(field), snake(&field.name));
+            text += &format!("{}pub {}: {ty},\n", docs::field(field), snake(&field.name));
         }
         text + "}\n\n"
-    }
-
-    fn what(self) -> String {
-        match self.s.role {
-            Role::Request(key) => format!("The request of {} (key {key}).", self.s.api_name()),
-            Role::Response(key) => format!("The response of {} (key {key}).", self.s.api_name()),
-            Role::Header => "A header.".into(),
-            Role::Record(key) => format!("A record of the metadata log (key {key})."),
-            Role::Value(_) => "A stored value.".into(),
-            Role::Part => self.place(),
-        }
-    }
-
-    /// Where a part belongs: the first field that has it.
-    fn place(self) -> String {
-        let structs = self.module.structs.iter();
-        let mut fields = structs.flat_map(|s| s.fields.iter().map(move |field| (s, field)));
-        let here = Type::Struct(self.s.name.clone());
-        match fields.find(|(_, field)| *element(&field.ty) == here) {
-            Some((s, field)) => {
-                let what = if field.ty == here {
-                    "The value"
-                } else {
-                    "An element"
-                };
-                format!("{what} of [`{}::{}`].", s.name, snake(&field.name))
-            }
-            None => "Not used.".into(),
-        }
     }
 
     /// True if the field may be null in some version, so that its type is an `Option`.
@@ -471,47 +442,8 @@ pub(super) fn flexible_min(flexible: Versions) -> String {
     }
 }
 
-fn field_docs(field: &Field) -> String {
-    let mut facts = format!("`{}`, versions {}", type_name(&field.ty), field.versions);
-    if !field.nullable.is_empty() {
-        facts += &format!(", null in {}", field.nullable);
-    }
-    if let Some(tag) = field.tag {
-        facts += &format!(", tag {tag}");
-    }
-    match field.default {
-        Default::Zero => {}
-        Default::Null => facts += ", default null",
-        Default::True => facts += ", default true",
-        Default::Number(n) => facts += &format!(", default {n}"),
-    }
-    let docs = field
-        .docs
-        .as_ref()
-        .map_or(String::new(), |docs| format!("/// {docs}\n///\n"));
-    format!("{docs}/// {facts}.\n")
-}
-
-/// The type in the words of the notation.
-fn type_name(ty: &Type) -> String {
-    match ty {
-        Type::Bool => "bool".into(),
-        Type::Number(name) => match name.split_at(1) {
-            ("i", bits) => format!("int{bits}"),
-            ("u", bits) => format!("uint{bits}"),
-            (_, bits) => format!("float{bits}"),
-        },
-        Type::Uuid => "uuid".into(),
-        Type::Str => "string".into(),
-        Type::Bytes => "bytes".into(),
-        Type::Records => "records".into(),
-        Type::Struct(name) => name.clone(),
-        Type::Array(inner) => format!("[]{}", type_name(inner)),
-    }
-}
-
 /// `KRaftVersion` as `kraft_version`, `LastKnownElr` as `last_known_elr`.
-fn snake(name: &str) -> String {
+pub(super) fn snake(name: &str) -> String {
     let mut text = String::new();
     let letters: Vec<char> = name.replace("KRaft", "Kraft").chars().collect();
     for (i, c) in letters.iter().enumerate() {
