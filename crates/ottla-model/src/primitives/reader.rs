@@ -257,11 +257,11 @@ impl<'a> Reader<'a> {
     pub fn array<T: Value<'a>>(&mut self, v: Version) -> Result<Vec<T>, DecodeError> {
         let at = self.position();
         let kind = Kind::UnexpectedNull;
-        self.nullable_array(v)?.ok_or(DecodeError { kind, at })
+        let count = self.affordable_count(T::BYTES_MIN, size_of::<T>(), v)?;
+        self.elements(count.ok_or(DecodeError { kind, at })?, v)
     }
 
-    /// Reads an array that may be null. Nothing is allocated before its count was held against the bytes
-    /// that are left, and against the memory that may be spent.
+    /// Reads an array that may be null.
     ///
     /// # Errors
     /// As [`Reader::array`], but null is `None`.
@@ -269,15 +269,13 @@ impl<'a> Reader<'a> {
         &mut self,
         v: Version,
     ) -> Result<Option<Vec<T>>, DecodeError> {
-        let at = self.position();
-        let Some(count) = self.count(T::BYTES_MIN, v)? else {
-            return Ok(None);
-        };
-        let memory = count.saturating_mul(size_of::<T>());
-        self.memory_left = self.memory_left.checked_sub(memory).ok_or(DecodeError {
-            kind: Kind::MemoryLimit(count as u32),
-            at,
-        })?;
+        match self.affordable_count(T::BYTES_MIN, size_of::<T>(), v)? {
+            Some(count) => self.elements(count, v).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn elements<T: Value<'a>>(&mut self, count: usize, v: Version) -> Result<Vec<T>, DecodeError> {
         let mut elements = Vec::with_capacity(count);
         for _ in 0..count {
             elements.push(T::default());
@@ -286,7 +284,27 @@ impl<'a> Reader<'a> {
                 element.read(self, v)?;
             }
         }
-        Ok(Some(elements))
+        Ok(elements)
+    }
+
+    /// Reads the count of elements and spends the memory that they take: before anything is allocated, it
+    /// is held against the bytes that are left, and against the memory that may be spent.
+    fn affordable_count(
+        &mut self,
+        bytes_min: usize,
+        memory_each: usize,
+        v: Version,
+    ) -> Result<Option<usize>, DecodeError> {
+        let at = self.position();
+        let Some(count) = self.count(bytes_min, v)? else {
+            return Ok(None);
+        };
+        let memory = count.saturating_mul(memory_each);
+        self.memory_left = self.memory_left.checked_sub(memory).ok_or(DecodeError {
+            kind: Kind::MemoryLimit(count as u32),
+            at,
+        })?;
+        Ok(Some(count))
     }
 
     /// Reads the count of elements that take at least so many bytes each; `None` is null.
@@ -314,7 +332,7 @@ impl<'a> Reader<'a> {
     pub fn tagged_fields(
         &mut self,
         v: Version,
-        known: impl FnMut(u32, &mut Self) -> Result<bool, DecodeError>,
+        mut known: impl FnMut(u32, &mut Self) -> Result<bool, DecodeError>,
     ) -> Result<(), DecodeError> {
         match self.rest {
             _ if !v.is_flexible() => Ok(()),
@@ -323,13 +341,21 @@ impl<'a> Reader<'a> {
                 self.rest = rest;
                 Ok(())
             }
-            _ => self.some_tagged_fields(known),
+            _ => self.some_tagged_fields(&mut known),
         }
+    }
+
+    /// Skips the tagged fields of a struct that knows none.
+    ///
+    /// # Errors
+    /// As [`Reader::tagged_fields`].
+    pub fn skip_tagged_fields(&mut self, v: Version) -> Result<(), DecodeError> {
+        self.tagged_fields(v, |_, _| Ok(false))
     }
 
     fn some_tagged_fields(
         &mut self,
-        mut known: impl FnMut(u32, &mut Self) -> Result<bool, DecodeError>,
+        known: &mut dyn FnMut(u32, &mut Self) -> Result<bool, DecodeError>,
     ) -> Result<(), DecodeError> {
         let at = self.position();
         let count = self.unsigned_varint()?;

@@ -161,7 +161,10 @@ pub trait Writer {
     /// [`EncodeError::TooLong`].
     fn nullable_bytes(&mut self, value: Option<&[u8]>, flexible: bool) -> Result<(), EncodeError> {
         self.nullable_length(value.map(<[u8]>::len), flexible)?;
-        self.raw(value.unwrap_or_default());
+        let bytes = value.unwrap_or_default();
+        // With what ends most messages: growing once more would copy these bytes once more.
+        self.reserve(bytes.len() + 64);
+        self.raw(bytes);
         Ok(())
     }
 

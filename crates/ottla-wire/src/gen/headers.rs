@@ -40,7 +40,7 @@ impl<'a> Value<'a> for RequestHeader<'a> {
         self.request_api_version.read(r, v)?;
         self.correlation_id.read(r, v)?;
         self.client_id.read(r, v.classic())?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -70,7 +70,7 @@ impl<'a> Value<'a> for ResponseHeader {
 
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.correlation_id.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

@@ -35,7 +35,7 @@ impl<'a> Value<'a> for ProduceRequest<'a> {
         self.acks.read(r, v)?;
         self.timeout_ms.read(r, v)?;
         self.topic_data.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -80,7 +80,7 @@ impl<'a> Value<'a> for TopicProduceData<'a> {
             self.topic_id.read(r, v)?;
         }
         self.partition_data.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -114,7 +114,7 @@ impl<'a> Value<'a> for PartitionProduceData<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.index.read(r, v)?;
         self.records.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -208,7 +208,7 @@ impl<'a> Value<'a> for TopicProduceResponse<'a> {
             self.topic_id.read(r, v)?;
         }
         self.partition_responses.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -353,7 +353,7 @@ impl<'a> Value<'a> for BatchIndexAndErrorMessage<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.batch_index.read(r, v)?;
         self.batch_index_error_message.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -391,7 +391,7 @@ impl<'a> Value<'a> for LeaderIdAndEpoch {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.leader_id.read(r, v)?;
         self.leader_epoch.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -426,7 +426,7 @@ impl<'a> Value<'a> for NodeEndpoint<'a> {
         self.host.read(r, v)?;
         self.port.read(r, v)?;
         self.rack.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

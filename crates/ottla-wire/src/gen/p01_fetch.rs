@@ -182,7 +182,7 @@ impl<'a> Value<'a> for ReplicaState {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.replica_id.read(r, v)?;
         self.replica_epoch.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -218,7 +218,7 @@ impl<'a> Value<'a> for FetchTopic<'a> {
             self.topic_id.read(r, v)?;
         }
         self.partitions.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -364,7 +364,7 @@ impl<'a> Value<'a> for ForgottenTopic<'a> {
             self.topic_id.read(r, v)?;
         }
         self.partitions.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -483,7 +483,7 @@ impl<'a> Value<'a> for FetchableTopicResponse<'a> {
             self.topic_id.read(r, v)?;
         }
         self.partitions.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -663,7 +663,7 @@ impl<'a> Value<'a> for EpochEndOffset {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.epoch.read(r, v)?;
         self.end_offset.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -701,7 +701,7 @@ impl<'a> Value<'a> for LeaderIdAndEpoch {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.leader_id.read(r, v)?;
         self.leader_epoch.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -739,7 +739,7 @@ impl<'a> Value<'a> for SnapshotId {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.end_offset.read(r, v)?;
         self.epoch.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -768,7 +768,7 @@ impl<'a> Value<'a> for AbortedTransaction {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.producer_id.read(r, v)?;
         self.first_offset.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -803,7 +803,7 @@ impl<'a> Value<'a> for NodeEndpoint<'a> {
         self.host.read(r, v)?;
         self.port.read(r, v)?;
         self.rack.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

@@ -35,7 +35,7 @@ impl<'a> Value<'a> for ListOffsetsRequest<'a> {
         if v >= 10 {
             self.timeout_ms.read(r, v)?;
         }
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -75,7 +75,7 @@ impl<'a> Value<'a> for ListOffsetsTopic<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.name.read(r, v)?;
         self.partitions.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -129,7 +129,7 @@ impl<'a> Value<'a> for ListOffsetsPartition {
         if v == 0 {
             self.max_num_offsets.read(r, v)?;
         }
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -173,7 +173,7 @@ impl<'a> Value<'a> for ListOffsetsResponse<'a> {
             self.throttle_time_ms.read(r, v)?;
         }
         self.topics.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -204,7 +204,7 @@ impl<'a> Value<'a> for ListOffsetsTopicResponse<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.name.read(r, v)?;
         self.partitions.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -268,7 +268,7 @@ impl<'a> Value<'a> for ListOffsetsPartitionResponse<'a> {
         if v >= 4 {
             self.leader_epoch.read(r, v)?;
         }
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

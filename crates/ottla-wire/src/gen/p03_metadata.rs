@@ -48,7 +48,7 @@ impl<'a> Value<'a> for MetadataRequest<'a> {
         if v >= 8 {
             self.include_topic_authorized_operations.read(r, v)?;
         }
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -111,7 +111,7 @@ impl<'a> Value<'a> for MetadataRequestTopic<'a> {
             self.topic_id.read(r, v)?;
         }
         read_optional(&mut self.name, v >= 10, r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -187,7 +187,7 @@ impl<'a> Value<'a> for MetadataResponse<'a> {
         if v >= 13 {
             self.error_code.read(r, v)?;
         }
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -244,7 +244,7 @@ impl<'a> Value<'a> for MetadataResponseBroker<'a> {
         if v >= 1 {
             self.rack.read(r, v)?;
         }
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -310,7 +310,7 @@ impl<'a> Value<'a> for MetadataResponseTopic<'a> {
         if v >= 8 {
             self.topic_authorized_operations.read(r, v)?;
         }
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -387,7 +387,7 @@ impl<'a> Value<'a> for MetadataResponsePartition<'a> {
         if v >= 5 {
             self.offline_replicas.read(r, v)?;
         }
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

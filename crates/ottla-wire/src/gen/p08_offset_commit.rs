@@ -60,7 +60,7 @@ impl<'a> Value<'a> for OffsetCommitRequest<'a> {
             self.retention_time_ms.read(r, v)?;
         }
         self.topics.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -113,7 +113,7 @@ impl<'a> Value<'a> for OffsetCommitRequestTopic<'a> {
             self.topic_id.read(r, v)?;
         }
         self.partitions.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -176,7 +176,7 @@ impl<'a> Value<'a> for OffsetCommitRequestPartition<'a> {
             self.commit_timestamp.read(r, v)?;
         }
         self.committed_metadata.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -221,7 +221,7 @@ impl<'a> Value<'a> for OffsetCommitResponse<'a> {
             self.throttle_time_ms.read(r, v)?;
         }
         self.topics.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -259,7 +259,7 @@ impl<'a> Value<'a> for OffsetCommitResponseTopic<'a> {
             self.topic_id.read(r, v)?;
         }
         self.partitions.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -293,7 +293,7 @@ impl<'a> Value<'a> for OffsetCommitResponsePartition {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.partition_index.read(r, v)?;
         self.error_code.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

@@ -50,7 +50,7 @@ impl<'a> Value<'a> for OffsetFetchRequest<'a> {
         if v >= 7 {
             self.require_stable.read(r, v)?;
         }
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -97,7 +97,7 @@ impl<'a> Value<'a> for OffsetFetchRequestTopic<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.name.read(r, v)?;
         self.partition_indexes.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -149,7 +149,7 @@ impl<'a> Value<'a> for OffsetFetchRequestGroup<'a> {
             self.member_epoch.read(r, v)?;
         }
         self.topics.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -191,7 +191,7 @@ impl<'a> Value<'a> for OffsetFetchRequestTopics<'a> {
             self.topic_id.read(r, v)?;
         }
         self.partition_indexes.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -241,7 +241,7 @@ impl<'a> Value<'a> for OffsetFetchResponse<'a> {
         if v >= 8 {
             self.groups.read(r, v)?;
         }
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -284,7 +284,7 @@ impl<'a> Value<'a> for OffsetFetchResponseTopic<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.name.read(r, v)?;
         self.partitions.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -338,7 +338,7 @@ impl<'a> Value<'a> for OffsetFetchResponsePartition<'a> {
         }
         self.metadata.read(r, v)?;
         self.error_code.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -375,7 +375,7 @@ impl<'a> Value<'a> for OffsetFetchResponseGroup<'a> {
         self.group_id.read(r, v)?;
         self.topics.read(r, v)?;
         self.error_code.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -412,7 +412,7 @@ impl<'a> Value<'a> for OffsetFetchResponseTopics<'a> {
             self.topic_id.read(r, v)?;
         }
         self.partitions.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -469,7 +469,7 @@ impl<'a> Value<'a> for OffsetFetchResponsePartitions<'a> {
         self.committed_leader_epoch.read(r, v)?;
         self.metadata.read(r, v)?;
         self.error_code.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

@@ -34,7 +34,7 @@ impl<'a> Value<'a> for FindCoordinatorRequest<'a> {
         if v >= 4 {
             self.coordinator_keys.read(r, v)?;
         }
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -124,7 +124,7 @@ impl<'a> Value<'a> for FindCoordinatorResponse<'a> {
         if v >= 4 {
             self.coordinators.read(r, v)?;
         }
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -210,7 +210,7 @@ impl<'a> Value<'a> for Coordinator<'a> {
         self.port.read(r, v)?;
         self.error_code.read(r, v)?;
         self.error_message.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

@@ -74,7 +74,7 @@ impl<'a> Value<'a> for JoinGroupRequest<'a> {
         if v >= 8 {
             self.reason.read(r, v)?;
         }
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -120,7 +120,7 @@ impl<'a> Value<'a> for JoinGroupRequestProtocol<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.name.read(r, v)?;
         self.metadata.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -200,7 +200,7 @@ impl<'a> Value<'a> for JoinGroupResponse<'a> {
         }
         self.member_id.read(r, v)?;
         self.members.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -257,7 +257,7 @@ impl<'a> Value<'a> for JoinGroupResponseMember<'a> {
             self.group_instance_id.read(r, v)?;
         }
         self.metadata.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

@@ -33,7 +33,7 @@ impl<'a> Value<'a> for HeartbeatRequest<'a> {
         if v >= 3 {
             self.group_instance_id.read(r, v)?;
         }
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -75,7 +75,7 @@ impl<'a> Value<'a> for HeartbeatResponse {
             self.throttle_time_ms.read(r, v)?;
         }
         self.error_code.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

@@ -30,7 +30,7 @@ impl<'a> Value<'a> for LeaveGroupRequest<'a> {
         if v >= 3 {
             self.members.read(r, v)?;
         }
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -77,7 +77,7 @@ impl<'a> Value<'a> for MemberIdentity<'a> {
         if v >= 5 {
             self.reason.read(r, v)?;
         }
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -118,7 +118,7 @@ impl<'a> Value<'a> for LeaveGroupResponse<'a> {
         if v >= 3 {
             self.members.read(r, v)?;
         }
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -169,7 +169,7 @@ impl<'a> Value<'a> for MemberResponse<'a> {
         self.member_id.read(r, v)?;
         self.group_instance_id.read(r, v)?;
         self.error_code.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

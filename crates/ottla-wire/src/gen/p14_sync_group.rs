@@ -48,7 +48,7 @@ impl<'a> Value<'a> for SyncGroupRequest<'a> {
             self.protocol_name.read(r, v)?;
         }
         self.assignments.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -93,7 +93,7 @@ impl<'a> Value<'a> for SyncGroupRequestAssignment<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.member_id.read(r, v)?;
         self.assignment.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -139,7 +139,7 @@ impl<'a> Value<'a> for SyncGroupResponse<'a> {
             self.protocol_name.read(r, v)?;
         }
         self.assignment.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

@@ -25,7 +25,7 @@ impl<'a> Value<'a> for DescribeGroupsRequest<'a> {
         if v >= 3 {
             self.include_authorized_operations.read(r, v)?;
         }
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -65,7 +65,7 @@ impl<'a> Value<'a> for DescribeGroupsResponse<'a> {
             self.throttle_time_ms.read(r, v)?;
         }
         self.groups.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -137,7 +137,7 @@ impl<'a> Value<'a> for DescribedGroup<'a> {
         if v >= 3 {
             self.authorized_operations.read(r, v)?;
         }
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -197,7 +197,7 @@ impl<'a> Value<'a> for DescribedGroupMember<'a> {
         self.client_host.read(r, v)?;
         self.member_metadata.read(r, v)?;
         self.member_assignment.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

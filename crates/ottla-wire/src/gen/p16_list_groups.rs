@@ -31,7 +31,7 @@ impl<'a> Value<'a> for ListGroupsRequest<'a> {
         if v >= 5 {
             self.types_filter.read(r, v)?;
         }
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -81,7 +81,7 @@ impl<'a> Value<'a> for ListGroupsResponse<'a> {
         }
         self.error_code.read(r, v)?;
         self.groups.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -123,7 +123,7 @@ impl<'a> Value<'a> for ListedGroup<'a> {
         if v >= 5 {
             self.group_type.read(r, v)?;
         }
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

@@ -50,7 +50,7 @@ impl<'a> Value<'a> for ApiVersionsRequest<'a> {
         if v >= 5 {
             self.node_id.read(r, v)?;
         }
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -186,7 +186,7 @@ impl<'a> Value<'a> for ApiVersion {
         self.api_key.read(r, v)?;
         self.min_version.read(r, v)?;
         self.max_version.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -219,7 +219,7 @@ impl<'a> Value<'a> for SupportedFeatureKey<'a> {
         self.name.read(r, v)?;
         self.min_version.read(r, v)?;
         self.max_version.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -252,7 +252,7 @@ impl<'a> Value<'a> for FinalizedFeatureKey<'a> {
         self.name.read(r, v)?;
         self.max_version_level.read(r, v)?;
         self.min_version_level.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

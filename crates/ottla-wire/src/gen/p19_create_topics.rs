@@ -38,7 +38,7 @@ impl<'a> Value<'a> for CreateTopicsRequest<'a> {
         if v >= 1 {
             self.validate_only.read(r, v)?;
         }
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -85,7 +85,7 @@ impl<'a> Value<'a> for CreatableTopic<'a> {
         self.replication_factor.read(r, v)?;
         self.assignments.read(r, v)?;
         self.configs.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -117,7 +117,7 @@ impl<'a> Value<'a> for CreatableReplicaAssignment<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.partition_index.read(r, v)?;
         self.broker_ids.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -155,7 +155,7 @@ impl<'a> Value<'a> for CreatableTopicConfig<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.name.read(r, v)?;
         self.value.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -188,7 +188,7 @@ impl<'a> Value<'a> for CreateTopicsResponse<'a> {
             self.throttle_time_ms.read(r, v)?;
         }
         self.topics.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -343,7 +343,7 @@ impl<'a> Value<'a> for CreatableTopicConfigs<'a> {
         self.read_only.read(r, v)?;
         self.config_source.read(r, v)?;
         self.is_sensitive.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

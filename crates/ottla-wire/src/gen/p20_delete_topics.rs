@@ -30,7 +30,7 @@ impl<'a> Value<'a> for DeleteTopicsRequest<'a> {
             self.topic_names.read(r, v)?;
         }
         self.timeout_ms.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -66,7 +66,7 @@ impl<'a> Value<'a> for DeleteTopicState<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.name.read(r, v)?;
         self.topic_id.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -99,7 +99,7 @@ impl<'a> Value<'a> for DeleteTopicsResponse<'a> {
             self.throttle_time_ms.read(r, v)?;
         }
         self.responses.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -151,7 +151,7 @@ impl<'a> Value<'a> for DeletableTopicResult<'a> {
         if v >= 5 {
             self.error_message.read(r, v)?;
         }
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

@@ -23,7 +23,7 @@ impl<'a> Value<'a> for DeleteRecordsRequest<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.topics.read(r, v)?;
         self.timeout_ms.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -52,7 +52,7 @@ impl<'a> Value<'a> for DeleteRecordsTopic<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.name.read(r, v)?;
         self.partitions.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -83,7 +83,7 @@ impl<'a> Value<'a> for DeleteRecordsPartition {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.partition_index.read(r, v)?;
         self.offset.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -114,7 +114,7 @@ impl<'a> Value<'a> for DeleteRecordsResponse<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.throttle_time_ms.read(r, v)?;
         self.topics.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -143,7 +143,7 @@ impl<'a> Value<'a> for DeleteRecordsTopicResult<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.name.read(r, v)?;
         self.partitions.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -177,7 +177,7 @@ impl<'a> Value<'a> for DeleteRecordsPartitionResult {
         self.partition_index.read(r, v)?;
         self.low_watermark.read(r, v)?;
         self.error_code.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

@@ -44,7 +44,7 @@ impl<'a> Value<'a> for InitProducerIdRequest<'a> {
         if v >= 3 {
             self.producer_epoch.read(r, v)?;
         }
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -105,7 +105,7 @@ impl<'a> Value<'a> for InitProducerIdResponse {
         self.error_code.read(r, v)?;
         self.producer_id.read(r, v)?;
         self.producer_epoch.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

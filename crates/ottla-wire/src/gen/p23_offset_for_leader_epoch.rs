@@ -34,7 +34,7 @@ impl<'a> Value<'a> for OffsetForLeaderEpochRequest<'a> {
             self.replica_id.read(r, v)?;
         }
         self.topics.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -65,7 +65,7 @@ impl<'a> Value<'a> for OffsetForLeaderTopic<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.topic.read(r, v)?;
         self.partitions.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -109,7 +109,7 @@ impl<'a> Value<'a> for OffsetForLeaderPartition {
             self.current_leader_epoch.read(r, v)?;
         }
         self.leader_epoch.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -145,7 +145,7 @@ impl<'a> Value<'a> for OffsetForLeaderEpochResponse<'a> {
             self.throttle_time_ms.read(r, v)?;
         }
         self.topics.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -176,7 +176,7 @@ impl<'a> Value<'a> for OffsetForLeaderTopicResult<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.topic.read(r, v)?;
         self.partitions.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -226,7 +226,7 @@ impl<'a> Value<'a> for EpochEndOffset {
             self.leader_epoch.read(r, v)?;
         }
         self.end_offset.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

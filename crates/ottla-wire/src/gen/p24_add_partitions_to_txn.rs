@@ -42,7 +42,7 @@ impl<'a> Value<'a> for AddPartitionsToTxnRequest<'a> {
         if v <= 3 {
             self.v3_and_below_topics.read(r, v)?;
         }
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -120,7 +120,7 @@ impl<'a> Value<'a> for AddPartitionsToTxnTransaction<'a> {
         self.producer_epoch.read(r, v)?;
         self.verify_only.read(r, v)?;
         self.topics.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -152,7 +152,7 @@ impl<'a> Value<'a> for AddPartitionsToTxnTopic<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.name.read(r, v)?;
         self.partitions.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -197,7 +197,7 @@ impl<'a> Value<'a> for AddPartitionsToTxnResponse<'a> {
         if v <= 3 {
             self.results_by_topic_v3_and_below.read(r, v)?;
         }
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -244,7 +244,7 @@ impl<'a> Value<'a> for AddPartitionsToTxnResult<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.transactional_id.read(r, v)?;
         self.topic_results.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -273,7 +273,7 @@ impl<'a> Value<'a> for AddPartitionsToTxnTopicResult<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.name.read(r, v)?;
         self.results_by_partition.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -302,7 +302,7 @@ impl<'a> Value<'a> for AddPartitionsToTxnPartitionResult {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.partition_index.read(r, v)?;
         self.partition_error_code.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

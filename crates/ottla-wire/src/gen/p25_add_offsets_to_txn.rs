@@ -29,7 +29,7 @@ impl<'a> Value<'a> for AddOffsetsToTxnRequest<'a> {
         self.producer_id.read(r, v)?;
         self.producer_epoch.read(r, v)?;
         self.group_id.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -62,7 +62,7 @@ impl<'a> Value<'a> for AddOffsetsToTxnResponse {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.throttle_time_ms.read(r, v)?;
         self.error_code.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

@@ -31,7 +31,7 @@ impl<'a> Value<'a> for EndTxnRequest<'a> {
         self.producer_id.read(r, v)?;
         self.producer_epoch.read(r, v)?;
         self.committed.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -87,7 +87,7 @@ impl<'a> Value<'a> for EndTxnResponse {
         if v >= 5 {
             self.producer_epoch.read(r, v)?;
         }
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

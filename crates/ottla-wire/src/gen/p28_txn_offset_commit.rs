@@ -64,7 +64,7 @@ impl<'a> Value<'a> for TxnOffsetCommitRequest<'a> {
             self.group_instance_id.read(r, v)?;
         }
         self.topics.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -127,7 +127,7 @@ impl<'a> Value<'a> for TxnOffsetCommitRequestTopic<'a> {
             self.topic_id.read(r, v)?;
         }
         self.partitions.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -182,7 +182,7 @@ impl<'a> Value<'a> for TxnOffsetCommitRequestPartition<'a> {
             self.committed_leader_epoch.read(r, v)?;
         }
         self.committed_metadata.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -217,7 +217,7 @@ impl<'a> Value<'a> for TxnOffsetCommitResponse<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.throttle_time_ms.read(r, v)?;
         self.topics.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -253,7 +253,7 @@ impl<'a> Value<'a> for TxnOffsetCommitResponseTopic<'a> {
             self.topic_id.read(r, v)?;
         }
         self.partitions.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -287,7 +287,7 @@ impl<'a> Value<'a> for TxnOffsetCommitResponsePartition {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.partition_index.read(r, v)?;
         self.error_code.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

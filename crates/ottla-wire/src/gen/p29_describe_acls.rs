@@ -68,7 +68,7 @@ impl<'a> Value<'a> for DescribeAclsRequest<'a> {
         self.host_filter.read(r, v)?;
         self.operation.read(r, v)?;
         self.permission_type.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -128,7 +128,7 @@ impl<'a> Value<'a> for DescribeAclsResponse<'a> {
         self.error_code.read(r, v)?;
         self.error_message.read(r, v)?;
         self.resources.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -178,7 +178,7 @@ impl<'a> Value<'a> for DescribeAclsResource<'a> {
             self.pattern_type.read(r, v)?;
         }
         self.acls.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -219,7 +219,7 @@ impl<'a> Value<'a> for AclDescription<'a> {
         self.host.read(r, v)?;
         self.operation.read(r, v)?;
         self.permission_type.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

@@ -20,7 +20,7 @@ impl<'a> Value<'a> for DeleteAclsRequest<'a> {
 
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.filters.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -93,7 +93,7 @@ impl<'a> Value<'a> for DeleteAclsFilter<'a> {
         self.host_filter.read(r, v)?;
         self.operation.read(r, v)?;
         self.permission_type.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -136,7 +136,7 @@ impl<'a> Value<'a> for DeleteAclsResponse<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.throttle_time_ms.read(r, v)?;
         self.filter_results.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -178,7 +178,7 @@ impl<'a> Value<'a> for DeleteAclsFilterResult<'a> {
         self.error_code.read(r, v)?;
         self.error_message.read(r, v)?;
         self.matching_acls.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -247,7 +247,7 @@ impl<'a> Value<'a> for DeleteAclsMatchingAcl<'a> {
         self.host.read(r, v)?;
         self.operation.read(r, v)?;
         self.permission_type.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

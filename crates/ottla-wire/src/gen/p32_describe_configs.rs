@@ -30,7 +30,7 @@ impl<'a> Value<'a> for DescribeConfigsRequest<'a> {
         if v >= 3 {
             self.include_documentation.read(r, v)?;
         }
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -91,7 +91,7 @@ impl<'a> Value<'a> for DescribeConfigsResource<'a> {
         self.resource_type.read(r, v)?;
         self.resource_name.read(r, v)?;
         self.configuration_keys.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -123,7 +123,7 @@ impl<'a> Value<'a> for DescribeConfigsResponse<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.throttle_time_ms.read(r, v)?;
         self.results.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -175,7 +175,7 @@ impl<'a> Value<'a> for DescribeConfigsResult<'a> {
         self.resource_type.read(r, v)?;
         self.resource_name.read(r, v)?;
         self.configs.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -260,7 +260,7 @@ impl<'a> Value<'a> for DescribeConfigsResourceResult<'a> {
         if v >= 3 {
             self.documentation.read(r, v)?;
         }
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -321,7 +321,7 @@ impl<'a> Value<'a> for DescribeConfigsSynonym<'a> {
         self.name.read(r, v)?;
         self.value.read(r, v)?;
         self.source.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

@@ -23,7 +23,7 @@ impl<'a> Value<'a> for AlterConfigsRequest<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.resources.read(r, v)?;
         self.validate_only.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -57,7 +57,7 @@ impl<'a> Value<'a> for AlterConfigsResource<'a> {
         self.resource_type.read(r, v)?;
         self.resource_name.read(r, v)?;
         self.configs.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -98,7 +98,7 @@ impl<'a> Value<'a> for AlterableConfig<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.name.read(r, v)?;
         self.value.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -129,7 +129,7 @@ impl<'a> Value<'a> for AlterConfigsResponse<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.throttle_time_ms.read(r, v)?;
         self.responses.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -177,7 +177,7 @@ impl<'a> Value<'a> for AlterConfigsResourceResponse<'a> {
         self.error_message.read(r, v)?;
         self.resource_type.read(r, v)?;
         self.resource_name.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

@@ -30,7 +30,7 @@ impl<'a> Value<'a> for DescribeLogDirsRequest<'a> {
 
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.topics.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -58,7 +58,7 @@ impl<'a> Value<'a> for DescribableLogDirTopic<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.topic.read(r, v)?;
         self.partitions.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -94,7 +94,7 @@ impl<'a> Value<'a> for DescribeLogDirsResponse<'a> {
             self.error_code.read(r, v)?;
         }
         self.results.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -163,7 +163,7 @@ impl<'a> Value<'a> for DescribeLogDirsResult<'a> {
         if v >= 5 {
             self.is_cordoned.read(r, v)?;
         }
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -202,7 +202,7 @@ impl<'a> Value<'a> for DescribeLogDirsTopic<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.name.read(r, v)?;
         self.partitions.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -241,7 +241,7 @@ impl<'a> Value<'a> for DescribeLogDirsPartition {
         self.partition_size.read(r, v)?;
         self.offset_lag.read(r, v)?;
         self.is_future_key.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

@@ -20,7 +20,7 @@ impl<'a> Value<'a> for SaslAuthenticateRequest<'a> {
 
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.auth_bytes.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -71,7 +71,7 @@ impl<'a> Value<'a> for SaslAuthenticateResponse<'a> {
         if v >= 1 {
             self.session_lifetime_ms.read(r, v)?;
         }
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

@@ -26,7 +26,7 @@ impl<'a> Value<'a> for CreatePartitionsRequest<'a> {
         self.topics.read(r, v)?;
         self.timeout_ms.read(r, v)?;
         self.validate_only.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -73,7 +73,7 @@ impl<'a> Value<'a> for CreatePartitionsTopic<'a> {
         self.name.read(r, v)?;
         self.count.read(r, v)?;
         self.assignments.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -100,7 +100,7 @@ impl<'a> Value<'a> for CreatePartitionsAssignment<'a> {
 
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.broker_ids.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -130,7 +130,7 @@ impl<'a> Value<'a> for CreatePartitionsResponse<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.throttle_time_ms.read(r, v)?;
         self.results.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -162,7 +162,7 @@ impl<'a> Value<'a> for CreatePartitionsTopicResult<'a> {
         self.name.read(r, v)?;
         self.error_code.read(r, v)?;
         self.error_message.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

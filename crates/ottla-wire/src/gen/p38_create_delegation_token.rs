@@ -48,7 +48,7 @@ impl<'a> Value<'a> for CreateDelegationTokenRequest<'a> {
         }
         self.renewers.read(r, v)?;
         self.max_lifetime_ms.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -93,7 +93,7 @@ impl<'a> Value<'a> for CreatableRenewers<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.principal_type.read(r, v)?;
         self.principal_name.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -157,7 +157,7 @@ impl<'a> Value<'a> for CreateDelegationTokenResponse<'a> {
         self.token_id.read(r, v)?;
         self.hmac.read(r, v)?;
         self.throttle_time_ms.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

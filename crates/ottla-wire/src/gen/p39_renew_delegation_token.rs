@@ -25,7 +25,7 @@ impl<'a> Value<'a> for RenewDelegationTokenRequest<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.hmac.read(r, v)?;
         self.renew_period_ms.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -59,7 +59,7 @@ impl<'a> Value<'a> for RenewDelegationTokenResponse {
         self.error_code.read(r, v)?;
         self.expiry_timestamp_ms.read(r, v)?;
         self.throttle_time_ms.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

@@ -27,7 +27,7 @@ impl<'a> Value<'a> for ExpireDelegationTokenRequest<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.hmac.read(r, v)?;
         self.expiry_time_period_ms.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -61,7 +61,7 @@ impl<'a> Value<'a> for ExpireDelegationTokenResponse {
         self.error_code.read(r, v)?;
         self.expiry_timestamp_ms.read(r, v)?;
         self.throttle_time_ms.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

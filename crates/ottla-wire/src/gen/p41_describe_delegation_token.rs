@@ -30,7 +30,7 @@ impl<'a> Value<'a> for DescribeDelegationTokenRequest<'a> {
 
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.owners.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -58,7 +58,7 @@ impl<'a> Value<'a> for DescribeDelegationTokenOwner<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.principal_type.read(r, v)?;
         self.principal_name.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -92,7 +92,7 @@ impl<'a> Value<'a> for DescribeDelegationTokenResponse<'a> {
         self.error_code.read(r, v)?;
         self.tokens.read(r, v)?;
         self.throttle_time_ms.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -154,7 +154,7 @@ impl<'a> Value<'a> for DescribedDelegationToken<'a> {
         self.token_id.read(r, v)?;
         self.hmac.read(r, v)?;
         self.renewers.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -205,7 +205,7 @@ impl<'a> Value<'a> for DescribedDelegationTokenRenewer<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.principal_type.read(r, v)?;
         self.principal_name.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

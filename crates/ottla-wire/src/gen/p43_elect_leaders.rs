@@ -42,7 +42,7 @@ impl<'a> Value<'a> for ElectLeadersRequest<'a> {
         }
         self.topic_partitions.read(r, v)?;
         self.timeout_ms.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -76,7 +76,7 @@ impl<'a> Value<'a> for TopicPartitions<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.topic.read(r, v)?;
         self.partitions.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -112,7 +112,7 @@ impl<'a> Value<'a> for ElectLeadersResponse<'a> {
             self.error_code.read(r, v)?;
         }
         self.replica_election_results.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -146,7 +146,7 @@ impl<'a> Value<'a> for ReplicaElectionResult<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.topic.read(r, v)?;
         self.partition_result.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -188,7 +188,7 @@ impl<'a> Value<'a> for PartitionResult<'a> {
         self.partition_id.read(r, v)?;
         self.error_code.read(r, v)?;
         self.error_message.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

@@ -23,7 +23,7 @@ impl<'a> Value<'a> for IncrementalAlterConfigsRequest<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.resources.read(r, v)?;
         self.validate_only.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -57,7 +57,7 @@ impl<'a> Value<'a> for AlterConfigsResource<'a> {
         self.resource_type.read(r, v)?;
         self.resource_name.read(r, v)?;
         self.configs.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -102,7 +102,7 @@ impl<'a> Value<'a> for AlterableConfig<'a> {
         self.name.read(r, v)?;
         self.config_operation.read(r, v)?;
         self.value.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -134,7 +134,7 @@ impl<'a> Value<'a> for IncrementalAlterConfigsResponse<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.throttle_time_ms.read(r, v)?;
         self.responses.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -182,7 +182,7 @@ impl<'a> Value<'a> for AlterConfigsResourceResponse<'a> {
         self.error_message.read(r, v)?;
         self.resource_type.read(r, v)?;
         self.resource_name.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

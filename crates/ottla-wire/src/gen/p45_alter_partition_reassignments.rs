@@ -40,7 +40,7 @@ impl<'a> Value<'a> for AlterPartitionReassignmentsRequest<'a> {
             self.allow_replication_factor_change.read(r, v)?;
         }
         self.topics.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -77,7 +77,7 @@ impl<'a> Value<'a> for ReassignableTopic<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.name.read(r, v)?;
         self.partitions.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -108,7 +108,7 @@ impl<'a> Value<'a> for ReassignablePartition<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.partition_index.read(r, v)?;
         self.replicas.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -164,7 +164,7 @@ impl<'a> Value<'a> for AlterPartitionReassignmentsResponse<'a> {
         self.error_code.read(r, v)?;
         self.error_message.read(r, v)?;
         self.responses.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -198,7 +198,7 @@ impl<'a> Value<'a> for ReassignableTopicResponse<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.name.read(r, v)?;
         self.partitions.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -240,7 +240,7 @@ impl<'a> Value<'a> for ReassignablePartitionResponse<'a> {
         self.partition_index.read(r, v)?;
         self.error_code.read(r, v)?;
         self.error_message.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

@@ -34,7 +34,7 @@ impl<'a> Value<'a> for ListPartitionReassignmentsRequest<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.timeout_ms.read(r, v)?;
         self.topics.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -63,7 +63,7 @@ impl<'a> Value<'a> for ListPartitionReassignmentsTopics<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.name.read(r, v)?;
         self.partition_indexes.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -111,7 +111,7 @@ impl<'a> Value<'a> for ListPartitionReassignmentsResponse<'a> {
         self.error_code.read(r, v)?;
         self.error_message.read(r, v)?;
         self.topics.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -142,7 +142,7 @@ impl<'a> Value<'a> for OngoingTopicReassignment<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.name.read(r, v)?;
         self.partitions.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -177,7 +177,7 @@ impl<'a> Value<'a> for OngoingPartitionReassignment<'a> {
         self.replicas.read(r, v)?;
         self.adding_replicas.read(r, v)?;
         self.removing_replicas.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

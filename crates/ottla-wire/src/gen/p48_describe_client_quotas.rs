@@ -25,7 +25,7 @@ impl<'a> Value<'a> for DescribeClientQuotasRequest<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.components.read(r, v)?;
         self.strict.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -71,7 +71,7 @@ impl<'a> Value<'a> for ComponentData<'a> {
         self.entity_type.read(r, v)?;
         self.match_type.read(r, v)?;
         self.r#match.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -120,7 +120,7 @@ impl<'a> Value<'a> for DescribeClientQuotasResponse<'a> {
         self.error_code.read(r, v)?;
         self.error_message.read(r, v)?;
         self.entries.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -151,7 +151,7 @@ impl<'a> Value<'a> for EntryData<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.entity.read(r, v)?;
         self.values.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -193,7 +193,7 @@ impl<'a> Value<'a> for EntityData<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.entity_type.read(r, v)?;
         self.entity_name.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -222,7 +222,7 @@ impl<'a> Value<'a> for ValueData<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.key.read(r, v)?;
         self.value.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

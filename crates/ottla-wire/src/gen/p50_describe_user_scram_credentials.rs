@@ -30,7 +30,7 @@ impl<'a> Value<'a> for DescribeUserScramCredentialsRequest<'a> {
 
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.users.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -55,7 +55,7 @@ impl<'a> Value<'a> for UserName<'a> {
 
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.name.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -102,7 +102,7 @@ impl<'a> Value<'a> for DescribeUserScramCredentialsResponse<'a> {
         self.error_code.read(r, v)?;
         self.error_message.read(r, v)?;
         self.results.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -150,7 +150,7 @@ impl<'a> Value<'a> for DescribeUserScramCredentialsResult<'a> {
         self.error_code.read(r, v)?;
         self.error_message.read(r, v)?;
         self.credential_infos.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -183,7 +183,7 @@ impl<'a> Value<'a> for CredentialInfo {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.mechanism.read(r, v)?;
         self.iterations.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

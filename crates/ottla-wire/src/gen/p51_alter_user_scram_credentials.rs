@@ -23,7 +23,7 @@ impl<'a> Value<'a> for AlterUserScramCredentialsRequest<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.deletions.read(r, v)?;
         self.upsertions.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -54,7 +54,7 @@ impl<'a> Value<'a> for ScramCredentialDeletion<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.name.read(r, v)?;
         self.mechanism.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -96,7 +96,7 @@ impl<'a> Value<'a> for ScramCredentialUpsertion<'a> {
         self.iterations.read(r, v)?;
         self.salt.read(r, v)?;
         self.salted_password.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -130,7 +130,7 @@ impl<'a> Value<'a> for AlterUserScramCredentialsResponse<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.throttle_time_ms.read(r, v)?;
         self.results.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -172,7 +172,7 @@ impl<'a> Value<'a> for AlterUserScramCredentialsResult<'a> {
         self.user.read(r, v)?;
         self.error_code.read(r, v)?;
         self.error_message.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

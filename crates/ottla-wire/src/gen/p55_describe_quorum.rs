@@ -20,7 +20,7 @@ impl<'a> Value<'a> for DescribeQuorumRequest<'a> {
 
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.topics.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -48,7 +48,7 @@ impl<'a> Value<'a> for TopicData<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.topic_name.read(r, v)?;
         self.partitions.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -74,7 +74,7 @@ impl<'a> Value<'a> for PartitionData {
 
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.partition_index.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -125,7 +125,7 @@ impl<'a> Value<'a> for DescribeQuorumResponse<'a> {
         if v >= 2 {
             self.nodes.read(r, v)?;
         }
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -162,7 +162,7 @@ impl<'a> Value<'a> for TopicResult<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.topic_name.read(r, v)?;
         self.partitions.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -226,7 +226,7 @@ impl<'a> Value<'a> for PartitionResult<'a> {
         self.high_watermark.read(r, v)?;
         self.current_voters.read(r, v)?;
         self.observers.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -263,7 +263,7 @@ impl<'a> Value<'a> for Node<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.node_id.read(r, v)?;
         self.listeners.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -295,7 +295,7 @@ impl<'a> Value<'a> for Listener<'a> {
         self.name.read(r, v)?;
         self.host.read(r, v)?;
         self.port.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -356,7 +356,7 @@ impl<'a> Value<'a> for ReplicaState {
         if v >= 1 {
             self.last_caught_up_timestamp.read(r, v)?;
         }
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

@@ -38,7 +38,7 @@ impl<'a> Value<'a> for UpdateFeaturesRequest<'a> {
         if v >= 1 {
             self.validate_only.read(r, v)?;
         }
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -97,7 +97,7 @@ impl<'a> Value<'a> for FeatureUpdateKey<'a> {
         if v >= 1 {
             self.upgrade_type.read(r, v)?;
         }
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -157,7 +157,7 @@ impl<'a> Value<'a> for UpdateFeaturesResponse<'a> {
         if v <= 1 {
             self.results.read(r, v)?;
         }
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -203,7 +203,7 @@ impl<'a> Value<'a> for UpdatableFeatureResult<'a> {
         self.feature.read(r, v)?;
         self.error_code.read(r, v)?;
         self.error_message.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

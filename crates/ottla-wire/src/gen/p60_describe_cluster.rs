@@ -42,7 +42,7 @@ impl<'a> Value<'a> for DescribeClusterRequest {
         if v >= 2 {
             self.include_fenced_brokers.read(r, v)?;
         }
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -125,7 +125,7 @@ impl<'a> Value<'a> for DescribeClusterResponse<'a> {
         self.controller_id.read(r, v)?;
         self.brokers.read(r, v)?;
         self.cluster_authorized_operations.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -178,7 +178,7 @@ impl<'a> Value<'a> for DescribeClusterBroker<'a> {
         if v >= 2 {
             self.is_fenced.read(r, v)?;
         }
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

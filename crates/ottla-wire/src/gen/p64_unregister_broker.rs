@@ -20,7 +20,7 @@ impl<'a> Value<'a> for UnregisterBrokerRequest {
 
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.broker_id.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -63,7 +63,7 @@ impl<'a> Value<'a> for UnregisterBrokerResponse<'a> {
         self.throttle_time_ms.read(r, v)?;
         self.error_code.read(r, v)?;
         self.error_message.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

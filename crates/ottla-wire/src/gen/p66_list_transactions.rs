@@ -52,7 +52,7 @@ impl<'a> Value<'a> for ListTransactionsRequest<'a> {
         if v >= 2 {
             self.transactional_id_pattern.read(r, v)?;
         }
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -107,7 +107,7 @@ impl<'a> Value<'a> for ListTransactionsResponse<'a> {
         self.error_code.read(r, v)?;
         self.unknown_state_filters.read(r, v)?;
         self.transaction_states.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -141,7 +141,7 @@ impl<'a> Value<'a> for TransactionState<'a> {
         self.transactional_id.read(r, v)?;
         self.producer_id.read(r, v)?;
         self.transaction_state.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

@@ -80,7 +80,7 @@ impl<'a> Value<'a> for ConsumerGroupHeartbeatRequest<'a> {
         }
         self.server_assignor.read(r, v)?;
         self.topic_partitions.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -124,7 +124,7 @@ impl<'a> Value<'a> for OwnedTopicPartitions<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.topic_id.read(r, v)?;
         self.partitions.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -172,7 +172,7 @@ impl<'a> Value<'a> for ConsumerGroupHeartbeatResponse<'a> {
         self.member_epoch.read(r, v)?;
         self.heartbeat_interval_ms.read(r, v)?;
         self.assignment.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -203,7 +203,7 @@ impl<'a> Value<'a> for Assignment<'a> {
 
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.topic_partitions.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -231,7 +231,7 @@ impl<'a> Value<'a> for TopicPartitions<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.topic_id.read(r, v)?;
         self.partitions.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

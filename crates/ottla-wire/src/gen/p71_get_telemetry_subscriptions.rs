@@ -22,7 +22,7 @@ impl<'a> Value<'a> for GetTelemetrySubscriptionsRequest {
 
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.client_instance_id.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -79,7 +79,7 @@ impl<'a> Value<'a> for GetTelemetrySubscriptionsResponse<'a> {
         self.telemetry_max_bytes.read(r, v)?;
         self.delta_temporality.read(r, v)?;
         self.requested_metrics.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

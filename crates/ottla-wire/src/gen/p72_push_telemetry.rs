@@ -38,7 +38,7 @@ impl<'a> Value<'a> for PushTelemetryRequest<'a> {
         self.terminating.read(r, v)?;
         self.compression_type.read(r, v)?;
         self.metrics.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -72,7 +72,7 @@ impl<'a> Value<'a> for PushTelemetryResponse {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.throttle_time_ms.read(r, v)?;
         self.error_code.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

@@ -24,7 +24,7 @@ impl<'a> Value<'a> for ListConfigResourcesRequest<'a> {
         if v >= 1 {
             self.resource_types.read(r, v)?;
         }
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -64,7 +64,7 @@ impl<'a> Value<'a> for ListConfigResourcesResponse<'a> {
         self.throttle_time_ms.read(r, v)?;
         self.error_code.read(r, v)?;
         self.config_resources.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -107,7 +107,7 @@ impl<'a> Value<'a> for ConfigResource<'a> {
         if v >= 1 {
             self.resource_type.read(r, v)?;
         }
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

@@ -42,7 +42,7 @@ impl<'a> Value<'a> for DescribeTopicPartitionsRequest<'a> {
         self.topics.read(r, v)?;
         self.response_partition_limit.read(r, v)?;
         self.cursor.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -69,7 +69,7 @@ impl<'a> Value<'a> for TopicRequest<'a> {
 
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.name.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -97,7 +97,7 @@ impl<'a> Value<'a> for Cursor<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.topic_name.read(r, v)?;
         self.partition_index.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -133,7 +133,7 @@ impl<'a> Value<'a> for DescribeTopicPartitionsResponse<'a> {
         self.throttle_time_ms.read(r, v)?;
         self.topics.read(r, v)?;
         self.next_cursor.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -190,7 +190,7 @@ impl<'a> Value<'a> for DescribeTopicPartitionsResponseTopic<'a> {
         self.is_internal.read(r, v)?;
         self.partitions.read(r, v)?;
         self.topic_authorized_operations.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -262,7 +262,7 @@ impl<'a> Value<'a> for DescribeTopicPartitionsResponsePartition<'a> {
         self.eligible_leader_replicas.read(r, v)?;
         self.last_known_elr.read(r, v)?;
         self.offline_replicas.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -298,7 +298,7 @@ impl<'a> Value<'a> for NextCursor<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.topic_name.read(r, v)?;
         self.partition_index.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

@@ -38,7 +38,7 @@ impl<'a> Value<'a> for ShareGroupHeartbeatRequest<'a> {
         self.member_epoch.read(r, v)?;
         self.rack_id.read(r, v)?;
         self.subscribed_topic_names.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -89,7 +89,7 @@ impl<'a> Value<'a> for ShareGroupHeartbeatResponse<'a> {
         self.member_epoch.read(r, v)?;
         self.heartbeat_interval_ms.read(r, v)?;
         self.assignment.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -120,7 +120,7 @@ impl<'a> Value<'a> for Assignment<'a> {
 
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.topic_partitions.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -148,7 +148,7 @@ impl<'a> Value<'a> for TopicPartitions<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.topic_id.read(r, v)?;
         self.partitions.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

@@ -23,7 +23,7 @@ impl<'a> Value<'a> for ShareGroupDescribeRequest<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.group_ids.read(r, v)?;
         self.include_authorized_operations.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -54,7 +54,7 @@ impl<'a> Value<'a> for ShareGroupDescribeResponse<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.throttle_time_ms.read(r, v)?;
         self.groups.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -126,7 +126,7 @@ impl<'a> Value<'a> for DescribedGroup<'a> {
         self.assignor_name.read(r, v)?;
         self.members.read(r, v)?;
         self.authorized_operations.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -177,7 +177,7 @@ impl<'a> Value<'a> for Member<'a> {
         self.client_host.read(r, v)?;
         self.subscribed_topic_names.read(r, v)?;
         self.assignment.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -214,7 +214,7 @@ impl<'a> Value<'a> for TopicPartitions<'a> {
         self.topic_id.read(r, v)?;
         self.topic_name.read(r, v)?;
         self.partitions.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -241,7 +241,7 @@ impl<'a> Value<'a> for Assignment<'a> {
 
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.topic_partitions.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

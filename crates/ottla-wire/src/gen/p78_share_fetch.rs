@@ -86,7 +86,7 @@ impl<'a> Value<'a> for ShareFetchRequest<'a> {
         }
         self.topics.read(r, v)?;
         self.forgotten_topics_data.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -131,7 +131,7 @@ impl<'a> Value<'a> for FetchTopic<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.topic_id.read(r, v)?;
         self.partitions.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -160,7 +160,7 @@ impl<'a> Value<'a> for FetchPartition<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.partition_index.read(r, v)?;
         self.acknowledgement_batches.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -194,7 +194,7 @@ impl<'a> Value<'a> for AcknowledgementBatch<'a> {
         self.first_offset.read(r, v)?;
         self.last_offset.read(r, v)?;
         self.acknowledge_types.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -224,7 +224,7 @@ impl<'a> Value<'a> for ForgottenTopic<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.topic_id.read(r, v)?;
         self.partitions.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -267,7 +267,7 @@ impl<'a> Value<'a> for ShareFetchResponse<'a> {
         self.acquisition_lock_timeout_ms.read(r, v)?;
         self.responses.read(r, v)?;
         self.node_endpoints.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -300,7 +300,7 @@ impl<'a> Value<'a> for ShareFetchableTopicResponse<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.topic_id.read(r, v)?;
         self.partitions.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -349,7 +349,7 @@ impl<'a> Value<'a> for PartitionData<'a> {
         self.current_leader.read(r, v)?;
         self.records.read(r, v)?;
         self.acquired_records.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -384,7 +384,7 @@ impl<'a> Value<'a> for LeaderIdAndEpoch {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.leader_id.read(r, v)?;
         self.leader_epoch.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -418,7 +418,7 @@ impl<'a> Value<'a> for AcquiredRecords {
         self.first_offset.read(r, v)?;
         self.last_offset.read(r, v)?;
         self.delivery_count.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -454,7 +454,7 @@ impl<'a> Value<'a> for NodeEndpoint<'a> {
         self.host.read(r, v)?;
         self.port.read(r, v)?;
         self.rack.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

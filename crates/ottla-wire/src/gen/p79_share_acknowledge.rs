@@ -50,7 +50,7 @@ impl<'a> Value<'a> for ShareAcknowledgeRequest<'a> {
             self.is_renew_ack.read(r, v)?;
         }
         self.topics.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -86,7 +86,7 @@ impl<'a> Value<'a> for AcknowledgeTopic<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.topic_id.read(r, v)?;
         self.partitions.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -115,7 +115,7 @@ impl<'a> Value<'a> for AcknowledgePartition<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.partition_index.read(r, v)?;
         self.acknowledgement_batches.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -149,7 +149,7 @@ impl<'a> Value<'a> for AcknowledgementBatch<'a> {
         self.first_offset.read(r, v)?;
         self.last_offset.read(r, v)?;
         self.acknowledge_types.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -195,7 +195,7 @@ impl<'a> Value<'a> for ShareAcknowledgeResponse<'a> {
         }
         self.responses.read(r, v)?;
         self.node_endpoints.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -230,7 +230,7 @@ impl<'a> Value<'a> for ShareAcknowledgeTopicResponse<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.topic_id.read(r, v)?;
         self.partitions.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -265,7 +265,7 @@ impl<'a> Value<'a> for PartitionData<'a> {
         self.error_code.read(r, v)?;
         self.error_message.read(r, v)?;
         self.current_leader.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -296,7 +296,7 @@ impl<'a> Value<'a> for LeaderIdAndEpoch {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.leader_id.read(r, v)?;
         self.leader_epoch.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -331,7 +331,7 @@ impl<'a> Value<'a> for NodeEndpoint<'a> {
         self.host.read(r, v)?;
         self.port.read(r, v)?;
         self.rack.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

@@ -56,7 +56,7 @@ impl<'a> Value<'a> for AddRaftVoterRequest<'a> {
         if v >= 1 {
             self.ack_when_committed.read(r, v)?;
         }
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -99,7 +99,7 @@ impl<'a> Value<'a> for Listener<'a> {
         self.name.read(r, v)?;
         self.host.read(r, v)?;
         self.port.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -144,7 +144,7 @@ impl<'a> Value<'a> for AddRaftVoterResponse<'a> {
         self.throttle_time_ms.read(r, v)?;
         self.error_code.read(r, v)?;
         self.error_message.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

@@ -38,7 +38,7 @@ impl<'a> Value<'a> for RemoveRaftVoterRequest<'a> {
         self.cluster_id.read(r, v)?;
         self.voter_id.read(r, v)?;
         self.voter_directory_id.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -83,7 +83,7 @@ impl<'a> Value<'a> for RemoveRaftVoterResponse<'a> {
         self.throttle_time_ms.read(r, v)?;
         self.error_code.read(r, v)?;
         self.error_message.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

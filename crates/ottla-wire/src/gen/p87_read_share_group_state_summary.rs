@@ -23,7 +23,7 @@ impl<'a> Value<'a> for ReadShareGroupStateSummaryRequest<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.group_id.read(r, v)?;
         self.topics.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -52,7 +52,7 @@ impl<'a> Value<'a> for ReadStateSummaryData {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.topic_id.read(r, v)?;
         self.partitions.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -81,7 +81,7 @@ impl<'a> Value<'a> for PartitionData {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.partition.read(r, v)?;
         self.leader_epoch.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -109,7 +109,7 @@ impl<'a> Value<'a> for ReadShareGroupStateSummaryResponse<'a> {
 
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.results.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -137,7 +137,7 @@ impl<'a> Value<'a> for ReadStateSummaryResult<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.topic_id.read(r, v)?;
         self.partitions.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -199,7 +199,7 @@ impl<'a> Value<'a> for PartitionResult<'a> {
         if v >= 1 {
             self.delivery_complete_count.read(r, v)?;
         }
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

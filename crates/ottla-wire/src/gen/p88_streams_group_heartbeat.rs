@@ -102,7 +102,7 @@ impl<'a> Value<'a> for StreamsGroupHeartbeatRequest<'a> {
         self.task_offsets.read(r, v)?;
         self.task_end_offsets.read(r, v)?;
         self.shutdown_application.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -146,7 +146,7 @@ impl<'a> Value<'a> for Topology<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.epoch.read(r, v)?;
         self.subtopologies.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -192,7 +192,7 @@ impl<'a> Value<'a> for Subtopology<'a> {
         self.repartition_sink_topics.read(r, v)?;
         self.repartition_source_topics.read(r, v)?;
         self.copartition_groups.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -229,7 +229,7 @@ impl<'a> Value<'a> for CopartitionGroup<'a> {
         self.source_topics.read(r, v)?;
         self.source_topic_regex.read(r, v)?;
         self.repartition_source_topics.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -259,7 +259,7 @@ impl<'a> Value<'a> for KeyValue<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.key.read(r, v)?;
         self.value.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -294,7 +294,7 @@ impl<'a> Value<'a> for TopicInfo<'a> {
         self.partitions.read(r, v)?;
         self.replication_factor.read(r, v)?;
         self.topic_configs.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -325,7 +325,7 @@ impl<'a> Value<'a> for Endpoint<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.host.read(r, v)?;
         self.port.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -357,7 +357,7 @@ impl<'a> Value<'a> for TaskOffset<'a> {
         self.subtopology_id.read(r, v)?;
         self.partition.read(r, v)?;
         self.offset.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -387,7 +387,7 @@ impl<'a> Value<'a> for TaskIds<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.subtopology_id.read(r, v)?;
         self.partitions.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -499,7 +499,7 @@ impl<'a> Value<'a> for StreamsGroupHeartbeatResponse<'a> {
         }
         self.endpoint_information_epoch.read(r, v)?;
         self.partitions_by_user_endpoint.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -561,7 +561,7 @@ impl<'a> Value<'a> for EndpointToPartitions<'a> {
         self.user_endpoint.read(r, v)?;
         self.active_partitions.read(r, v)?;
         self.standby_partitions.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -593,7 +593,7 @@ impl<'a> Value<'a> for Status<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.status_code.read(r, v)?;
         self.status_detail.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -622,7 +622,7 @@ impl<'a> Value<'a> for TopicPartition<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.topic.read(r, v)?;
         self.partitions.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

@@ -28,7 +28,7 @@ impl<'a> Value<'a> for StreamsGroupDescribeRequest<'a> {
         if v >= 1 {
             self.include_topology_description.read(r, v)?;
         }
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -67,7 +67,7 @@ impl<'a> Value<'a> for StreamsGroupDescribeResponse<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.throttle_time_ms.read(r, v)?;
         self.groups.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -155,7 +155,7 @@ impl<'a> Value<'a> for DescribedGroup<'a> {
         if v >= 1 {
             self.assignor_name.read(r, v)?;
         }
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -210,7 +210,7 @@ impl<'a> Value<'a> for Topology<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.epoch.read(r, v)?;
         self.subtopologies.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -248,7 +248,7 @@ impl<'a> Value<'a> for Subtopology<'a> {
         self.repartition_sink_topics.read(r, v)?;
         self.state_changelog_topics.read(r, v)?;
         self.repartition_source_topics.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -325,7 +325,7 @@ impl<'a> Value<'a> for Member<'a> {
         self.assignment.read(r, v)?;
         self.target_assignment.read(r, v)?;
         self.is_classic.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -367,7 +367,7 @@ impl<'a> Value<'a> for Endpoint<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.host.read(r, v)?;
         self.port.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -399,7 +399,7 @@ impl<'a> Value<'a> for TaskOffset<'a> {
         self.subtopology_id.read(r, v)?;
         self.partition.read(r, v)?;
         self.offset.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -432,7 +432,7 @@ impl<'a> Value<'a> for Assignment<'a> {
         self.active_tasks.read(r, v)?;
         self.standby_tasks.read(r, v)?;
         self.warmup_tasks.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -462,7 +462,7 @@ impl<'a> Value<'a> for TaskIds<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.subtopology_id.read(r, v)?;
         self.partitions.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -491,7 +491,7 @@ impl<'a> Value<'a> for KeyValue<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.key.read(r, v)?;
         self.value.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -526,7 +526,7 @@ impl<'a> Value<'a> for TopicInfo<'a> {
         self.partitions.read(r, v)?;
         self.replication_factor.read(r, v)?;
         self.topic_configs.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -561,7 +561,7 @@ impl<'a> Value<'a> for TopologyDescription<'a> {
         if v >= 1 {
             self.global_stores.read(r, v)?;
         }
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -608,7 +608,7 @@ impl<'a> Value<'a> for TopologyDescriptionSubtopology<'a> {
         if v >= 1 {
             self.nodes.read(r, v)?;
         }
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -677,7 +677,7 @@ impl<'a> Value<'a> for TopologyDescriptionNode<'a> {
         if v >= 1 {
             self.successors.read(r, v)?;
         }
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -747,7 +747,7 @@ impl<'a> Value<'a> for TopologyDescriptionGlobalStore<'a> {
         if v >= 1 {
             self.processor.read(r, v)?;
         }
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

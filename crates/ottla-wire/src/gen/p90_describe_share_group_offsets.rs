@@ -20,7 +20,7 @@ impl<'a> Value<'a> for DescribeShareGroupOffsetsRequest<'a> {
 
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.groups.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -59,7 +59,7 @@ impl<'a> Value<'a> for DescribeShareGroupOffsetsRequestGroup<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.group_id.read(r, v)?;
         self.topics.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -88,7 +88,7 @@ impl<'a> Value<'a> for DescribeShareGroupOffsetsRequestTopic<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.topic_name.read(r, v)?;
         self.partitions.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -119,7 +119,7 @@ impl<'a> Value<'a> for DescribeShareGroupOffsetsResponse<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.throttle_time_ms.read(r, v)?;
         self.groups.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -154,7 +154,7 @@ impl<'a> Value<'a> for DescribeShareGroupOffsetsResponseGroup<'a> {
         self.topics.read(r, v)?;
         self.error_code.read(r, v)?;
         self.error_message.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -188,7 +188,7 @@ impl<'a> Value<'a> for DescribeShareGroupOffsetsResponseTopic<'a> {
         self.topic_name.read(r, v)?;
         self.topic_id.read(r, v)?;
         self.partitions.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -249,7 +249,7 @@ impl<'a> Value<'a> for DescribeShareGroupOffsetsResponsePartition<'a> {
         }
         self.error_code.read(r, v)?;
         self.error_message.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

@@ -23,7 +23,7 @@ impl<'a> Value<'a> for AlterShareGroupOffsetsRequest<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.group_id.read(r, v)?;
         self.topics.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -52,7 +52,7 @@ impl<'a> Value<'a> for AlterShareGroupOffsetsRequestTopic<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.topic_name.read(r, v)?;
         self.partitions.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -81,7 +81,7 @@ impl<'a> Value<'a> for AlterShareGroupOffsetsRequestPartition {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.partition_index.read(r, v)?;
         self.start_offset.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -118,7 +118,7 @@ impl<'a> Value<'a> for AlterShareGroupOffsetsResponse<'a> {
         self.error_code.read(r, v)?;
         self.error_message.read(r, v)?;
         self.responses.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -152,7 +152,7 @@ impl<'a> Value<'a> for AlterShareGroupOffsetsResponseTopic<'a> {
         self.topic_name.read(r, v)?;
         self.topic_id.read(r, v)?;
         self.partitions.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -185,7 +185,7 @@ impl<'a> Value<'a> for AlterShareGroupOffsetsResponsePartition<'a> {
         self.partition_index.read(r, v)?;
         self.error_code.read(r, v)?;
         self.error_message.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

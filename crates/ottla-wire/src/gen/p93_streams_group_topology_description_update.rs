@@ -33,7 +33,7 @@ impl<'a> Value<'a> for StreamsGroupTopologyDescriptionUpdateRequest<'a> {
         self.member_id.read(r, v)?;
         self.topology_epoch.read(r, v)?;
         self.topology_description.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -64,7 +64,7 @@ impl<'a> Value<'a> for TopologyDescription<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.subtopologies.read(r, v)?;
         self.global_stores.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -93,7 +93,7 @@ impl<'a> Value<'a> for TopologyDescriptionSubtopology<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.subtopology_id.read(r, v)?;
         self.nodes.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -136,7 +136,7 @@ impl<'a> Value<'a> for TopologyDescriptionNode<'a> {
         self.sink_topic.read(r, v)?;
         self.stores.read(r, v)?;
         self.successors.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -169,7 +169,7 @@ impl<'a> Value<'a> for TopologyDescriptionGlobalStore<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.source.read(r, v)?;
         self.processor.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -207,7 +207,7 @@ impl<'a> Value<'a> for StreamsGroupTopologyDescriptionUpdateResponse<'a> {
         self.throttle_time_ms.read(r, v)?;
         self.error_code.read(r, v)?;
         self.error_message.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

@@ -340,7 +340,7 @@ impl<'a> Scope<'a> {
             return String::new();
         }
         if tagged.is_empty() {
-            return "r.tagged_fields(v, |_, _| Ok(false))?;\n".into();
+            return "r.skip_tagged_fields(v)?;\n".into();
         }
         let arm = |(tag, field, when): &(u32, &Field, Option<String>)| {
             let guard = when

@@ -142,7 +142,7 @@ impl<'a> Value<'a> for ConsumerGroupPartitionMetadataValue<'a> {
 
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.topics.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -186,7 +186,7 @@ impl<'a> Value<'a> for TopicMetadata<'a> {
         self.topic_name.read(r, v)?;
         self.num_partitions.read(r, v)?;
         self.partition_metadata.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -234,7 +234,7 @@ impl<'a> Value<'a> for PartitionMetadata<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.partition.read(r, v)?;
         self.racks.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -440,7 +440,7 @@ impl<'a> Value<'a> for ClassicMemberMetadata<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.session_timeout_ms.read(r, v)?;
         self.supported_protocols.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -484,7 +484,7 @@ impl<'a> Value<'a> for ClassicProtocol<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.name.read(r, v)?;
         self.metadata.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -652,7 +652,7 @@ impl<'a> Value<'a> for ConsumerGroupTargetAssignmentMemberValue {
 
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.topic_partitions.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -680,7 +680,7 @@ impl<'a> Value<'a> for TopicPartition {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.topic_id.read(r, v)?;
         self.partitions.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -766,7 +766,7 @@ impl<'a> Value<'a> for ConsumerGroupCurrentMemberAssignmentValue {
         self.state.read(r, v)?;
         self.assigned_partitions.read(r, v)?;
         self.partitions_pending_revocation.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -909,7 +909,7 @@ impl<'a> Value<'a> for ConsumerGroupRegularExpressionValue<'a> {
         self.topics.read(r, v)?;
         self.version.read(r, v)?;
         self.timestamp.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

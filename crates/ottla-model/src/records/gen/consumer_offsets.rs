@@ -338,7 +338,7 @@ impl<'a> Value<'a> for GroupMetadataValue<'a> {
             self.current_state_timestamp.read(r, v)?;
         }
         self.members.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -427,7 +427,7 @@ impl<'a> Value<'a> for MemberMetadata<'a> {
         self.session_timeout.read(r, v)?;
         self.subscription.read(r, v)?;
         self.assignment.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

@@ -182,7 +182,7 @@ impl<'a> Value<'a> for BrokerEndpoint<'a> {
         self.host.read(r, v)?;
         self.port.read(r, v)?;
         self.security_protocol.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -229,7 +229,7 @@ impl<'a> Value<'a> for BrokerFeature<'a> {
         self.name.read(r, v)?;
         self.min_supported_version.read(r, v)?;
         self.max_supported_version.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -278,7 +278,7 @@ impl<'a> Value<'a> for UnregisterBrokerRecord {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.broker_id.read(r, v)?;
         self.broker_epoch.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -314,7 +314,7 @@ impl<'a> Value<'a> for TopicRecord<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.name.read(r, v)?;
         self.topic_id.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -523,7 +523,7 @@ impl<'a> Value<'a> for ConfigRecord<'a> {
         self.resource_name.read(r, v)?;
         self.name.read(r, v)?;
         self.value.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -717,7 +717,7 @@ impl<'a> Value<'a> for FenceBrokerRecord {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.id.read(r, v)?;
         self.epoch.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -753,7 +753,7 @@ impl<'a> Value<'a> for UnfenceBrokerRecord {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.id.read(r, v)?;
         self.epoch.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -786,7 +786,7 @@ impl<'a> Value<'a> for RemoveTopicRecord {
 
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.topic_id.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -838,7 +838,7 @@ impl<'a> Value<'a> for DelegationTokenRecord<'a> {
         self.max_timestamp.read(r, v)?;
         self.expiration_timestamp.read(r, v)?;
         self.token_id.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -913,7 +913,7 @@ impl<'a> Value<'a> for UserScramCredentialRecord<'a> {
         self.stored_key.read(r, v)?;
         self.server_key.read(r, v)?;
         self.iterations.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -968,7 +968,7 @@ impl<'a> Value<'a> for FeatureLevelRecord<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.name.read(r, v)?;
         self.feature_level.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -1021,7 +1021,7 @@ impl<'a> Value<'a> for ClientQuotaRecord<'a> {
         self.key.read(r, v)?;
         self.value.read(r, v)?;
         self.remove.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -1078,7 +1078,7 @@ impl<'a> Value<'a> for EntityData<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.entity_type.read(r, v)?;
         self.entity_name.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -1140,7 +1140,7 @@ impl<'a> Value<'a> for ProducerIdsRecord {
         self.broker_id.read(r, v)?;
         self.broker_epoch.read(r, v)?;
         self.next_producer_id.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -1289,7 +1289,7 @@ impl<'a> Value<'a> for AccessControlEntryRecord<'a> {
         self.host.read(r, v)?;
         self.operation.read(r, v)?;
         self.permission_type.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -1345,7 +1345,7 @@ impl<'a> Value<'a> for RemoveAccessControlEntryRecord {
 
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.id.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -1373,7 +1373,7 @@ impl<'a> Value<'a> for NoOpRecord {
     const BYTES_MIN: usize = 1;
 
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -1406,7 +1406,7 @@ impl<'a> Value<'a> for ZkMigrationStateRecord {
 
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.zk_migration_state.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -1443,7 +1443,7 @@ impl<'a> Value<'a> for RemoveUserScramCredentialRecord<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.name.read(r, v)?;
         self.mechanism.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -1531,7 +1531,7 @@ impl<'a> Value<'a> for EndTransactionRecord {
     const BYTES_MIN: usize = 1;
 
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -1610,7 +1610,7 @@ impl<'a> Value<'a> for RemoveDelegationTokenRecord<'a> {
 
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.token_id.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -1664,7 +1664,7 @@ impl<'a> Value<'a> for RegisterControllerRecord<'a> {
         self.zk_migration_ready.read(r, v)?;
         self.end_points.read(r, v)?;
         self.features.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -1720,7 +1720,7 @@ impl<'a> Value<'a> for ControllerEndpoint<'a> {
         self.host.read(r, v)?;
         self.port.read(r, v)?;
         self.security_protocol.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -1767,7 +1767,7 @@ impl<'a> Value<'a> for ControllerFeature<'a> {
         self.name.read(r, v)?;
         self.min_supported_version.read(r, v)?;
         self.max_supported_version.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -1813,7 +1813,7 @@ impl<'a> Value<'a> for ClearElrRecord<'a> {
 
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.topic_name.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -1855,7 +1855,7 @@ impl<'a> Value<'a> for UnregisterControllerRecord {
 
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.controller_id.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

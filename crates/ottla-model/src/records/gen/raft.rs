@@ -31,7 +31,7 @@ impl<'a> Value<'a> for LeaderChangeMessage {
         self.leader_id.read(r, v)?;
         self.voters.read(r, v)?;
         self.granting_voters.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -64,7 +64,7 @@ impl<'a> Value<'a> for Voter {
         if v >= 1 {
             self.voter_directory_id.read(r, v)?;
         }
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -104,7 +104,7 @@ impl<'a> Value<'a> for SnapshotHeaderRecord {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.version.read(r, v)?;
         self.last_contained_log_timestamp.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -134,7 +134,7 @@ impl<'a> Value<'a> for SnapshotFooterRecord {
 
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.version.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -166,7 +166,7 @@ impl<'a> Value<'a> for KRaftVersionRecord {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.version.read(r, v)?;
         self.kraft_version.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -199,7 +199,7 @@ impl<'a> Value<'a> for VotersRecord<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.version.read(r, v)?;
         self.voters.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -245,7 +245,7 @@ impl<'a> Value<'a> for VoterEntry<'a> {
         self.voter_directory_id.read(r, v)?;
         self.endpoints.read(r, v)?;
         self.kraft_version_feature.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -292,7 +292,7 @@ impl<'a> Value<'a> for VoterEndpoint<'a> {
         self.name.read(r, v)?;
         self.host.read(r, v)?;
         self.port.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -334,7 +334,7 @@ impl<'a> Value<'a> for KRaftVersionRange {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.min_supported_version.read(r, v)?;
         self.max_supported_version.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

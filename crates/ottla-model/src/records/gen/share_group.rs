@@ -85,7 +85,7 @@ impl<'a> Value<'a> for ShareGroupMemberMetadataValue<'a> {
         self.client_id.read(r, v)?;
         self.client_host.read(r, v)?;
         self.subscribed_topic_names.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -178,7 +178,7 @@ impl<'a> Value<'a> for ShareGroupMetadataValue {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.epoch.read(r, v)?;
         self.metadata_hash.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -335,7 +335,7 @@ impl<'a> Value<'a> for ShareGroupTargetAssignmentMemberValue {
 
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.topic_partitions.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -363,7 +363,7 @@ impl<'a> Value<'a> for TopicPartition {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.topic_id.read(r, v)?;
         self.partitions.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -444,7 +444,7 @@ impl<'a> Value<'a> for ShareGroupCurrentMemberAssignmentValue {
         self.previous_member_epoch.read(r, v)?;
         self.state.read(r, v)?;
         self.assigned_partitions.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -475,7 +475,7 @@ impl<'a> Value<'a> for TopicPartitions {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.topic_id.read(r, v)?;
         self.partitions.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -552,7 +552,7 @@ impl<'a> Value<'a> for ShareGroupStatePartitionMetadataValue<'a> {
         self.initializing_topics.read(r, v)?;
         self.initialized_topics.read(r, v)?;
         self.deleting_topics.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -609,7 +609,7 @@ impl<'a> Value<'a> for TopicPartitionsInfo<'a> {
         self.topic_id.read(r, v)?;
         self.topic_name.read(r, v)?;
         self.partitions.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -651,7 +651,7 @@ impl<'a> Value<'a> for TopicInfo<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.topic_id.read(r, v)?;
         self.topic_name.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

@@ -164,7 +164,7 @@ impl<'a> Value<'a> for StateBatch {
         self.last_offset.read(r, v)?;
         self.delivery_state.read(r, v)?;
         self.delivery_count.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

@@ -174,7 +174,7 @@ impl<'a> Value<'a> for LastAssignmentConfig<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.key.read(r, v)?;
         self.value.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -297,7 +297,7 @@ impl<'a> Value<'a> for StreamsGroupMemberMetadataValue<'a> {
         self.process_id.read(r, v)?;
         self.user_endpoint.read(r, v)?;
         self.client_tags.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -355,7 +355,7 @@ impl<'a> Value<'a> for Endpoint<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.host.read(r, v)?;
         self.port.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -395,7 +395,7 @@ impl<'a> Value<'a> for KeyValue<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.key.read(r, v)?;
         self.value.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -569,7 +569,7 @@ impl<'a> Value<'a> for StreamsGroupTargetAssignmentMemberValue<'a> {
         self.active_tasks.read(r, v)?;
         self.standby_tasks.read(r, v)?;
         self.warmup_tasks.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -623,7 +623,7 @@ impl<'a> Value<'a> for TaskIds<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.subtopology_id.read(r, v)?;
         self.partitions.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -732,7 +732,7 @@ impl<'a> Value<'a> for StreamsGroupCurrentMemberAssignmentValue<'a> {
         self.active_tasks_pending_revocation.read(r, v)?;
         self.standby_tasks_pending_revocation.read(r, v)?;
         self.warmup_tasks_pending_revocation.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -919,7 +919,7 @@ impl<'a> Value<'a> for StreamsGroupTopologyValue<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.epoch.read(r, v)?;
         self.subtopologies.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -978,7 +978,7 @@ impl<'a> Value<'a> for Subtopology<'a> {
         self.repartition_sink_topics.read(r, v)?;
         self.repartition_source_topics.read(r, v)?;
         self.copartition_groups.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -1051,7 +1051,7 @@ impl<'a> Value<'a> for CopartitionGroup {
         self.source_topics.read(r, v)?;
         self.source_topic_regex.read(r, v)?;
         self.repartition_source_topics.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -1081,7 +1081,7 @@ impl<'a> Value<'a> for TopicConfig<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.key.read(r, v)?;
         self.value.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
@@ -1127,7 +1127,7 @@ impl<'a> Value<'a> for TopicInfo<'a> {
         self.partitions.read(r, v)?;
         self.replication_factor.read(r, v)?;
         self.topic_configs.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 

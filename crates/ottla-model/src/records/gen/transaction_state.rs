@@ -203,7 +203,7 @@ impl<'a> Value<'a> for TopicPartitions<'a> {
     fn read(&mut self, r: &mut Reader<'a>, v: Version) -> Result<(), DecodeError> {
         self.topic.read(r, v)?;
         self.partition_ids.read(r, v)?;
-        r.tagged_fields(v, |_, _| Ok(false))?;
+        r.skip_tagged_fields(v)?;
         Ok(())
     }
 
