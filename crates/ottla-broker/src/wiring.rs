@@ -105,9 +105,8 @@ impl Outlet<Coordinator> for GroupOutlet {
         let _ = to.send(outcome);
     }
 
-    fn effect(&self, effect: group::Effect) {
-        match effect {}
-    }
+    // No coordinator has any yet.
+    fn effect(&self, _: group::Effect) {}
 
     fn records(&self, _: Vec<(Offset, GroupRecord)>) {}
 

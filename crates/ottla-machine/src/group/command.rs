@@ -1,5 +1,6 @@
 //! What a coordinator is asked, what it answers, and its volatile events.
 
+use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -8,6 +9,8 @@ use ottla_model::time::MonoMs;
 use ottla_model::uuid::Uuid;
 
 use super::classic::Classic;
+use super::consumer::assignor::{Assignor, AssignorInput, GroupAssignment};
+use super::consumer::topics::Topics;
 use super::{ConnectionId, GroupId, InstanceId, MemberId, Plan, Query, Refusal, Settings};
 
 /// What a coordinator is asked, and the settings that hold for it.
@@ -42,6 +45,10 @@ pub enum Request {
     Ask(Query),
     /// These topics are gone: forget their offsets.
     TopicsDeleted(Vec<DeletedTopic>),
+    /// The outcome of [`Effect::Assign`].
+    Assigned(Assigned),
+    /// The outcome of [`Effect::ResolveRegexes`].
+    RegexesResolved(RegexesResolved),
     /// A connection closed over which members of this group spoke last.
     ConnectionClosed {
         /// The group.
@@ -308,7 +315,62 @@ pub enum Soft {
     },
 }
 
-/// What a coordinator asks of others. Nothing yet: assignors of consumer groups will
-/// ([`consumer`](super::consumer)).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Effect {}
+/// What a coordinator asks of others: heavy pure work, done outside the turn. Each is answered by one
+/// request. Nothing is lost with them: a member that comes later asks anew.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Compute who is to get which partition; answered with [`Request::Assigned`].
+    Assign(AssignOrder),
+    /// Find the topics that match regular expressions; answered with [`Request::RegexesResolved`].
+    ResolveRegexes(RegexOrder),
+}
+
+/// Which assignment to compute.
+#[derive(Clone, Debug)]
+pub struct AssignOrder {
+    /// The group.
+    pub group: GroupId,
+    /// The group's epoch; comes back with the outcome.
+    pub epoch: i32,
+    /// Who assigns.
+    pub assignor: Assignor,
+    /// All that it needs to know.
+    pub input: Arc<AssignorInput>,
+    /// The topics that were asked; come back with the outcome.
+    pub topics: Arc<dyn Topics>,
+}
+
+/// An assignment that was computed.
+#[derive(Clone, Debug)]
+pub struct Assigned {
+    /// The group.
+    pub group: GroupId,
+    /// The group's epoch, as it was ordered.
+    pub epoch: i32,
+    /// Who is to get what; `None`: the assignor failed.
+    pub assignment: Option<GroupAssignment>,
+    /// As ordered.
+    pub topics: Arc<dyn Topics>,
+}
+
+/// Which regular expressions to resolve.
+#[derive(Clone, Debug)]
+pub struct RegexOrder {
+    /// The group.
+    pub group: GroupId,
+    /// The expressions; each compiles.
+    pub regexes: Vec<Arc<str>>,
+    /// Among these topics.
+    pub topics: Arc<dyn Topics>,
+}
+
+/// Regular expressions that were resolved.
+#[derive(Clone, Debug)]
+pub struct RegexesResolved {
+    /// The group.
+    pub group: GroupId,
+    /// Each expression and the names that it matches whole; none if the work failed.
+    pub resolved: Vec<(Arc<str>, BTreeSet<Arc<str>>)>,
+    /// As ordered.
+    pub topics: Arc<dyn Topics>,
+}

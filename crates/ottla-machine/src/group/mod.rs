@@ -46,9 +46,9 @@ use ottla_model::marks::Marks;
 use ottla_model::time::MonoMs;
 
 pub use command::{
-    Answer, Command, CommitOffsets, CommitPartition, CommitTopic, DeleteOffsets, DeletedTopic,
-    Effect, Heartbeat, Join, Joined, JoinedMember, Leave, Leaving, Protocol, Request, Soft, Sync,
-    Synced,
+    Answer, AssignOrder, Assigned, Command, CommitOffsets, CommitPartition, CommitTopic,
+    DeleteOffsets, DeletedTopic, Effect, Heartbeat, Join, Joined, JoinedMember, Leave, Leaving,
+    Protocol, RegexOrder, RegexesResolved, Request, Soft, Sync, Synced,
 };
 use kind::Kind;
 pub use kind::{GroupState, GroupType};
@@ -154,6 +154,10 @@ impl Machine for Coordinator {
             Request::DeleteGroup(group) => self.decide_delete_group(to, &group, out),
             Request::Ask(query) => self.decide_ask(to, &query, out),
             Request::TopicsDeleted(topics) => self.decide_topics_deleted(to, &topics, out),
+            // No group asks for either yet.
+            Request::Assigned(_) | Request::RegexesResolved(_) => {
+                out.answer(to, Answer::Noted, Wait::None);
+            }
             Request::ConnectionClosed { group, connection } => {
                 self.decide_connection_closed(to, &group, connection, &settings, cx, out);
             }

@@ -19,3 +19,6 @@
 //!   [`Request`](super::Request) with the result and that epoch. A result of an older epoch is
 //!   dropped. After a restart `unfinished` lists the assignments whose target epoch is behind the
 //!   group's.
+
+pub mod assignor;
+pub mod topics;
