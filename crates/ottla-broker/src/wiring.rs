@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use ottla_log::{Cleanup, CompactRule, Log, LogFault};
 use ottla_machine::catalog::{Catalog, CatalogRecord, Command, Effect, RegisterNode};
-use ottla_machine::group::{self, Coordinator, GroupRecord};
+use ottla_machine::group::{self, Coordinator, GroupRecord, Migration};
 use ottla_machine::partition::{self, Effect as NoEffect, FetchPlan, Isolation, Partition, Query};
 use ottla_model::configs::{BrokerSettings, TopicConfig};
 use ottla_model::ids::{NodeId, Offset};
@@ -238,6 +238,25 @@ pub(crate) fn group_settings(settings: &BrokerSettings) -> GroupSettings {
             default.session_timeout_ms_max,
         ),
         members_max: size("group.max.size", default.members_max),
+        consumer_session_timeout_ms: ms(
+            "group.consumer.session.timeout.ms",
+            default.consumer_session_timeout_ms,
+        ),
+        consumer_heartbeat_interval_ms: int(
+            "group.consumer.heartbeat.interval.ms",
+            default.consumer_heartbeat_interval_ms,
+        ),
+        consumer_assignment_interval_ms: number("group.consumer.assignment.interval.ms")
+            .unwrap_or(default.consumer_assignment_interval_ms),
+        consumer_members_max: size("group.consumer.max.size", default.consumer_members_max),
+        migration: settings
+            .get("group.consumer.migration.policy")
+            .and_then(Migration::from_name)
+            .unwrap_or(default.migration),
+        regex_refresh_interval_ms: number("group.consumer.regex.refresh.interval.ms")
+            .unwrap_or(default.regex_refresh_interval_ms),
+        regex_refresh_ms_min: number(REGEX_BATCH_INTERVAL_MS)
+            .unwrap_or(default.regex_refresh_ms_min),
         offset_metadata_max: size("offset.metadata.max.bytes", default.offset_metadata_max),
         offsets_retention_ms: number("offsets.retention.minutes")
             .map_or(default.offsets_retention_ms, |minutes| {
@@ -254,6 +273,9 @@ pub(crate) fn group_settings(settings: &BrokerSettings) -> GroupSettings {
 
 /// How long a member whose connection closed may stay silent: Ottla's own config.
 const DISCONNECT_GRACE_MS: &str = "ottla.group.disconnect.grace.ms";
+
+/// How often expressions are resolved anew at most because topics changed: Ottla's own config.
+const REGEX_BATCH_INTERVAL_MS: &str = "ottla.group.regex.batch.interval.ms";
 
 /// Where the catalog's answers go, the image that it publishes, and the acts that it asks for.
 pub(crate) struct CatalogOutlet {

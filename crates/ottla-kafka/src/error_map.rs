@@ -158,16 +158,27 @@ pub fn topic(refusal: &TopicRefusal) -> ErrorCode {
 pub fn group(refusal: &GroupRefusal) -> ErrorCode {
     match refusal {
         GroupRefusal::InvalidGroupId => ErrorCode::InvalidGroupId,
-        GroupRefusal::TextTooLong => ErrorCode::InvalidRequest,
+        GroupRefusal::TextTooLong | GroupRefusal::InvalidRequest(_) => ErrorCode::InvalidRequest,
         GroupRefusal::InvalidSessionTimeout => ErrorCode::InvalidSessionTimeout,
         GroupRefusal::MemberIdRequired(_) => ErrorCode::MemberIdRequired,
-        GroupRefusal::UnknownMember | GroupRefusal::Removed => ErrorCode::UnknownMemberId,
+        GroupRefusal::UnknownMember | GroupRefusal::UnknownInstance | GroupRefusal::Removed => {
+            ErrorCode::UnknownMemberId
+        }
+        GroupRefusal::UnreleasedInstance => ErrorCode::UnreleasedInstanceId,
+        GroupRefusal::FencedEpoch => ErrorCode::FencedMemberEpoch,
+        GroupRefusal::StaleEpoch => ErrorCode::StaleMemberEpoch,
+        GroupRefusal::CommitTooOld => ErrorCode::UnsupportedVersion,
+        GroupRefusal::UnsupportedAssignor => ErrorCode::UnsupportedAssignor,
+        GroupRefusal::InvalidRegex(_) => ErrorCode::InvalidRegularExpression,
+        GroupRefusal::AssignorFailed => ErrorCode::UnknownServerError,
         GroupRefusal::FencedInstance | GroupRefusal::Replaced(_) => ErrorCode::FencedInstanceId,
         GroupRefusal::IllegalGeneration => ErrorCode::IllegalGeneration,
         GroupRefusal::RebalanceInProgress => ErrorCode::RebalanceInProgress,
         GroupRefusal::InconsistentProtocol => ErrorCode::InconsistentGroupProtocol,
         GroupRefusal::GroupFull => ErrorCode::GroupMaxSizeReached,
-        GroupRefusal::GroupNotFound => ErrorCode::GroupIdNotFound,
+        GroupRefusal::GroupNotFound
+        | GroupRefusal::NotClassicGroup
+        | GroupRefusal::NotConsumerGroup => ErrorCode::GroupIdNotFound,
         GroupRefusal::NonEmptyGroup => ErrorCode::NonEmptyGroup,
         GroupRefusal::OffsetMetadataTooLarge => ErrorCode::OffsetMetadataTooLarge,
         GroupRefusal::UnstableOffset => ErrorCode::UnstableOffsetCommit,

@@ -39,8 +39,11 @@ const DEFAULT_NODE_ID: u32 = 1;
 
 /// What `--dev` sets, unless somebody sets it otherwise: no waits that the protocol does not demand.
 pub(crate) const DEV_CONFIGS: &[(&str, &str)] = &[
+    ("group.consumer.assignment.interval.ms", "0"),
+    ("group.consumer.heartbeat.interval.ms", "100"),
     ("group.initial.rebalance.delay.ms", "0"),
     ("ottla.group.disconnect.grace.ms", "1000"),
+    ("ottla.group.regex.batch.interval.ms", "0"),
 ];
 
 /// Longest cluster id that is taken; Kafka's own have 22 characters.

@@ -31,6 +31,8 @@ pub(super) const API: Registration = Registration {
     note: "0 and 1 are served as by Kafka up to 3.9",
 };
 
+/// From this version on members of consumer groups name their epoch (KIP-848).
+const MEMBER_EPOCHS: i16 = 9;
 /// From this version on topics come by id.
 const TOPIC_IDS: i16 = 10;
 
@@ -56,6 +58,7 @@ fn handle<'a>(call: &'a Call<'a>, mut body: Reader<'a>) -> Answering<'a> {
             member: MemberId::from(request.member_id),
             instance: request.group_instance_id.map(InstanceId::from),
             generation: request.generation_id_or_member_epoch,
+            knows_epochs: call.version >= MEMBER_EPOCHS,
             retention_ms: Some(request.retention_time_ms).filter(|ms| *ms != -1),
             topics: topics.iter_mut().filter_map(|t| t.commit.take()).collect(),
         };

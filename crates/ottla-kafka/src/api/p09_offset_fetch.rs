@@ -118,7 +118,7 @@ fn question(
     });
     FetchOffsets {
         group: GroupId::from(group.group_id),
-        member: MemberId::from(group.member_id.unwrap_or_default()),
+        member: group.member_id.map(MemberId::from),
         member_epoch: group.member_epoch,
         require_stable,
         topics,

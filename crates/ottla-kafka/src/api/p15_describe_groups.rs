@@ -1,6 +1,6 @@
 //! DescribeGroups (key 15), versions 0 to 6: classic groups and their members, for admins.
 //!
-//! A group that is not there is `Dead`, from 6 on with `GROUP_ID_NOT_FOUND` (KIP-1043). 3+ may ask for the
+//! A group that is not there, or no classic one, is `Dead`, from 6 on with `GROUP_ID_NOT_FOUND` (KIP-1043). 3+ may ask for the
 //! operations that the client is permitted (KIP-430). A group that is asked for twice is answered once.
 
 use std::collections::HashSet;
@@ -36,7 +36,13 @@ fn handle<'a>(call: &'a Call<'a>, mut body: Reader<'a>) -> Answering<'a> {
         for id in request.groups.iter().filter(|id| seen.insert(**id)) {
             let group = GroupId::from(*id);
             let found = call.broker().describe_group(&call.permit, &group).await;
-            groups.push((*id, found, format!("Group {id} not found.")));
+            let message = match &found {
+                Err(GroupError::Refused(GroupRefusal::NotClassicGroup)) => {
+                    format!("Group {id} is not a classic group.")
+                }
+                _ => format!("Group {id} not found."),
+            };
+            groups.push((*id, found, message));
         }
         // Of a group that is not there, too, as long as that is no error.
         let authorized_operations = if request.include_authorized_operations {
@@ -50,7 +56,12 @@ fn handle<'a>(call: &'a Call<'a>, mut body: Reader<'a>) -> Answering<'a> {
                 ..describe(id, found)
             },
             Err(error) => {
-                let is_missing = *error == GroupError::Refused(GroupRefusal::GroupNotFound);
+                let is_missing = matches!(
+                    error,
+                    GroupError::Refused(
+                        GroupRefusal::GroupNotFound | GroupRefusal::NotClassicGroup
+                    )
+                );
                 let is_error = !is_missing || call.version >= NOT_FOUND;
                 DescribedGroup {
                     group_id: id,

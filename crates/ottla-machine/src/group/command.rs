@@ -11,6 +11,7 @@ use ottla_model::uuid::Uuid;
 use super::classic::Classic;
 use super::consumer::assignor::{Assignor, AssignorInput, GroupAssignment};
 use super::consumer::topics::Topics;
+use super::consumer::{Change, ConsumerBeat, ConsumerHeartbeat};
 use super::{ConnectionId, GroupId, InstanceId, MemberId, Plan, Query, Refusal, Settings};
 
 /// What a coordinator is asked, and the settings that hold for it.
@@ -35,6 +36,9 @@ pub enum Request {
     Heartbeat(Heartbeat),
     /// Members of a classic group leave.
     Leave(Leave),
+    /// Become, stay or stop being a member of a consumer group (KIP-848). Answered when what the member is
+    /// to have is known.
+    ConsumerHeartbeat(ConsumerHeartbeat),
     /// Commit offsets.
     CommitOffsets(CommitOffsets),
     /// Forget committed offsets (KIP-496).
@@ -161,6 +165,8 @@ pub struct CommitOffsets {
     pub instance: Option<InstanceId>,
     /// The generation, or the member's epoch; -1 if the committer is no member.
     pub generation: i32,
+    /// The client's version of the request knows epochs of members (9 and up).
+    pub knows_epochs: bool,
     /// How long the offsets are kept, in ms, where a client of before 2.1 says so.
     pub retention_ms: Option<i64>,
     /// What is committed, of topics that exist.
@@ -218,6 +224,8 @@ pub enum Answer {
     Synced(Synced),
     /// To [`Request::Heartbeat`].
     Alive,
+    /// To [`Request::ConsumerHeartbeat`].
+    Beat(ConsumerBeat),
     /// To [`Request::Leave`], in the order of the request.
     Left(Vec<Result<(), Refusal>>),
     /// To [`Request::CommitOffsets`], in the order of the request, by topic.
@@ -228,7 +236,7 @@ pub enum Answer {
     GroupDeleted,
     /// To [`Request::Ask`].
     Told(Plan),
-    /// To [`Request::TopicsDeleted`] and [`Request::ConnectionClosed`].
+    /// To what the runtime tells: nothing to answer.
     Noted,
 }
 
@@ -301,6 +309,15 @@ pub enum Soft {
         /// The connection over which it spoke, if it is known.
         connection: Option<ConnectionId>,
     },
+    /// A consumer group changed, in what is not logged.
+    Consumer {
+        /// The group.
+        group: GroupId,
+        /// What changed.
+        change: Change,
+    },
+    /// The newest topics.
+    Topics(Arc<dyn Topics>),
     /// The timer of a group went off, and nothing was due.
     Rearm {
         /// The group.

@@ -5,6 +5,7 @@
 //! is armed anew. So a heartbeat costs no timer, and an idle group costs a look per session.
 
 use super::classic::{Classic, Turn};
+use super::consumer::Consumer;
 use super::{Coordinator, GroupId, Kind, Settings, Soft};
 use crate::contract::{Cx, Decision, Emit};
 use ottla_model::time::MonoMs;
@@ -17,7 +18,16 @@ impl Coordinator {
         let default = Settings::default();
         let settings = self.settings.as_deref().unwrap_or(&default);
         for id in self.dormant.iter().take(GROUPS_MAX) {
-            self.in_turn(id, settings, cx, out, |turn| turn.wake());
+            self.in_turn(
+                id,
+                settings,
+                cx,
+                out,
+                |turn| turn.wake(),
+                |group, cx, out| {
+                    Self::wake_consumer(id, group, settings, cx, out);
+                },
+            );
         }
         let due = self.timers.iter().take_while(|(at, _)| *at <= cx.mono);
         for (_, id) in due.take(GROUPS_MAX) {
@@ -27,7 +37,16 @@ impl Coordinator {
                 continue;
             }
             if deadline.is_some_and(|at| at <= cx.mono) {
-                self.in_turn(id, settings, cx, out, |turn| turn.expire());
+                self.in_turn(
+                    id,
+                    settings,
+                    cx,
+                    out,
+                    |turn| turn.expire(),
+                    |group, cx, out| {
+                        self.expire_consumer(id, group, settings, cx, out);
+                    },
+                );
             } else {
                 out.emits
                     .push(Emit::Volatile(Soft::Rearm { group: id.clone() }));
@@ -60,11 +79,15 @@ impl Coordinator {
         cx: &Cx<'_>,
         out: &mut Decision<Self>,
         act: impl FnOnce(&mut Turn<'_>),
+        act_on_consumers: impl FnOnce(&Consumer, &Cx<'_>, &mut Decision<Self>),
     ) {
         let Some(group) = self.groups.get(id) else {
             return;
         };
-        let Kind::Classic { live, .. } = &group.kind;
+        let live = match &group.kind {
+            Kind::Classic { live, .. } => live,
+            Kind::Consumer(group) => return act_on_consumers(group, cx, out),
+        };
         let mut turn = Turn::new(id, Classic::clone(live), group.position, settings, cx, out);
         act(&mut turn);
         turn.finish();

@@ -1,5 +1,6 @@
 //! What a group is, whatever its protocol: the questions that offsets, admins and deletion ask.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -7,6 +8,7 @@ use core::fmt;
 use ottla_model::time::MonoMs;
 
 use super::classic::{Classic, ClassicRecord, State};
+use super::consumer::Consumer;
 use super::offsets::UnusedSince;
 use super::{GroupId, GroupRecord, Refusal};
 
@@ -20,6 +22,8 @@ pub(super) enum Kind {
         /// How it is.
         live: Arc<Classic>,
     },
+    /// ConsumerGroupHeartbeat (KIP-848).
+    Consumer(Box<Consumer>),
 }
 
 /// Which protocol a group speaks (KIP-848 `Group.GroupType`).
@@ -40,6 +44,10 @@ pub enum GroupState {
     PreparingRebalance,
     /// The leader assigns.
     CompletingRebalance,
+    /// Of a consumer group: what members are to have is not known yet.
+    Assigning,
+    /// Of a consumer group: members do not have yet what they are to have.
+    Reconciling,
     /// Every member has what it is to have.
     Stable,
     /// There is no such group.
@@ -58,12 +66,14 @@ impl Kind {
     pub(super) fn group_type(&self) -> GroupType {
         match self {
             Kind::Classic { .. } => GroupType::Classic,
+            Kind::Consumer(_) => GroupType::Consumer,
         }
     }
 
     pub(super) fn state(&self) -> GroupState {
         match self {
             Kind::Classic { live, .. } => live.shown_state(),
+            Kind::Consumer(group) => group.state(),
         }
     }
 
@@ -71,6 +81,7 @@ impl Kind {
     pub(super) fn is_empty(&self) -> bool {
         match self {
             Kind::Classic { live, .. } => live.is_empty(),
+            Kind::Consumer(group) => group.is_empty(),
         }
     }
 
@@ -78,6 +89,7 @@ impl Kind {
     pub(super) fn deadline(&self) -> Option<MonoMs> {
         match self {
             Kind::Classic { live, .. } => live.deadline(),
+            Kind::Consumer(group) => group.deadline(),
         }
     }
 
@@ -85,6 +97,7 @@ impl Kind {
     pub(super) fn is_dormant(&self) -> bool {
         match self {
             Kind::Classic { live, .. } => live.is_dormant(),
+            Kind::Consumer(group) => group.is_dormant(),
         }
     }
 
@@ -93,6 +106,8 @@ impl Kind {
         match self {
             Kind::Classic { live, .. } if live.state() == State::Empty => Ok(()),
             Kind::Classic { .. } => Err(Refusal::NonEmptyGroup),
+            Kind::Consumer(group) if group.is_empty() => Ok(()),
+            Kind::Consumer(_) => Err(Refusal::NonEmptyGroup),
         }
     }
 
@@ -100,6 +115,8 @@ impl Kind {
     pub(super) fn check_offset_delete(&self) -> Result<(), Refusal> {
         match self {
             Kind::Classic { live, .. } => live.check_offset_delete(),
+            // Topics that members subscribe to are refused one by one.
+            Kind::Consumer(_) => Ok(()),
         }
     }
 
@@ -107,6 +124,7 @@ impl Kind {
     pub(super) fn is_subscribed_to(&self, topic: &str) -> bool {
         match self {
             Kind::Classic { live, .. } => live.is_subscribed_to(topic),
+            Kind::Consumer(group) => group.is_subscribed_to(topic),
         }
     }
 
@@ -114,6 +132,7 @@ impl Kind {
     pub(super) fn offsets_unused_since(&self) -> Option<UnusedSince> {
         match self {
             Kind::Classic { live, .. } => live.offsets_unused_since(),
+            Kind::Consumer(_) => Some(UnusedSince::Commit),
         }
     }
 
@@ -121,6 +140,7 @@ impl Kind {
     pub(super) fn delete(&self, id: &GroupId, records: &mut Vec<GroupRecord>) {
         match self {
             Kind::Classic { .. } => Classic::delete(id, records),
+            Kind::Consumer(group) => group.delete(id, records),
         }
     }
 }
@@ -141,10 +161,12 @@ impl GroupType {
 
 impl GroupState {
     /// All of them.
-    pub const ALL: [GroupState; 5] = [
+    pub const ALL: [GroupState; 7] = [
         GroupState::Empty,
         GroupState::PreparingRebalance,
         GroupState::CompletingRebalance,
+        GroupState::Assigning,
+        GroupState::Reconciling,
         GroupState::Stable,
         GroupState::Dead,
     ];
@@ -156,6 +178,8 @@ impl GroupState {
             GroupState::Empty => "Empty",
             GroupState::PreparingRebalance => "PreparingRebalance",
             GroupState::CompletingRebalance => "CompletingRebalance",
+            GroupState::Assigning => "Assigning",
+            GroupState::Reconciling => "Reconciling",
             GroupState::Stable => "Stable",
             GroupState::Dead => "Dead",
         }

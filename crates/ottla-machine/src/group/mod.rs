@@ -7,7 +7,7 @@
 //!   (unknown) ─────────────────────────────────────────► a group ────────────────────────────────► (unknown)
 //!                  an offset of nobody's                  (kind.rs)   for offsets.retention.minutes
 //! ```
-//! What a group goes through between the two: [`classic`], later [`consumer`]. What happens to its
+//! What a group goes through between the two: [`classic`], [`consumer`]. What happens to its
 //! offsets: [`offsets`].
 //!
 //! Its log is a partition of `__consumer_offsets`, its records are Kafka's (`record.rs`), so Kafka's tools
@@ -37,6 +37,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -57,10 +58,12 @@ pub use offsets::{CommittedOffset, FetchOffsets, FetchTopic, FetchedPartition, F
 pub use plan::{DescribedGroup, DescribedMember, ListFilter, ListedGroup, Plan, Query};
 pub use record::GroupRecord;
 pub use refusal::Refusal;
-pub use settings::Settings;
+pub use settings::{Migration, Settings};
 
 use crate::contract::{Cx, Decision, Emit, Event, Machine, Ticket, Wait};
 use classic::ClassicRecord;
+use consumer::Consumer;
+use consumer::topics::Topics;
 use offsets::Offsets;
 
 /// The topic that the logs of coordinators are partitions of.
@@ -86,6 +89,8 @@ pub struct Coordinator {
     dormant: BTreeSet<GroupId>,
     /// `None` until the first command.
     settings: Option<Arc<Settings>>,
+    /// The newest topics that any command brought.
+    topics: Option<Arc<dyn Topics>>,
     sweep: Sweep,
 }
 
@@ -115,6 +120,8 @@ pub struct GroupSnapshot {
     pub group: GroupId,
     /// Its newest generation that was logged.
     pub classic: Option<Arc<ClassicRecord>>,
+    /// If it is a consumer group, all that was logged of it.
+    pub consumer: Option<consumer::Logged>,
     /// Its offsets.
     pub offsets: Offsets,
     /// End of the newest record about its members.
@@ -154,10 +161,11 @@ impl Machine for Coordinator {
             Request::DeleteGroup(group) => self.decide_delete_group(to, &group, out),
             Request::Ask(query) => self.decide_ask(to, &query, out),
             Request::TopicsDeleted(topics) => self.decide_topics_deleted(to, &topics, out),
-            // No group asks for either yet.
-            Request::Assigned(_) | Request::RegexesResolved(_) => {
-                out.answer(to, Answer::Noted, Wait::None);
+            Request::ConsumerHeartbeat(request) => {
+                self.decide_consumer_heartbeat(to, request, &settings, cx, out);
             }
+            Request::Assigned(outcome) => self.decide_assigned(to, &outcome, cx, out),
+            Request::RegexesResolved(outcome) => self.decide_resolved(to, &outcome, cx, out),
             Request::ConnectionClosed { group, connection } => {
                 self.decide_connection_closed(to, &group, connection, &settings, cx, out);
             }
@@ -192,25 +200,34 @@ impl Machine for Coordinator {
             group: id.clone(),
             classic: match &group.kind {
                 Kind::Classic { logged, .. } => logged.clone(),
+                Kind::Consumer(_) => None,
+            },
+            consumer: match &group.kind {
+                Kind::Classic { .. } => None,
+                Kind::Consumer(group) => Some(group.logged().clone()),
             },
             offsets: group.offsets.clone(),
             position: group.position,
         });
         // A group that nobody joined yet and that holds nothing is volatile altogether.
         groups
-            .filter(|group| group.classic.is_some() || !group.offsets.is_empty())
+            .filter(|group| {
+                let is_logged = group.classic.is_some() || group.consumer.is_some();
+                is_logged || !group.offsets.is_empty()
+            })
             .collect()
     }
 
     fn restore(snapshot: Vec<GroupSnapshot>) -> Self {
         let mut coordinator = Coordinator::default();
         for logged in snapshot {
-            let kind = match logged.classic {
-                Some(record) => Kind::Classic {
+            let kind = match (logged.classic, &logged.consumer) {
+                (_, Some(logged)) => Kind::Consumer(Box::new(Consumer::from_logged(logged))),
+                (Some(record), None) => Kind::Classic {
                     live: Arc::new(classic::Classic::from_record(&record)),
                     logged: Some(record),
                 },
-                None => Kind::simple(),
+                (None, None) => Kind::simple(),
             };
             let group = Group {
                 offsets: logged.offsets,

@@ -9,6 +9,9 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use ottla_model::ids::Offset;
 
+use super::classic::CONSUMER;
+use super::consumer::DescribedConsumerGroup;
+use super::consumer::topics::Topics;
 use super::offsets::{FetchOffsets, FetchedTopic};
 use super::{
     Answer, Coordinator, GroupId, GroupState, GroupType, InstanceId, Kind, MemberId, Refusal,
@@ -22,6 +25,13 @@ pub enum Query {
     Offsets(FetchOffsets),
     /// A classic group and its members.
     Describe(GroupId),
+    /// A consumer group and its members.
+    DescribeConsumer {
+        /// The group.
+        group: GroupId,
+        /// The topics that there are.
+        topics: Arc<dyn Topics>,
+    },
     /// Which groups there are.
     List(ListFilter),
 }
@@ -42,6 +52,8 @@ pub enum Plan {
     Offsets(Vec<FetchedTopic>),
     /// To [`Query::Describe`].
     Described(DescribedGroup),
+    /// To [`Query::DescribeConsumer`].
+    DescribedConsumer(DescribedConsumerGroup),
     /// To [`Query::List`].
     Listed(Vec<ListedGroup>),
 }
@@ -96,7 +108,7 @@ impl Coordinator {
                 let group = self.groups.get(&question.group);
                 group.map(|group| group.position.max(group.offsets.position()))
             }
-            Query::Describe(group) => self.position(group),
+            Query::Describe(group) | Query::DescribeConsumer { group, .. } => self.position(group),
             Query::List(_) => self.positions(),
         };
         out.replies.push(Reply {
@@ -109,8 +121,15 @@ impl Coordinator {
 
     pub(super) fn plan_query(&self, query: &Query) -> Result<Plan, Refusal> {
         match query {
-            Query::Offsets(question) => Ok(Plan::Offsets(self.plan_offsets(question))),
+            Query::Offsets(question) => self.plan_offsets(question).map(Plan::Offsets),
             Query::Describe(group) => self.plan_describe(group).map(Plan::Described),
+            Query::DescribeConsumer { group, topics } => {
+                let found = self.groups.get(group).ok_or(Refusal::GroupNotFound)?;
+                match &found.kind {
+                    Kind::Consumer(group) => Ok(Plan::DescribedConsumer(group.describe(&**topics))),
+                    Kind::Classic { .. } => Err(Refusal::NotConsumerGroup),
+                }
+            }
             Query::List(filter) => Ok(Plan::Listed(self.plan_list(filter))),
         }
     }
@@ -119,6 +138,7 @@ impl Coordinator {
         let group = self.groups.get(group).ok_or(Refusal::GroupNotFound)?;
         match &group.kind {
             Kind::Classic { live, .. } => Ok(live.describe()),
+            Kind::Consumer(_) => Err(Refusal::NotClassicGroup),
         }
     }
 
@@ -127,6 +147,7 @@ impl Coordinator {
             group: id.clone(),
             protocol_type: match &group.kind {
                 Kind::Classic { live, .. } => live.protocol_type(),
+                Kind::Consumer(_) => Arc::from(CONSUMER),
             },
             state: group.kind.state(),
             group_type: group.kind.group_type(),

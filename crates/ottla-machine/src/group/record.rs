@@ -1,7 +1,8 @@
 //! The records of `__consumer_offsets`, read into what the machine means by them.
 //!
 //! The type of a record is the version before its key (Kafka `CoordinatorRecordType`): 0 and 1 committed
-//! offsets, 2 classic groups, 3 and up groups of later kinds. Values are written in the versions that
+//! offsets, 2 classic groups, 3 to 8 and 16 consumer groups (`consumer/record.rs`), the rest groups of
+//! later kinds. Values are written in the versions that
 //! Kafka 4.x writes.
 
 use alloc::format;
@@ -15,6 +16,7 @@ use ottla_model::primitives::{DecodeError, Reader};
 use ottla_model::records::consumer_offsets as stored;
 
 use super::classic::{ClassicRecord, StoredMember};
+use super::consumer::ConsumerRecord;
 use super::offsets::CommittedOffset;
 use super::{GroupId, InstanceId, MemberId};
 use crate::contract::{KeyPresent, StoredRecord, ValuePresent};
@@ -46,6 +48,13 @@ pub enum GroupRecord {
         group: GroupId,
         /// Its generation; `None` deletes it.
         value: Option<Arc<ClassicRecord>>,
+    },
+    /// Something about a consumer group.
+    Consumer {
+        /// The group.
+        group: GroupId,
+        /// What about it.
+        record: ConsumerRecord,
     },
     /// A record of a kind that this build does not read: as Kafka does, it is passed over.
     Other {
@@ -94,6 +103,10 @@ impl StoredRecord for GroupRecord {
                 }
                 (true, classic.is_some())
             }
+            GroupRecord::Consumer { group, record } => {
+                let has_value = record.encode(group, key, value).expect(FITS);
+                (true, has_value)
+            }
             GroupRecord::Other {
                 key: record_key,
                 value: record_value,
@@ -140,6 +153,10 @@ fn decode(key: &[u8], value: Option<&[u8]>) -> Result<GroupRecord, DecodeError> 
                 group: GroupId::from(&*record_key.group),
                 value: value.map(Arc::new),
             }
+        }
+        _ if ConsumerRecord::is_type(kind) => {
+            let (group, record) = ConsumerRecord::decode(kind, &mut r, value)?;
+            GroupRecord::Consumer { group, record }
         }
         _ => {
             return Ok(GroupRecord::Other {

@@ -1,5 +1,6 @@
 //! Why a coordinator refuses.
 
+use alloc::sync::Arc;
 use core::fmt;
 
 use super::MemberId;
@@ -9,6 +10,8 @@ use super::MemberId;
 pub enum Refusal {
     /// The empty group id may only hold offsets (`INVALID_GROUP_ID`).
     InvalidGroupId,
+    /// A field is not as it has to be (`INVALID_REQUEST`).
+    InvalidRequest(&'static str),
     /// A name is longer than a record can hold (`INVALID_REQUEST`).
     TextTooLong,
     /// The session timeout is outside of what the broker allows (`INVALID_SESSION_TIMEOUT`).
@@ -24,6 +27,27 @@ pub enum Refusal {
     /// Another member took the instance id over while this one waited; it had this member id
     /// (`FENCED_INSTANCE_ID`).
     Replaced(MemberId),
+    /// Nobody has the instance id (`UNKNOWN_MEMBER_ID`).
+    UnknownInstance,
+    /// The instance id is another member's, who has not left (`UNRELEASED_INSTANCE_ID`).
+    UnreleasedInstance,
+    /// The epoch is not the member's: it has to give up all it has and join again
+    /// (`FENCED_MEMBER_EPOCH`).
+    FencedEpoch,
+    /// The member has another epoch by now (`STALE_MEMBER_EPOCH`).
+    StaleEpoch,
+    /// Members of consumer groups commit with version 9 or later (`UNSUPPORTED_VERSION`).
+    CommitTooOld,
+    /// There is no such assignor (`UNSUPPORTED_ASSIGNOR`).
+    UnsupportedAssignor,
+    /// The regular expression does not compile, and why (`INVALID_REGULAR_EXPRESSION`).
+    InvalidRegex(Arc<str>),
+    /// The assignor failed (`UNKNOWN_SERVER_ERROR`).
+    AssignorFailed,
+    /// The group is a consumer group (`GROUP_ID_NOT_FOUND`).
+    NotClassicGroup,
+    /// The group is a classic one (`GROUP_ID_NOT_FOUND`).
+    NotConsumerGroup,
     /// The generation is not the group's (`ILLEGAL_GENERATION`).
     IllegalGeneration,
     /// The group is rebalancing: join again (`REBALANCE_IN_PROGRESS`).
@@ -49,6 +73,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::InvalidGroupId => "the group id is empty",
+            Self::InvalidRequest(why) => why,
             Self::TextTooLong => "a name is longer than 32 KB",
             Self::InvalidSessionTimeout => {
                 "the session timeout is outside of group.min.session.timeout.ms and group.max.session.timeout.ms"
@@ -62,6 +87,18 @@ impl fmt::Display for Refusal {
             Self::Replaced(member) => {
                 return write!(f, "another member took the instance id of {member} over");
             }
+            Self::UnknownInstance => "nobody has the instance id",
+            Self::UnreleasedInstance => "another member has the instance id and has not left",
+            Self::FencedEpoch => "the member has to give up all partitions and join again",
+            Self::StaleEpoch => "the member has another epoch by now",
+            Self::CommitTooOld => {
+                "members of consumer groups commit with version 9 of OffsetCommit or later"
+            }
+            Self::UnsupportedAssignor => "there is no such assignor",
+            Self::InvalidRegex(why) => return f.write_str(why),
+            Self::AssignorFailed => "the assignor failed",
+            Self::NotClassicGroup => "the group is not a classic group",
+            Self::NotConsumerGroup => "the group is not a consumer group",
             Self::IllegalGeneration => "the generation is not the group's",
             Self::RebalanceInProgress => "the group is rebalancing",
             Self::InconsistentProtocol => {

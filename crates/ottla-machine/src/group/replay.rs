@@ -2,6 +2,7 @@
 //!
 //! The log is believed. What Kafka would not have written changes nothing, or as little as it can.
 
+use alloc::boxed::Box;
 use alloc::collections::btree_map::Entry;
 use alloc::sync::Arc;
 
@@ -9,6 +10,7 @@ use ottla_model::batch::BatchHead;
 use ottla_model::ids::{Offset, ProducerId};
 
 use super::classic::{Classic, ClassicRecord};
+use super::consumer::ConsumerRecord;
 use super::{Coordinator, Group, GroupId, GroupRecord, Kind, Soft};
 
 impl Coordinator {
@@ -33,8 +35,10 @@ impl Coordinator {
             }
             GroupRecord::Classic { group, value } => match value {
                 Some(record) => self.replay_classic(at, group, record),
-                None => self.replay_deleted(at, group),
+                None if !self.is_consumer(group) => self.replay_deleted(at, group),
+                None => {}
             },
+            GroupRecord::Consumer { group, record } => self.replay_consumer(at, group, record),
             GroupRecord::Other { .. } => {}
         }
     }
@@ -54,6 +58,37 @@ impl Coordinator {
             group.position = at.next();
         }
         self.rearm(id);
+    }
+
+    fn replay_consumer(&mut self, at: Offset, id: &GroupId, record: &ConsumerRecord) {
+        if !self.is_consumer(id) {
+            // What is taken away of a group that is gone, or of another kind by now.
+            if record.is_tombstone() {
+                return;
+            }
+            let kind = Kind::Consumer(Box::default());
+            match self.groups.get_mut(id) {
+                Some(group) => group.kind = kind,
+                None => {
+                    self.groups.insert(id.clone(), Group::new(kind));
+                }
+            }
+        }
+        if matches!(record, ConsumerRecord::Epoch(None)) {
+            return self.replay_deleted(at, id);
+        }
+        if let Some(group) = self.groups.get_mut(id) {
+            if let Kind::Consumer(consumers) = &mut group.kind {
+                consumers.replay(record);
+            }
+            group.position = at.next();
+        }
+        self.rearm(id);
+    }
+
+    fn is_consumer(&self, id: &GroupId) -> bool {
+        let kind = self.groups.get(id).map(|group| &group.kind);
+        matches!(kind, Some(Kind::Consumer(_)))
     }
 
     /// The group is gone; offsets that are not make it one that only holds offsets.
@@ -81,8 +116,9 @@ impl Coordinator {
             Soft::Classic { group: id, state } => {
                 match self.groups.get_mut(id) {
                     Some(group) => {
-                        let Kind::Classic { live, .. } = &mut group.kind;
-                        *live = Arc::clone(state);
+                        if let Kind::Classic { live, .. } = &mut group.kind {
+                            *live = Arc::clone(state);
+                        }
                     }
                     None => {
                         let kind = Kind::Classic {
@@ -103,12 +139,26 @@ impl Coordinator {
                 let Some(group) = self.groups.get_mut(id) else {
                     return;
                 };
-                let Kind::Classic { live, .. } = &mut group.kind;
-                Arc::make_mut(live).hear(member, *until, *connection);
+                if let Kind::Classic { live, .. } = &mut group.kind {
+                    Arc::make_mut(live).hear(member, *until, *connection);
+                }
                 if group.armed.is_none_or(|armed| armed > *until) {
                     self.rearm(id);
                 }
             }
+            Soft::Consumer { group: id, change } => {
+                let Some(group) = self.groups.get_mut(id) else {
+                    return;
+                };
+                if let Kind::Consumer(consumers) = &mut group.kind {
+                    consumers.change(change);
+                }
+                let is_armed = group.armed == group.kind.deadline();
+                if !is_armed || !self.dormant.is_empty() {
+                    self.rearm(id);
+                }
+            }
+            Soft::Topics(topics) => self.topics = Some(Arc::clone(topics)),
             Soft::Rearm { group } => self.rearm(group),
             Soft::Swept { next, cursor } => {
                 self.sweep.next = Some(*next);

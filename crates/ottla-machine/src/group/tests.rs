@@ -5,9 +5,12 @@
 
 mod invariants;
 mod random;
+mod random_consumer;
 mod script;
+mod script_consumer;
+mod topics;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::string::{String, ToString};
 use std::vec::Vec;
 
@@ -18,6 +21,7 @@ use ottla_model::uuid::Uuid;
 
 use super::*;
 use crate::contract::{Entry, Ids, StoredRecord};
+use topics::TestTopics;
 
 /// `"…".hashCode()` by a JVM.
 #[test]
@@ -73,6 +77,11 @@ struct Rig {
     generations: BTreeMap<GroupId, i32>,
     /// Where records of undecided transactions lie.
     undecided_at: BTreeSet<Offset>,
+    topics: Arc<TestTopics>,
+    /// What the coordinator ordered and nobody has done.
+    effects: VecDeque<Effect>,
+    /// Nobody does it for now.
+    holds_effects: bool,
 }
 
 /// The wall clock at the start of each test, in ms.
@@ -91,6 +100,9 @@ impl Rig {
             waiting: BTreeSet::new(),
             generations: BTreeMap::new(),
             undecided_at: BTreeSet::new(),
+            topics: Arc::default(),
+            effects: VecDeque::new(),
+            holds_effects: false,
         };
         rig.ask(Request::Begin);
         rig
@@ -107,7 +119,23 @@ impl Rig {
         };
         let mut left = self.decide(|machine, cx, out| machine.decide(to, command, cx, out));
         left.extend(self.expire());
+        if !self.holds_effects {
+            left.extend(self.perform_effects());
+        }
         (to, left)
+    }
+
+    /// What was ordered is done, and what follows from that.
+    fn perform_effects(&mut self) -> Vec<Left> {
+        let mut left = Vec::new();
+        while let Some(effect) = self.effects.pop_front() {
+            left.extend(self.ask(topics::perform(effect)).1);
+        }
+        left
+    }
+
+    fn set_topic(&mut self, name: &str, id: Uuid, partitions: i32) {
+        Arc::make_mut(&mut self.topics).set(name, id, partitions);
     }
 
     /// What is due now, as a shard does after each turn.
@@ -130,7 +158,11 @@ impl Rig {
         while let Some(at) = self.machine.deadline().filter(|at| *at <= until) {
             self.now = self.now.max(at);
             let now = self.now;
-            left.extend(self.expire().into_iter().map(|answer| (now, answer)));
+            let mut happened = self.expire();
+            if !self.holds_effects {
+                happened.extend(self.perform_effects());
+            }
+            left.extend(happened.into_iter().map(|answer| (now, answer)));
         }
         self.now = until;
         left
@@ -153,7 +185,7 @@ impl Rig {
         };
         let mut out = Decision::default();
         decide(&self.machine, &mut cx, &mut out);
-        assert!(out.effects.is_empty());
+        self.effects.extend(out.effects);
         for emit in out.emits {
             match emit {
                 Emit::Logged(Entry::Records {
@@ -221,9 +253,14 @@ impl Rig {
     fn restart(&mut self) -> Vec<Left> {
         self.machine = self.replayed();
         self.waiting.clear();
+        // Who was at work may be done only now: what comes is too late.
+        let late = core::mem::take(&mut self.effects);
         // Generations that were not logged are forgotten, as in Kafka.
         self.generations.clear();
-        let (_, left) = self.ask(Request::Begin);
+        let (_, mut left) = self.ask(Request::Begin);
+        for effect in late {
+            left.extend(self.ask(topics::perform(effect)).1);
+        }
         left
     }
 }

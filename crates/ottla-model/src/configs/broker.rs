@@ -39,6 +39,18 @@ pub const BROKER_CONFIGS: &[ConfigDef] = &[
         .doc("Whether topics can be deleted."),
     def("fetch.max.bytes", Int, "57671680", Valid::AtLeast(1024))
         .doc("Largest response to a fetch, but for a single larger batch."),
+    def("group.consumer.assignment.interval.ms", Int, "1000", Valid::AtLeast(0))
+        .doc("How long the assignment of a consumer group holds at least. `--dev` sets 0."),
+    def("group.consumer.heartbeat.interval.ms", Int, "5000", Valid::AtLeast(1))
+        .doc("How often members of consumer groups are to be heard of. `--dev` sets 100."),
+    def("group.consumer.max.size", Int, "2147483647", Valid::AtLeast(1))
+        .doc("Most members of a consumer group."),
+    def("group.consumer.migration.policy", Text, "bidirectional", Valid::OneOf(&["disabled", "downgrade", "upgrade", "bidirectional"]))
+        .doc("Whether a group with members may go from the classic protocol to the consumer protocol, and back."),
+    def("group.consumer.regex.refresh.interval.ms", Int, "600000", Valid::AtLeast(10_000))
+        .doc("How often the topics are looked for anew that regular expressions of consumer groups match, if topics did not change."),
+    def("group.consumer.session.timeout.ms", Int, "45000", Valid::AtLeast(1))
+        .doc("How long a member of a consumer group may be silent before it is out."),
     def("group.initial.rebalance.delay.ms", Int, "3000", Valid::Any)
         .doc("How long the first rebalance of an empty group waits for more members. `--dev` sets 0."),
     def("group.max.session.timeout.ms", Int, "1800000", Valid::Any)
@@ -152,6 +164,8 @@ pub const BROKER_CONFIGS: &[ConfigDef] = &[
         .doc("Segment size of `__consumer_offsets`, when it is made."),
     def("ottla.group.disconnect.grace.ms", Long, "-1", Valid::AtLeast(-1))
         .doc("Ottla's own: how long a member whose connection closed may stay silent before it is out; -1 is as long as its session. `--dev` sets 1000."),
+    def("ottla.group.regex.batch.interval.ms", Long, "10000", Valid::AtLeast(0))
+        .doc("Ottla's own: how often at most regular expressions of a consumer group are resolved anew because topics changed; a constant in Apache Kafka. `--dev` sets 0."),
     def("producer.id.expiration.ms", Int, "86400000", Valid::AtLeast(1))
         .doc("A partition forgets a producer that wrote nothing for longer."),
     def("queued.max.request.bytes", Long, "-1", Valid::Any)

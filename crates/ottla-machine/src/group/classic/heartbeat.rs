@@ -43,6 +43,7 @@ impl Coordinator {
         match self.groups.get(&request.group).map(|group| &group.kind) {
             None => Err(Refusal::UnknownMember),
             Some(Kind::Classic { live, .. }) => live.check_heartbeat(request),
+            Some(Kind::Consumer(_)) => Err(Refusal::UnknownMember),
         }
     }
 }

@@ -35,6 +35,7 @@ impl Coordinator {
                 None => Err(Refusal::UnknownMember),
                 Some(group) => match &group.kind {
                     Kind::Classic { live, .. } => Ok(Classic::clone(live)),
+                    Kind::Consumer(_) => Err(Refusal::InconsistentProtocol),
                 },
             });
         let position = self.position(&request.group);

@@ -26,7 +26,10 @@ impl Coordinator {
             let unknown = request.members.iter().map(|_| Err(Refusal::UnknownMember));
             return out.answer(to, Answer::Left(unknown.collect()), Wait::Durable);
         };
-        let Kind::Classic { live, .. } = &group.kind;
+        let Kind::Classic { live, .. } = &group.kind else {
+            let unknown = request.members.iter().map(|_| Err(Refusal::UnknownMember));
+            return out.answer(to, Answer::Left(unknown.collect()), Wait::Durable);
+        };
         let id = &request.group;
         let mut turn = Turn::new(id, Classic::clone(live), group.position, settings, cx, out);
         let members = request.members.iter();
@@ -58,7 +61,12 @@ impl Coordinator {
         else {
             return;
         };
-        let Kind::Classic { live, .. } = &group.kind;
+        let live = match &group.kind {
+            Kind::Classic { live, .. } => live,
+            Kind::Consumer(group) => {
+                return Self::lose_consumers(id, group, connection, grace_ms, cx, out);
+            }
+        };
         if !live.is_known_to_speak_over(connection) {
             return;
         }

@@ -273,6 +273,11 @@ impl Classic {
         self.state == State::Empty && self.pending.is_empty()
     }
 
+    /// True if nobody is a member; some may be about to be.
+    pub(super) fn has_no_members(&self) -> bool {
+        self.state == State::Empty
+    }
+
     pub(super) fn is_of_consumers(&self) -> bool {
         self.protocol_type.as_deref() == Some(CONSUMER)
     }

@@ -25,7 +25,9 @@ impl Coordinator {
         let Some(group) = self.groups.get(&request.group) else {
             return out.refuse(to, Refusal::UnknownMember, Wait::Durable);
         };
-        let Kind::Classic { live, .. } = &group.kind;
+        let Kind::Classic { live, .. } = &group.kind else {
+            return out.refuse(to, Refusal::UnknownMember, Wait::Durable);
+        };
         let id = request.group.clone();
         let mut turn = Turn::new(&id, Classic::clone(live), group.position, settings, cx, out);
         match live.check_sync(&request) {

@@ -94,6 +94,7 @@ impl Coordinator {
             None if request.generation < 0 => Ok(None),
             None => Err(Refusal::GroupNotFound),
             Some(Kind::Classic { live, .. }) => live.check_commit(request, cx.mono),
+            Some(Kind::Consumer(group)) => group.check_commit(request).map(|()| None),
         }
     }
 }

@@ -6,15 +6,15 @@ use alloc::vec::Vec;
 use ottla_model::uuid::Uuid;
 
 use super::{CommittedOffset, Offsets};
-use crate::group::{Coordinator, GroupId, MemberId, Refusal};
+use crate::group::{Coordinator, GroupId, Kind, MemberId, Refusal};
 
 /// A question for committed offsets.
 #[derive(Clone, Debug)]
 pub struct FetchOffsets {
     /// The group.
     pub group: GroupId,
-    /// The member of a consumer group (KIP-848) that asks; empty if nobody in particular does.
-    pub member: MemberId,
+    /// The member of a consumer group (KIP-848) that asks; `None` if nobody in particular does.
+    pub member: Option<MemberId>,
     /// Its epoch; -1 if nobody in particular asks.
     pub member_epoch: i32,
     /// Offsets that a transaction has not decided on are refused (KIP-447).
@@ -53,8 +53,17 @@ pub struct FetchedPartition {
 }
 
 impl Coordinator {
-    pub(in crate::group) fn plan_offsets(&self, question: &FetchOffsets) -> Vec<FetchedTopic> {
-        let offsets = self.groups.get(&question.group).map(|group| &group.offsets);
+    /// # Errors
+    /// The asker says that it is a member, and is none, or of another epoch.
+    pub(in crate::group) fn plan_offsets(
+        &self,
+        question: &FetchOffsets,
+    ) -> Result<Vec<FetchedTopic>, Refusal> {
+        let group = self.groups.get(&question.group);
+        if let Some(Kind::Consumer(group)) = group.map(|group| &group.kind) {
+            group.check_fetch(question)?;
+        }
+        let offsets = group.map(|group| &group.offsets);
         let stable = |topic: &str, partition| {
             let undecided = question.require_stable
                 && offsets.is_some_and(|offsets| offsets.is_undecided(topic, partition));
@@ -66,7 +75,7 @@ impl Coordinator {
         };
         let Some(topics) = &question.topics else {
             let topics = offsets.into_iter().flat_map(|offsets| &offsets.committed);
-            return topics
+            return Ok(topics
                 .map(|(name, partitions)| FetchedTopic {
                     name: Arc::clone(name),
                     partitions: partitions
@@ -77,7 +86,7 @@ impl Coordinator {
                         })
                         .collect(),
                 })
-                .collect();
+                .collect());
         };
         let find = |topic: &FetchTopic, partition| {
             let offset = offsets?.get(&topic.name, partition)?;
@@ -94,7 +103,7 @@ impl Coordinator {
                 })
                 .collect(),
         };
-        topics.iter().map(answer).collect()
+        Ok(topics.iter().map(answer).collect())
     }
 }
 

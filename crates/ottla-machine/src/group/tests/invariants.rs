@@ -16,10 +16,18 @@ pub(super) fn check(rig: &mut Rig) {
     assert_eq!(restored.snapshot(), machine.snapshot());
     let mut tickets = BTreeSet::new();
     for (id, group) in &machine.groups {
-        let Kind::Classic { logged, live } = &group.kind;
-        check_classic(live);
-        live.check_against(logged.as_deref());
-        for ticket in live.tickets() {
+        let (epoch, waiting) = match &group.kind {
+            Kind::Classic { logged, live } => {
+                check_classic(live);
+                live.check_against(logged.as_deref());
+                (live.generation(), live.tickets())
+            }
+            Kind::Consumer(group) => {
+                group.check();
+                (group.epoch(), group.tickets())
+            }
+        };
+        for ticket in waiting {
             assert!(tickets.insert(ticket), "{ticket:?} waits twice");
         }
         let armed = group.armed;
@@ -36,8 +44,8 @@ pub(super) fn check(rig: &mut Rig) {
             "a timer goes off in time"
         );
         let told = rig.generations.entry(id.clone()).or_insert(0);
-        assert!(live.generation() >= *told, "generations only grow");
-        *told = live.generation();
+        assert!(epoch >= *told, "generations and epochs only grow");
+        *told = epoch;
     }
     assert_eq!(
         machine.timers.len(),

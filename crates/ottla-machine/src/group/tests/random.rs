@@ -157,7 +157,9 @@ impl World {
         }
         self.follow();
         let seed = self.seed;
-        let Kind::Classic { live, .. } = &self.rig.machine.groups[&group()].kind;
+        let Kind::Classic { live, .. } = &self.rig.machine.groups[&group()].kind else {
+            panic!("seed {seed}: not a classic group");
+        };
         let members: BTreeSet<&MemberId> = live.member_ids().collect();
         let good = &self.clients[..GOOD];
         let expected: BTreeSet<&MemberId> = good.iter().map(|client| &client.member).collect();
@@ -312,6 +314,7 @@ impl World {
             member: self.some_member(index),
             instance: self.clients[index].instance.clone(),
             generation,
+            knows_epochs: true,
             retention_ms: None,
             topics: alloc::vec![CommitTopic {
                 name: Arc::from("t"),
@@ -330,9 +333,9 @@ impl World {
     fn restart(&mut self) {
         let left = self.rig.restart();
         let found = self.rig.machine.groups.get(&group());
-        let logged = found.map_or(0, |group| {
-            let Kind::Classic { live, .. } = &group.kind;
-            live.generation()
+        let logged = found.map_or(0, |group| match &group.kind {
+            Kind::Classic { live, .. } => live.generation(),
+            Kind::Consumer(group) => group.epoch(),
         });
         self.owners.retain(|generation, _| *generation <= logged);
         self.asked.clear();

@@ -14,6 +14,7 @@ use std::format;
 use bytes::Bytes;
 use std::path::{Path, PathBuf};
 
+use super::script_consumer::show_consumer_group;
 use super::*;
 
 #[test]
@@ -83,12 +84,12 @@ fn difference(written: &str, happened: &str) -> String {
     }
 }
 
-struct Script {
-    rig: Rig,
+pub(super) struct Script {
+    pub(super) rig: Rig,
     /// Member id of each client.
-    ids: BTreeMap<String, MemberId>,
-    /// Generation that each client was told.
-    generations: BTreeMap<String, i32>,
+    pub(super) ids: BTreeMap<String, MemberId>,
+    /// Generation or epoch that each client was told.
+    pub(super) generations: BTreeMap<String, i32>,
     /// Who asked.
     askers: BTreeMap<Ticket, String>,
     refusals: BTreeSet<String>,
@@ -96,29 +97,29 @@ struct Script {
 }
 
 /// The words of a command behind its name.
-struct Words<'a> {
-    plain: Vec<&'a str>,
-    named: BTreeMap<&'a str, &'a str>,
+pub(super) struct Words<'a> {
+    pub(super) plain: Vec<&'a str>,
+    pub(super) named: BTreeMap<&'a str, &'a str>,
 }
 
 impl<'a> Words<'a> {
-    fn get(&self, name: &str) -> Option<&'a str> {
+    pub(super) fn get(&self, name: &str) -> Option<&'a str> {
         self.named.get(name).copied()
     }
 
-    fn ms(&self, name: &str) -> Option<u64> {
+    pub(super) fn ms(&self, name: &str) -> Option<u64> {
         self.get(name).map(ms)
     }
 
-    fn number(&self, name: &str) -> Option<i32> {
+    pub(super) fn number(&self, name: &str) -> Option<i32> {
         self.get(name).map(|text| text.parse().unwrap())
     }
 
-    fn group(&self) -> GroupId {
+    pub(super) fn group(&self) -> GroupId {
         GroupId::from(self.get("group").unwrap_or("g"))
     }
 
-    fn instance(&self) -> Option<InstanceId> {
+    pub(super) fn instance(&self) -> Option<InstanceId> {
         self.get("instance").map(InstanceId::from)
     }
 }
@@ -157,7 +158,7 @@ fn partitions(word: &str) -> (Arc<str>, Vec<i32>) {
     (Arc::from(topic), indexes.collect())
 }
 
-fn topic_id(topic: &str) -> Uuid {
+pub(super) fn topic_id(topic: &str) -> Uuid {
     // Of `t'2`, a second topic of the name t.
     let mut id = [0; 16];
     for (place, byte) in id.iter_mut().zip(topic.bytes()) {
@@ -198,7 +199,9 @@ impl Script {
         let mut words = line.split_whitespace();
         let name = words.next().unwrap();
         let (named, plain): (Vec<&str>, Vec<&str>) = words.partition(|word| {
-            word.contains('=') && !word.contains(':') || word.starts_with("assign=")
+            word.contains('=') && !word.contains(':')
+                || word.starts_with("assign=")
+                || word.starts_with("own=")
         });
         let words = Words {
             plain,
@@ -208,6 +211,19 @@ impl Script {
                 .collect(),
         };
         let left = match name {
+            "topic" => {
+                self.topics(&words);
+                Vec::new()
+            }
+            "hold" => {
+                self.rig.holds_effects = true;
+                Vec::new()
+            }
+            "release" => {
+                self.rig.holds_effects = false;
+                self.now(|script| script.rig.perform_effects())
+            }
+            "fail" => self.now(Script::fail),
             "restart" => self.now(|script| script.rig.restart()),
             "advance" => self.rig.advance(ms(words.plain[0])),
             "settings" => {
@@ -224,6 +240,15 @@ impl Script {
                 words
                     .number("max")
                     .inspect(|max| settings.members_max = *max as usize);
+                words
+                    .number("consumers")
+                    .inspect(|max| settings.consumer_members_max = *max as usize);
+                words
+                    .ms("interval")
+                    .inspect(|ms| settings.consumer_assignment_interval_ms = *ms as i64);
+                words
+                    .get("migration")
+                    .inspect(|name| settings.migration = Migration::from_name(name).unwrap());
                 self.rig.settings = Arc::new(settings);
                 self.now(|script| script.rig.ask(Request::Begin).1)
             }
@@ -262,11 +287,13 @@ impl Script {
     fn ask(&mut self, who: String, request: Request) -> Vec<(MonoMs, Left)> {
         // Before it is asked: the answer may be there at once.
         self.askers.insert(Ticket(self.rig.next_ticket), who);
-        let (_, left) = self.rig.ask(request);
+        let (_, mut left) = self.rig.ask(request);
+        // Who works for the coordinator hears nothing that matters.
+        left.retain(|left| left.value != Ok(Answer::Noted) || self.askers.contains_key(&left.to));
         left.into_iter().map(|left| (self.rig.now, left)).collect()
     }
 
-    fn member(&self, who: &str, words: &Words<'_>) -> MemberId {
+    pub(super) fn member(&self, who: &str, words: &Words<'_>) -> MemberId {
         match words.get("id") {
             Some("-") => MemberId::from(""),
             Some(id) => self
@@ -288,7 +315,7 @@ impl Script {
     }
 
     /// One connection per client.
-    fn connection(who: &str) -> ConnectionId {
+    pub(super) fn connection(who: &str) -> ConnectionId {
         ConnectionId(u64::from(who.bytes().next().unwrap()))
     }
 
@@ -366,15 +393,22 @@ impl Script {
                 generation,
                 connection,
             }),
+            "beat" => self.beat(who, words),
+            "describe-consumer" => Request::Ask(Query::DescribeConsumer {
+                group,
+                topics: Arc::clone(&self.rig.topics) as Arc<dyn Topics>,
+            }),
             "disconnect" => Request::ConnectionClosed { group, connection },
             "commit" => Request::CommitOffsets(CommitOffsets {
                 group,
                 member,
                 instance,
                 generation,
+                knows_epochs: !words.plain.contains(&"old"),
                 retention_ms: words.ms("retention").map(|ms| ms as i64),
                 topics: words.plain[1..]
                     .iter()
+                    .filter(|word| word.contains('='))
                     .map(|word| {
                         let (place, offset) = word.split_once('=').unwrap();
                         let (name, indexes) = partitions(place);
@@ -409,8 +443,8 @@ impl Script {
                 });
                 Request::Ask(Query::Offsets(FetchOffsets {
                     group,
-                    member: MemberId::from(""),
-                    member_epoch: -1,
+                    member: words.plain.contains(&"member").then_some(member),
+                    member_epoch: words.number("epoch").unwrap_or(-1),
                     require_stable: words.plain.contains(&"stable"),
                     topics: (!all).then(|| topics.collect()),
                 }))
@@ -443,12 +477,12 @@ impl Script {
             "describe" => Request::Ask(Query::Describe(group)),
             "list" => Request::Ask(Query::List(ListFilter {
                 states: words.get("states").map(|states| {
-                    let all = [GroupState::Empty, GroupState::Stable];
+                    let all = GroupState::ALL;
                     let named = |state: &GroupState| states.contains(state.as_str());
                     all.into_iter().filter(named).collect()
                 }),
                 types: words.get("types").map(|types| {
-                    let all = [GroupType::Classic, GroupType::Consumer];
+                    let all = GroupType::ALL;
                     let named = |kind: &GroupType| types.contains(kind.as_str());
                     all.into_iter().filter(named).collect()
                 }),
@@ -483,7 +517,10 @@ impl Script {
     fn records(&mut self) -> Vec<String> {
         let mut lines = Vec::new();
         for (_, batch) in &self.rig.log[self.logged..] {
-            let records: Vec<String> = batch.iter().map(show_record).collect();
+            let records: Vec<String> = batch
+                .iter()
+                .map(|record| self.show_record(record))
+                .collect();
             lines.push(format!("log {}", records.join("; ")));
         }
         self.logged = self.rig.log.len();
@@ -537,6 +574,8 @@ impl Script {
             }
             Ok(Answer::Told(Plan::Offsets(topics))) => format!("offsets{}", self.offsets(topics)),
             Ok(Answer::Told(Plan::Described(group))) => describe(group),
+            Ok(Answer::Beat(beat)) => self.show_beat(&who, beat),
+            Ok(Answer::Told(Plan::DescribedConsumer(group))) => show_consumer_group(group),
             Ok(Answer::Told(Plan::Listed(groups))) => {
                 let groups = groups.iter().map(|group| {
                     format!(
@@ -622,36 +661,39 @@ fn describe(group: &DescribedGroup) -> String {
     )
 }
 
-fn show_record(record: &GroupRecord) -> String {
-    match record {
-        GroupRecord::Offset {
-            group,
-            topic,
-            partition,
-            value,
-        } => {
-            let value = value.as_ref();
-            let offset = value.map_or_else(|| "gone".into(), |value| value.offset.to_string());
-            format!("{group} {topic}:{partition}={offset}")
+impl Script {
+    fn show_record(&self, record: &GroupRecord) -> String {
+        match record {
+            GroupRecord::Consumer { group, record } => self.show_consumer_record(group, record),
+            GroupRecord::Offset {
+                group,
+                topic,
+                partition,
+                value,
+            } => {
+                let value = value.as_ref();
+                let offset = value.map_or_else(|| "gone".into(), |value| value.offset.to_string());
+                format!("{group} {topic}:{partition}={offset}")
+            }
+            GroupRecord::Classic { group, value: None } => format!("{group} gone"),
+            GroupRecord::Classic {
+                group,
+                value: Some(record),
+            } => {
+                let members = record.members.iter().map(|member| {
+                    let assignment = String::from_utf8_lossy(&member.assignment).into_owned();
+                    format!("{}[{assignment}]", Script::short(&member.member))
+                });
+                let members: Vec<String> = members.collect();
+                format!(
+                    "{group} generation {} {}",
+                    record.generation,
+                    members.join(" ")
+                )
+                .trim_end()
+                .to_string()
+            }
+            GroupRecord::Other { .. } => "other".into(),
         }
-        GroupRecord::Classic { group, value: None } => format!("{group} gone"),
-        GroupRecord::Classic {
-            group,
-            value: Some(record),
-        } => {
-            let members = record.members.iter().map(|member| {
-                let assignment = String::from_utf8_lossy(&member.assignment).into_owned();
-                format!("{}[{assignment}]", Script::short(&member.member))
-            });
-            let members: Vec<String> = members.collect();
-            format!(
-                "{group} generation {} {}",
-                record.generation,
-                members.join(" ")
-            )
-            .trim_end()
-            .to_string()
-        }
-        GroupRecord::Other { .. } => "other".into(),
     }
 }

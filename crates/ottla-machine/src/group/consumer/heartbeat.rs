@@ -1,0 +1,424 @@
+//! ConsumerGroupHeartbeat (Kafka `consumerGroupHeartbeat`): joins, stays, tells what changed, hears what to
+//! give up and what to take. A heartbeat that brings nothing new costs a few look-ups.
+
+use alloc::collections::BTreeSet;
+use alloc::string::ToString;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::assignor::{Assignor, Partitions};
+use super::live::{Asked, Session, Waiting};
+use super::reconcile::Reconcile;
+use super::topics::Topics;
+use super::update::{Draft, Update};
+use super::{
+    Change, Consumer, ConsumerRecord, Current, LEAVES, LEAVES_FOR_A_WHILE, Member, MemberFacts,
+    MemberState, resolve,
+};
+use crate::contract::{Cx, Decision, Emit, Reply, Ticket, Wait};
+use crate::group::names::TEXT_BYTES_MAX;
+use crate::group::{
+    Answer, ConnectionId, Coordinator, GroupId, GroupRecord, InstanceId, Kind, MemberId, Refusal,
+    Settings, Soft,
+};
+
+/// ConsumerGroupHeartbeat. What a member does not say is as it said before.
+#[derive(Clone, Debug)]
+pub struct ConsumerHeartbeat {
+    /// The group.
+    pub group: GroupId,
+    /// The member; empty if the broker is to make its id.
+    pub member: MemberId,
+    /// The member makes its own id, so it has one from the start (version 1).
+    pub makes_own_id: bool,
+    /// Its epoch; 0 joins, -1 leaves, -2 leaves for a while as a static member.
+    pub epoch: i32,
+    /// Makes it static.
+    pub instance: Option<InstanceId>,
+    /// Where it reads from best.
+    pub rack: Option<Arc<str>>,
+    /// How long it may take to give partitions up; -1: not said.
+    pub rebalance_timeout_ms: i32,
+    /// The topics that it subscribes to by name.
+    pub subscribed: Option<Vec<Arc<str>>>,
+    /// The regular expression that it subscribes to; empty: none.
+    pub regex: Option<Arc<str>>,
+    /// Why the expression does not compile; found outside the turn.
+    pub regex_fault: Option<Arc<str>>,
+    /// The assignor that it would like.
+    pub assignor: Option<Arc<str>>,
+    /// The partitions that it has.
+    pub owned: Option<Partitions>,
+    /// `client.id`.
+    pub client_id: Arc<str>,
+    /// Where the client is, as Kafka writes it: `/127.0.0.1`.
+    pub client_host: Arc<str>,
+    /// The connection that it came over.
+    pub connection: ConnectionId,
+    /// The topics that there are.
+    pub topics: Arc<dyn Topics>,
+}
+
+/// What a member is told.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ConsumerBeat {
+    /// Its id.
+    pub member: MemberId,
+    /// Its epoch.
+    pub epoch: i32,
+    /// When it is expected again, ms.
+    pub heartbeat_interval_ms: i32,
+    /// What it is to have, if that is news: [`assigned`](Current::assigned) of it.
+    pub assignment: Option<Arc<Current>>,
+}
+
+impl Coordinator {
+    pub(in crate::group) fn decide_consumer_heartbeat(
+        &self,
+        to: Ticket,
+        request: ConsumerHeartbeat,
+        settings: &Settings,
+        cx: &mut Cx<'_>,
+        out: &mut Decision<Self>,
+    ) {
+        self.note_topics(&request.topics, out);
+        let id = request.group.clone();
+        let result = check(&request).and_then(|()| match request.epoch {
+            LEAVES | LEAVES_FOR_A_WHILE => self.leave_consumer(to, &request, out),
+            _ => self.beat(to, request, settings, cx, out),
+        });
+        if let Err(refusal) = result {
+            out.replies.push(Reply {
+                to,
+                value: Err(refusal),
+                saw: self.position(&id),
+                wait: Wait::Durable,
+            });
+        }
+    }
+
+    fn beat(
+        &self,
+        to: Ticket,
+        request: ConsumerHeartbeat,
+        settings: &Settings,
+        cx: &mut Cx<'_>,
+        out: &mut Decision<Self>,
+    ) -> Result<(), Refusal> {
+        let topics = Arc::clone(self.newest(&request.topics));
+        let joins = request.epoch == 0;
+        let fresh;
+        let mut before = Vec::new();
+        let group = match self.groups.get(&request.group).map(|group| &group.kind) {
+            Some(Kind::Consumer(group)) => &**group,
+            None if !joins => return Err(Refusal::GroupNotFound),
+            Some(Kind::Classic { .. }) if !joins => return Err(Refusal::NotConsumerGroup),
+            None => {
+                fresh = Consumer::default();
+                &fresh
+            }
+            Some(Kind::Classic { live, logged }) if live.has_no_members() => {
+                if logged.is_some() {
+                    before.push(GroupRecord::Classic {
+                        group: request.group.clone(),
+                        value: None,
+                    });
+                }
+                fresh = Consumer::default();
+                &fresh
+            }
+            Some(Kind::Classic { .. }) => return Err(Refusal::NotConsumerGroup),
+        };
+        if !group.has_room_for(&request, settings.consumer_members_max) {
+            return Err(Refusal::GroupFull);
+        }
+        let member_id = if request.member.is_empty() {
+            MemberId::from(&*cx.ids.uuid().to_string())
+        } else {
+            request.member.clone()
+        };
+        let mut draft = Draft::default();
+        let seat = group.find_seat(&member_id, &request, &mut draft)?;
+        let facts = seat.member.facts.said(&request);
+        let regex = group.change_regex(
+            &seat.member.facts,
+            &facts,
+            request.regex_fault.as_ref(),
+            &mut draft,
+        )?;
+        let update = Update {
+            id: &member_id,
+            old: &seat.member,
+            facts: &facts,
+            regex,
+            topics: &*topics,
+        };
+        let epoch = group.update(&update, &mut draft);
+        let due = group.regexes_due(&seat.member.facts, &facts, &*topics, settings, cx.wall.0);
+        let is_ordered = due.is_some();
+        if let Some(regexes) = due {
+            resolve::order(&request.group, regexes, &topics, cx.mono, &mut draft, out);
+        }
+        let asked = Asked {
+            is_full: joins || request.is_full(),
+            has_subscription_changed: regex.is_any() || facts.topics != seat.member.facts.topics,
+            owned: request.owned.map(Arc::new),
+            had: Arc::clone(&seat.member.current),
+        };
+        if let Some(old) = &seat.replaces {
+            draft.changes.push(Change::Replaced);
+            group.refuse_waiting(old, &Refusal::FencedInstance, &mut draft, out);
+        }
+        let until = cx.mono + settings.consumer_session_timeout_ms;
+        let session = group.session(&member_id, until, Some(request.connection));
+        let is_unresolved =
+            !facts.regex.is_empty() && !group.logged.regexes.contains_key(&facts.regex);
+        let waits_for_regex = is_unresolved
+            && (is_ordered || asked.has_subscription_changed && group.live.resolving.is_some());
+        let waits_for_target =
+            epoch > group.logged.target.epoch && group.may_compute(settings, cx.wall);
+        if waits_for_target || waits_for_regex {
+            draft
+                .changes
+                .push(Change::Session(member_id.clone(), session));
+            draft.changes.push(Change::Wait(Waiting {
+                to,
+                member: member_id,
+                asked,
+                topics,
+            }));
+            draft.emit_after(before, &request.group, out);
+            return Ok(());
+        }
+        let member = Member {
+            facts,
+            current: Arc::clone(&seat.member.current),
+        };
+        let seated = Seated {
+            id: &member_id,
+            member: &member,
+            replaces: seat.replaces.as_ref(),
+            session,
+        };
+        let beat = group.finish(seated, &asked, &*topics, settings, cx, &mut draft)?;
+        let position = self.position(&request.group);
+        let saw = draft.saw(position.filter(|_| before.is_empty()));
+        draft.emit_after(before, &request.group, out);
+        out.replies.push(Reply {
+            to,
+            value: Ok(Answer::Beat(beat)),
+            saw,
+            wait: Wait::Durable,
+        });
+        Ok(())
+    }
+
+    /// The newest topics that any request brought.
+    pub(super) fn newest<'a>(&'a self, brought: &'a Arc<dyn Topics>) -> &'a Arc<dyn Topics> {
+        let known = self.topics.as_ref();
+        known
+            .filter(|known| known.version() > brought.version())
+            .unwrap_or(brought)
+    }
+
+    pub(super) fn note_topics(&self, brought: &Arc<dyn Topics>, out: &mut Decision<Self>) {
+        let known = self.topics.as_ref();
+        if known.is_none_or(|known| known.version() < brought.version()) {
+            let topics = Arc::clone(brought);
+            out.emits.push(Emit::Volatile(Soft::Topics(topics)));
+        }
+    }
+}
+
+/// What Kafka checks before it looks for the group (`throwIfConsumerGroupHeartbeatRequestIsInvalid`).
+fn check(request: &ConsumerHeartbeat) -> Result<(), Refusal> {
+    let invalid = |why| Err(Refusal::InvalidRequest(why));
+    let is_empty = |text: &str| text.trim().is_empty();
+    let needs_id = request.makes_own_id || request.epoch > 0 || request.epoch == LEAVES;
+    if needs_id && is_empty(&request.member) {
+        return invalid("MemberId can't be empty.");
+    }
+    if is_empty(&request.group) {
+        return invalid("GroupId can't be empty.");
+    }
+    if request.instance.as_deref().is_some_and(is_empty) {
+        return invalid("InstanceId can't be empty.");
+    }
+    if request.rack.as_deref().is_some_and(is_empty) {
+        return invalid("RackId can't be empty.");
+    }
+    match request.epoch {
+        0 if request.rebalance_timeout_ms == -1 => {
+            return invalid("RebalanceTimeoutMs must be provided in first request.");
+        }
+        0 if request.owned.as_ref().is_none_or(|owned| !owned.is_empty()) => {
+            return invalid("TopicPartitions must be empty when (re-)joining.");
+        }
+        0 if request.subscribed.is_none() && request.regex.is_none() => {
+            return invalid(
+                "Either SubscribedTopicNames or SubscribedTopicRegex must be non-null when (re-)joining.",
+            );
+        }
+        LEAVES_FOR_A_WHILE if request.instance.is_none() => {
+            return invalid("InstanceId can't be null.");
+        }
+        epoch if epoch < LEAVES_FOR_A_WHILE => return invalid("MemberEpoch is invalid."),
+        _ => {}
+    }
+    if let Some(assignor) = &request.assignor
+        && Assignor::from_name(assignor).is_none()
+    {
+        return Err(Refusal::UnsupportedAssignor);
+    }
+    // What stands in the keys of records.
+    let texts = [&*request.group, &*request.member];
+    let optional = [request.regex.as_deref(), request.instance.as_deref()];
+    let mut texts = texts.into_iter().chain(optional.into_iter().flatten());
+    if texts.any(|text| text.len() > TEXT_BYTES_MAX) {
+        return Err(Refusal::TextTooLong);
+    }
+    Ok(())
+}
+
+/// A member whose place and facts are settled.
+pub(super) struct Seated<'a> {
+    pub(super) id: &'a MemberId,
+    pub(super) member: &'a Member,
+    pub(super) replaces: Option<&'a MemberId>,
+    pub(super) session: Session,
+}
+
+impl ConsumerHeartbeat {
+    /// True if it tells all that a member has to tell: then it may have lost what it knew.
+    fn is_full(&self) -> bool {
+        self.rebalance_timeout_ms != -1
+            && (self.subscribed.is_some() || self.regex.is_some())
+            && self.owned.is_some()
+    }
+}
+
+impl MemberFacts {
+    /// What a member says of itself from now on; the same `Arc` if it says nothing new.
+    fn said(self: &Arc<Self>, request: &ConsumerHeartbeat) -> Arc<MemberFacts> {
+        let says_nothing = request.instance.is_none()
+            && request.rack.is_none()
+            && request.rebalance_timeout_ms == -1
+            && request.subscribed.is_none()
+            && request.regex.is_none()
+            && request.assignor.is_none();
+        let is_client =
+            self.client_id == request.client_id && self.client_host == request.client_host;
+        if says_nothing && is_client && self.classic.is_none() {
+            return Arc::clone(self);
+        }
+        let topics = request.subscribed.as_ref().map(|topics| {
+            let topics: BTreeSet<Arc<str>> = topics.iter().cloned().collect();
+            if topics == *self.topics {
+                Arc::clone(&self.topics)
+            } else {
+                Arc::new(topics)
+            }
+        });
+        let facts = MemberFacts {
+            instance: request.instance.clone().or(self.instance.clone()),
+            rack: request.rack.clone().or(self.rack.clone()),
+            client_id: Arc::clone(&request.client_id),
+            client_host: Arc::clone(&request.client_host),
+            topics: topics.unwrap_or_else(|| Arc::clone(&self.topics)),
+            regex: request
+                .regex
+                .clone()
+                .unwrap_or_else(|| Arc::clone(&self.regex)),
+            rebalance_timeout_ms: match request.rebalance_timeout_ms {
+                -1 => self.rebalance_timeout_ms,
+                timeout_ms => timeout_ms,
+            },
+            assignor: request.assignor.clone().or(self.assignor.clone()),
+            classic: None,
+        };
+        if facts == **self {
+            Arc::clone(self)
+        } else {
+            Arc::new(facts)
+        }
+    }
+}
+
+impl Consumer {
+    /// Its session, begun anew; what else runs out for it goes on.
+    pub(super) fn session(
+        &self,
+        id: &MemberId,
+        until: ottla_model::time::MonoMs,
+        connection: Option<ConnectionId>,
+    ) -> Session {
+        match self.live.sessions.get(id) {
+            None => Session::new(until, connection),
+            Some(session) => Session {
+                until,
+                connection: connection.or(session.connection),
+                ..session.clone()
+            },
+        }
+    }
+
+    /// Brings a member closer to its target, and tells it.
+    pub(super) fn finish(
+        &self,
+        seated: Seated<'_>,
+        asked: &Asked,
+        topics: &dyn Topics,
+        settings: &Settings,
+        cx: &Cx<'_>,
+        draft: &mut Draft,
+    ) -> Result<ConsumerBeat, Refusal> {
+        let id = seated.id.clone();
+        let current = self.advance(seated, asked, topics, cx, draft)?;
+        let is_news = asked.is_full || asked.had.assigned != current.assigned;
+        Ok(ConsumerBeat {
+            member: id,
+            epoch: current.epoch,
+            heartbeat_interval_ms: settings.consumer_heartbeat_interval_ms,
+            assignment: is_news.then_some(current),
+        })
+    }
+
+    /// Brings a member closer to its target; what it has from then on.
+    pub(super) fn advance(
+        &self,
+        seated: Seated<'_>,
+        asked: &Asked,
+        topics: &dyn Topics,
+        cx: &Cx<'_>,
+        draft: &mut Draft,
+    ) -> Result<Arc<Current>, Refusal> {
+        let Seated {
+            id,
+            member,
+            replaces,
+            mut session,
+        } = seated;
+        let nothing = Partitions::new();
+        let target = self.logged.targets.get(replaces.unwrap_or(id));
+        let next = Reconcile {
+            group: self,
+            member,
+            id,
+            replaces,
+            target_epoch: self.logged.target.epoch,
+            target: target.map_or(&nothing, |target| target),
+            has_subscription_changed: asked.has_subscription_changed,
+            owned: asked.owned.as_deref(),
+            topics,
+        }
+        .run()?;
+        if let Some(next) = &next {
+            let record = ConsumerRecord::Current(id.clone(), Some(Arc::clone(next)));
+            draft.records.push(record);
+            session.revoke = (next.state == MemberState::Unrevoked)
+                .then(|| (cx.mono + member.rebalance_timeout_ms(), next.epoch));
+        }
+        draft.changes.push(Change::Session(id.clone(), session));
+        Ok(next.unwrap_or_else(|| Arc::clone(&member.current)))
+    }
+}

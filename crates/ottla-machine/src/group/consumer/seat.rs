@@ -1,0 +1,112 @@
+//! The place of a member in its group: its own, a new one, or that of a static member that comes back under
+//! another id (Kafka `getOrMaybeSubscribeDynamicConsumerGroupMember`,
+//! `getOrMaybeSubscribeStaticConsumerGroupMember`).
+
+use alloc::sync::Arc;
+
+use super::assignor::Partitions;
+use super::update::Draft;
+use super::{
+    Consumer, ConsumerHeartbeat, ConsumerRecord, Current, LEAVES_FOR_A_WHILE, Member, Owned,
+};
+use crate::group::{MemberId, Refusal};
+
+/// The place of a member in its group.
+pub(super) struct Seat {
+    pub(super) member: Member,
+    /// The static member whose place it takes.
+    pub(super) replaces: Option<MemberId>,
+}
+
+impl Consumer {
+    pub(super) fn has_room_for(&self, request: &ConsumerHeartbeat, members_max: usize) -> bool {
+        let instance = request.instance.as_ref();
+        instance.is_some_and(|id| self.index.statics.contains_key(id))
+            || self.logged.members.len() < members_max
+            || self.logged.members.contains_key(&request.member)
+    }
+
+    pub(super) fn find_seat(
+        &self,
+        id: &MemberId,
+        request: &ConsumerHeartbeat,
+        draft: &mut Draft,
+    ) -> Result<Seat, Refusal> {
+        let joins = request.epoch == 0;
+        let seated = |member: &Member| Seat {
+            member: member.clone(),
+            replaces: None,
+        };
+        let Some(instance) = &request.instance else {
+            return match self.member(id) {
+                Ok(member) => member.check_epoch(request).map(|()| seated(member)),
+                Err(_) if joins => Ok(seated(&Member::default())),
+                Err(refusal) => Err(refusal),
+            };
+        };
+        match self.static_member(instance) {
+            Some((old_id, old)) if joins => {
+                if old.facts.classic.is_none() && old.current.epoch != LEAVES_FOR_A_WHILE {
+                    return Err(Refusal::UnreleasedInstance);
+                }
+                Ok(self.replace(old_id, old, id, draft))
+            }
+            // Also one that the group knows, and that was not static before.
+            None if joins => Ok(seated(self.member(id).unwrap_or(&Member::default()))),
+            None => Err(Refusal::UnknownInstance),
+            Some((old_id, _)) if old_id != id => Err(Refusal::FencedInstance),
+            Some((_, member)) => member.check_epoch(request).map(|()| seated(member)),
+        }
+    }
+
+    /// A static member comes back, with all that it had, under another id.
+    fn replace(&self, old_id: &MemberId, old: &Member, id: &MemberId, draft: &mut Draft) -> Seat {
+        let current = Current {
+            epoch: 0,
+            previous_epoch: 0,
+            ..Current::clone(&old.current)
+        };
+        let current = Arc::new(current);
+        let target = self.logged.targets.get(old_id).cloned().unwrap_or_default();
+        draft.remove(old_id);
+        draft.records.extend([
+            ConsumerRecord::Member(id.clone(), Some(Arc::clone(&old.facts))),
+            ConsumerRecord::Target(id.clone(), Some(target)),
+            ConsumerRecord::Current(id.clone(), Some(Arc::clone(&current))),
+        ]);
+        Seat {
+            member: Member {
+                facts: Arc::clone(&old.facts),
+                current,
+            },
+            replaces: (old_id != id).then(|| old_id.clone()),
+        }
+    }
+}
+
+impl Member {
+    /// Whether the request is of the epoch that the member is in, or of the one before while what it has
+    /// did not grow less: it may not have heard of the new one.
+    fn check_epoch(&self, request: &ConsumerHeartbeat) -> Result<(), Refusal> {
+        let current = &self.current;
+        let has_heard = request.epoch == 0 || request.epoch == current.epoch;
+        let is_behind = request.epoch == current.previous_epoch
+            && request.epoch < current.epoch
+            && request
+                .owned
+                .as_ref()
+                .is_some_and(|owned| is_within(owned, &current.assigned));
+        if has_heard || is_behind {
+            Ok(())
+        } else {
+            Err(Refusal::FencedEpoch)
+        }
+    }
+}
+
+fn is_within(owned: &Partitions, assigned: &Owned) -> bool {
+    owned.iter().all(|(topic, partitions)| {
+        let assigned = assigned.get(topic);
+        assigned.is_some_and(|of| partitions.iter().all(|index| of.contains_key(index)))
+    })
+}
