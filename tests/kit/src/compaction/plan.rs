@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use ottla_log::disk::Disk;
 use ottla_log::{
     CleanerOptions, Cleanup, CompactRule, Durability, LocalStore, Log, LogConfig, LogSpec,
     LogStore, StoreOptions,
@@ -21,6 +22,8 @@ const TOPIC: &str = "compacted";
 /// Where one pass takes one key, not every one is looked at.
 const CHECKED_PASSES: u64 = 5;
 const PASSES_MAX: u64 = 100_000;
+/// Disks after a second crash, in a start that finds an interrupted swap.
+const SECOND_CRASHES: u64 = 8;
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Plan {
@@ -287,7 +290,9 @@ impl Player {
         let mut facts = facts.clone();
         facts.everything_written_is_there = false;
         self.told.states += 1;
-        let again = random.one_in(6);
+        // What a start does with a swap that was interrupted is interrupted often.
+        let interrupted = holds_swap(&disk);
+        let again = interrupted || random.one_in(6);
         if again {
             disk.record();
         }
@@ -309,8 +314,23 @@ impl Player {
         if !again {
             return Ok(());
         }
-        // Often in the middle of the start.
-        let at = match random.one_in(2) {
+        for _ in 0..if interrupted { SECOND_CRASHES } else { 1 } {
+            let facts = before.clone();
+            self.crash_again((&disk, opened_at), &player, facts, interrupted, random)?;
+        }
+        Ok(())
+    }
+
+    /// Opens a disk that crashed while `player` opened it, or used it.
+    fn crash_again(
+        &self,
+        (disk, opened_at): (&SimDisk, u64),
+        player: &Player,
+        before: Facts,
+        in_the_start: bool,
+        random: &mut Random,
+    ) -> Result<(), String> {
+        let at = match in_the_start || random.one_in(2) {
             true => random.below(opened_at + 1),
             false => random.below(disk.operations() + 1),
         };
@@ -339,6 +359,12 @@ impl Player {
         })?;
         Ok(())
     }
+}
+
+/// Whether a swap was interrupted.
+fn holds_swap(disk: &SimDisk) -> bool {
+    let names = disk.list(&Path::new(ROOT).join(format!("{TOPIC}-0")));
+    names.is_ok_and(|names| names.iter().any(|(name, _)| name.ends_with(".swap")))
 }
 
 fn open(settings: &Settings, disk: &SimDisk) -> Result<(Arc<LocalStore>, Arc<dyn Log>), String> {
