@@ -181,6 +181,7 @@ pub fn group(refusal: &GroupRefusal) -> ErrorCode {
         | GroupRefusal::NotConsumerGroup => ErrorCode::GroupIdNotFound,
         GroupRefusal::NonEmptyGroup => ErrorCode::NonEmptyGroup,
         GroupRefusal::OffsetMetadataTooLarge => ErrorCode::OffsetMetadataTooLarge,
+        GroupRefusal::CommitTooLarge => ErrorCode::InvalidCommitOffsetSize,
         GroupRefusal::UnstableOffset => ErrorCode::UnstableOffsetCommit,
         GroupRefusal::GroupSubscribed => ErrorCode::GroupSubscribedToTopic,
     }

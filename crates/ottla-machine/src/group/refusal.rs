@@ -63,6 +63,9 @@ pub enum Refusal {
     NonEmptyGroup,
     /// The text committed with an offset is too long (`OFFSET_METADATA_TOO_LARGE`).
     OffsetMetadataTooLarge,
+    /// All offsets of a commit together are larger than a record batch may be
+    /// (`INVALID_COMMIT_OFFSET_SIZE`; Kafka: `UNKNOWN_SERVER_ERROR`).
+    CommitTooLarge,
     /// A transaction has not decided on the offset yet (`UNSTABLE_OFFSET_COMMIT`, KIP-447).
     UnstableOffset,
     /// Members of the group subscribe to the topic (`GROUP_SUBSCRIBED_TO_TOPIC`).
@@ -110,6 +113,7 @@ impl fmt::Display for Refusal {
             Self::OffsetMetadataTooLarge => {
                 "the text committed with an offset is longer than offset.metadata.max.bytes"
             }
+            Self::CommitTooLarge => "the offsets committed at once are larger than a record batch may be",
             Self::UnstableOffset => "a transaction has not decided on the offset yet",
             Self::GroupSubscribed => "members of the group subscribe to the topic",
         })

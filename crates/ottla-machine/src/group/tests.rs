@@ -3,6 +3,7 @@
 //!
 //! Dialogues are text ([`script`], `scripts/`); what nobody thought of is random ([`random`]).
 
+mod bounds;
 mod invariants;
 mod random;
 mod random_consumer;

@@ -6,11 +6,12 @@ use alloc::sync::Arc;
 
 use bytes::Bytes;
 
+use super::protocols::PROTOCOLS_MAX;
 use super::turn::Turn;
 use super::{Classic, Member, Pending, State, millis};
 use crate::contract::{Cx, Decision, Reply, Ticket, Wait};
 use crate::group::names::TEXT_BYTES_MAX;
-use crate::group::{Answer, Coordinator, Join, Kind, MemberId, Refusal, Settings};
+use crate::group::{Answer, Coordinator, Join, Kind, MemberId, Protocol, Refusal, Settings};
 
 /// How long a new member's first JoinGroup may wait, ms: it knows nothing of its id, so a client that is
 /// gone cannot be told from one that waits (Kafka `CLASSIC_GROUP_NEW_MEMBER_JOIN_TIMEOUT_MS`).
@@ -19,6 +20,10 @@ const NEW_MEMBER_JOIN_TIMEOUT_MS: u64 = 5 * 60 * 1000;
 /// Most members of one group that were told their id and have not come back: anyone can ask for ids
 /// without end, and each is remembered for a session. Kafka has no such bound.
 const PENDING_MAX: usize = 10_000;
+
+/// Most bytes that all members of a group tell their assignor. Kafka's bound is that of the record that
+/// they lie in, `max.message.bytes` of the topic: 1 MB.
+const METADATA_BYTES_MAX: usize = 32 << 20;
 
 impl Coordinator {
     pub(in crate::group) fn decide_join(
@@ -73,6 +78,9 @@ fn check(request: &Join, settings: &Settings) -> Result<(), Refusal> {
         &*request.client_id,
         &*request.client_host,
     ];
+    if request.protocols.len() > PROTOCOLS_MAX {
+        return Err(Refusal::InconsistentProtocol);
+    }
     let names = request.protocols.iter().map(|protocol| &*protocol.name);
     let too_long = |text: &str| text.len() > TEXT_BYTES_MAX;
     if texts.into_iter().chain(names).any(too_long)
@@ -93,6 +101,9 @@ impl Turn<'_> {
         let group = &self.group;
         if !group.has_room_for(&request.member, self.settings.members_max) {
             self.group.remove(&request.member);
+            return self.refuse(to, Refusal::GroupFull);
+        }
+        if !group.has_room_for_metadata(&request) {
             return self.refuse(to, Refusal::GroupFull);
         }
         if !group.has_common_protocol(&request.protocol_type, &request.protocols) {
@@ -283,6 +294,18 @@ impl Classic {
                 known.is_some() || self.members.len() < members_max
             }
         }
+    }
+
+    /// Whether what members tell the assignor stays within bounds: the record of a generation holds all
+    /// of it.
+    fn has_room_for_metadata(&self, request: &Join) -> bool {
+        let longest = |protocols: &[Protocol]| {
+            let lengths = protocols.iter().map(|protocol| protocol.metadata.len());
+            lengths.max().unwrap_or(0)
+        };
+        let others = self.members.iter().filter(|(id, _)| **id != request.member);
+        let others: usize = others.map(|(_, member)| longest(&member.protocols)).sum();
+        others + longest(&request.protocols) <= METADATA_BYTES_MAX
     }
 }
 

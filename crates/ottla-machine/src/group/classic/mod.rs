@@ -32,6 +32,7 @@ mod expire;
 mod heartbeat;
 mod join;
 mod leave;
+mod protocols;
 mod subscription;
 mod sync;
 mod turn;
@@ -393,41 +394,6 @@ impl Classic {
         timeouts.max().map_or(0, millis)
     }
 
-    /// Whether an assignor would be left that all members know, `except` not counted.
-    fn has_common_protocol(&self, protocol_type: &str, protocols: &[Protocol]) -> bool {
-        if self.state == State::Empty {
-            return !protocol_type.is_empty() && !protocols.is_empty();
-        }
-        self.protocol_type.as_deref() == Some(protocol_type)
-            && protocols.iter().any(|protocol| {
-                self.members
-                    .values()
-                    .all(|member| member.knows(&protocol.name))
-            })
-    }
-
-    /// The assignor that most members like best among those that all know; of several the first by
-    /// name. `None` without members.
-    fn choose_protocol(&self) -> Option<Arc<str>> {
-        let mut votes: BTreeMap<&Arc<str>, usize> = BTreeMap::new();
-        let first = self.members.values().next()?;
-        let candidates: Vec<&Arc<str>> = first
-            .protocols
-            .iter()
-            .map(|protocol| &protocol.name)
-            .filter(|name| self.members.values().all(|member| member.knows(name)))
-            .collect();
-        for member in self.members.values() {
-            let names = member.protocols.iter().map(|protocol| &protocol.name);
-            if let Some(vote) = names.into_iter().find(|name| candidates.contains(name)) {
-                *votes.entry(vote).or_default() += 1;
-            }
-        }
-        let most = votes.values().max().copied()?;
-        let winner = votes.into_iter().find(|(_, count)| *count == most);
-        winner.map(|(name, _)| Arc::clone(name))
-    }
-
     /// The earliest moment at which time changes something.
     pub(super) fn deadline(&self) -> Option<MonoMs> {
         let members = self.members.values().filter_map(|member| member.until);
@@ -469,10 +435,6 @@ impl Classic {
 }
 
 impl Member {
-    fn knows(&self, protocol: &str) -> bool {
-        self.protocols.iter().any(|known| &*known.name == protocol)
-    }
-
     /// What it tells an assignor.
     fn metadata(&self, protocol: Option<&str>) -> Bytes {
         let mut protocols = self.protocols.iter();

@@ -16,6 +16,10 @@ use crate::group::{
     Soft, Synced,
 };
 
+/// How long a rebalance to which nobody came waits before it looks again, at least, ms: its members may
+/// have said that they need no time at all.
+const NOBODY_CAME_MS: u64 = 1_000;
+
 /// A decision about a classic group. [`finish`](Self::finish) emits how the group ends up.
 pub(in crate::group) struct Turn<'a> {
     id: &'a GroupId,
@@ -201,7 +205,7 @@ impl<'a> Turn<'a> {
         }
         if !self.group.elect_joined_leader() && !self.group.members.is_empty() {
             // Static members only, and none of them came: their sessions will end it.
-            let timeout_ms = self.group.rebalance_timeout_ms();
+            let timeout_ms = self.group.rebalance_timeout_ms().max(NOBODY_CAME_MS);
             self.group.join_timer = Some(JoinTimer::Rebalance {
                 at: self.now + timeout_ms,
             });

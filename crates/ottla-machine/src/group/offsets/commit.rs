@@ -1,6 +1,7 @@
 //! OffsetCommit: the group says whether the committer may, then the offsets are logged, all as one
 //! batch, in the same turn (Kafka `OffsetMetadataManager.commitOffset`).
 
+use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -13,6 +14,12 @@ use crate::group::names::TEXT_BYTES_MAX;
 use crate::group::{
     Answer, CommitOffsets, CommitPartition, Coordinator, GroupRecord, Kind, Refusal, Settings, Soft,
 };
+
+/// Most bytes that one commit is logged with, about: all of it is one batch, and each of its records
+/// repeats the group's id. Kafka's bound is `max.message.bytes` of the topic, 1 MB.
+const COMMIT_BYTES_MAX: usize = 16 << 20;
+/// What a record of an offset takes beside its texts, at most.
+const RECORD_BYTES: usize = 80;
 
 impl Coordinator {
     pub(in crate::group) fn decide_commit_offsets(
@@ -36,7 +43,9 @@ impl Coordinator {
             }
         };
         out.emits.extend(heard.map(Emit::Volatile));
-        let mut records = Vec::new();
+        // The last one counts where a partition is named twice.
+        let mut records = BTreeMap::new();
+        let mut bytes = 0;
         let expire_time_ms = request
             .retention_ms
             .map(|retention_ms| cx.wall.0.saturating_add(retention_ms));
@@ -49,7 +58,9 @@ impl Coordinator {
             if partition.metadata.len() > TEXT_BYTES_MAX || topic.len() > TEXT_BYTES_MAX {
                 return Err(Refusal::TextTooLong);
             }
-            records.push(GroupRecord::Offset {
+            let texts = request.group.len() + topic.len() + partition.metadata.len();
+            let key = (Arc::clone(topic), partition.partition);
+            let record = GroupRecord::Offset {
                 group: request.group.clone(),
                 topic: Arc::clone(topic),
                 partition: partition.partition,
@@ -66,7 +77,10 @@ impl Coordinator {
                     topic_id: if is_expiring { Uuid::ZERO } else { topic_id },
                     record_at: Offset::ZERO,
                 }),
-            });
+            };
+            if records.insert(key, record).is_none() {
+                bytes += texts + RECORD_BYTES;
+            }
             Ok(())
         };
         let mut results = Vec::with_capacity(request.topics.len());
@@ -78,8 +92,14 @@ impl Coordinator {
                     .collect(),
             );
         }
-        if !records.is_empty() {
-            out.log(records);
+        if bytes > COMMIT_BYTES_MAX {
+            let refusals = results.into_iter().map(|of_topic: Vec<_>| {
+                let partitions = of_topic.into_iter();
+                partitions.map(|result: Result<(), _>| result.and(Err(Refusal::CommitTooLarge)))
+            });
+            results = refusals.map(Iterator::collect).collect();
+        } else if !records.is_empty() {
+            out.log(records.into_values().collect());
         }
         out.answer(to, Answer::Committed(results), Wait::Durable);
     }

@@ -151,11 +151,15 @@ fn subscription(topics: &[&str]) -> Bytes {
     Bytes::from(bytes)
 }
 
-/// `t:0,1=5` without the `=`.
+/// `t:0,1=5` without the `=`; or `t:0..9`.
 fn partitions(word: &str) -> (Arc<str>, Vec<i32>) {
     let (topic, indexes) = word.split_once(':').unwrap();
-    let indexes = indexes.split(',').map(|index| index.parse().unwrap());
-    (Arc::from(topic), indexes.collect())
+    let index = |text: &str| text.parse::<i32>().unwrap();
+    let indexes = match indexes.split_once("..") {
+        Some((from, to)) => (index(from)..index(to)).collect(),
+        None => indexes.split(',').map(index).collect(),
+    };
+    (Arc::from(topic), indexes)
 }
 
 pub(super) fn topic_id(topic: &str) -> Uuid {
@@ -615,7 +619,13 @@ impl Script {
             Ok(()) => "ok".to_string(),
             Err(refusal) => self.refusal(refusal),
         });
-        results.collect::<Vec<_>>().join(" ")
+        let results: Vec<String> = results.collect();
+        match &results[..] {
+            [first, .., last] if results.len() > 100 && first == last => {
+                format!("{} times {first}", results.len())
+            }
+            _ => results.join(" "),
+        }
     }
 
     fn offsets(&mut self, topics: &[FetchedTopic]) -> String {
