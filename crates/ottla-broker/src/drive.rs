@@ -78,12 +78,21 @@ struct Entry {
 }
 
 trait Wake: Send + Sync {
-    fn wake(self: Arc<Self>, driver: &Driver);
+    /// `at`: the deadline that the timer had.
+    fn wake(self: Arc<Self>, at: MonoMs, driver: &Driver);
 }
 
 impl<S: Runnable> Wake for Driven<S> {
-    fn wake(self: Arc<Self>, driver: &Driver) {
-        self.armed.store(u64::MAX, Ordering::Relaxed);
+    fn wake(self: Arc<Self>, at: MonoMs, driver: &Driver) {
+        // Overtaken by an earlier deadline, which armed the next one. Going on would arm one more each time.
+        let armed = &self.armed;
+        let (known, order) = (at.0, Ordering::Relaxed);
+        if armed
+            .compare_exchange(known, u64::MAX, order, order)
+            .is_err()
+        {
+            return;
+        }
         // The one task that wakes all shards waits for nobody's disk.
         driver.run_round(&self, &|| None);
     }
@@ -193,6 +202,8 @@ impl Driver {
     pub(crate) async fn keep_time(self) {
         loop {
             let next = self.wake_due();
+            // Others have their turn, whatever the deadlines that were set meanwhile.
+            tokio::task::yield_now().await;
             let changed = self.timers.changed.notified();
             match next {
                 None => changed.await,
@@ -207,8 +218,9 @@ impl Driver {
         }
     }
 
-    /// Wakes what is due; tells when the next one is.
+    /// Wakes what is due now; tells when the next one is, which may be over by then.
     fn wake_due(&self) -> Option<MonoMs> {
+        let now = self.clock.mono();
         loop {
             let due = {
                 let mut heap = self
@@ -217,13 +229,13 @@ impl Driver {
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner);
                 let at = heap.peek()?.0.at;
-                if at > self.clock.mono() {
+                if at > now {
                     return Some(at);
                 }
                 heap.pop()?
             };
             if let Some(driven) = due.0.run.upgrade() {
-                driven.wake(self);
+                driven.wake(due.0.at, self);
             }
         }
     }

@@ -61,6 +61,8 @@ pub(super) struct Core<M: Machine, O: Outlet<M>> {
     held: HashMap<Ticket, O::Handle>,
     parked: Parked<M, O>,
     next_ticket: u64,
+    /// Commands that were in the mailbox when a deadline was found due: they are decided before it is met.
+    ahead_of_expiry: Option<usize>,
 }
 
 impl<M: Machine, O: Outlet<M>> Core<M, O> {
@@ -86,6 +88,7 @@ impl<M: Machine, O: Outlet<M>> Core<M, O> {
             held: HashMap::new(),
             parked: Parked::new(),
             next_ticket: 0,
+            ahead_of_expiry: None,
         }
     }
 
@@ -140,12 +143,23 @@ impl<M: Machine, O: Outlet<M>> Core<M, O> {
         self.apply(decision, now.wall);
     }
 
-    pub(super) fn expire_if_due(&mut self, now: Now) {
+    /// Meets the machine's deadline, after so many commands were decided while so many wait. Those that
+    /// came before the deadline was looked at go first: a heartbeat that waited for the disk is no silence.
+    pub(super) fn expire_if_due(&mut self, now: Now, decided: usize, waiting: usize) {
         let due = self
             .machine
             .deadline()
             .is_some_and(|deadline| deadline <= now.mono);
         if !due || !matches!(self.state, State::Active) {
+            self.ahead_of_expiry = None;
+            return;
+        }
+        let ahead = match self.ahead_of_expiry {
+            None => waiting,
+            Some(ahead) => ahead.saturating_sub(decided),
+        };
+        self.ahead_of_expiry = Some(ahead).filter(|ahead| *ahead > 0);
+        if self.ahead_of_expiry.is_some() || !self.accepts_commands() {
             return;
         }
         let mut decision = Decision::default();

@@ -174,13 +174,18 @@ impl<M: Machine, O: Outlet<M>> Shard<M, O> {
         lock(&self.core).marks
     }
 
-    /// When the machine wants to be woken by [`run`](Self::run). Nothing expires after a fault: the
-    /// next run that finds the shard active again tells anew.
+    /// When the machine wants to be woken by [`run`](Self::run). Nothing expires while commands have to
+    /// wait: the run that lets them in tells anew. A log that refuses is asked whether it takes writes
+    /// again: those who wait for a deadline may be the only ones who come.
     pub fn deadline(&self) -> Option<MonoMs> {
         let core = lock(&self.core);
         match core.state {
-            State::Active => core.machine.deadline(),
-            State::Rebuilding | State::Refusing { .. } | State::Closed { .. } => None,
+            State::Active if core.accepts_commands() => core.machine.deadline(),
+            State::Refusing { next_probe } if next_probe < MonoMs(u64::MAX) => {
+                let deadline = core.machine.deadline();
+                deadline.map(|deadline| deadline.max(next_probe))
+            }
+            _ => None,
         }
     }
 
@@ -241,8 +246,7 @@ impl<M: Machine, O: Outlet<M>> Shard<M, O> {
             core.decide(handle, command, now);
             decided += 1;
         }
-        // Also while commands have to wait: a deadline that no run meets would keep the timer busy.
-        core.expire_if_due(now);
+        core.expire_if_due(now, decided, lock(&self.mailbox).len());
         let job = core.take_append();
         self.turning.store(false, Ordering::Release);
         self.deliver(core);
