@@ -5,7 +5,8 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ottla_machine::group::{
     Answer, Command, CommitOffsets, ConnectionId, Coordinator, DeleteOffsets, DeletedTopic,
@@ -20,6 +21,9 @@ use crate::drive::Driven;
 use crate::handle::Broker;
 use crate::shard::{Outcome, StorageFault};
 use crate::wiring::{CONSUMER_OFFSETS_TOPIC, GroupShard, Tenant};
+
+/// Most groups that a connection is remembered in.
+const GROUPS_MAX: usize = 1_000;
 
 /// Why a request to a group has no answer.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -185,7 +189,7 @@ impl Broker {
     /// ListGroups: those of every coordinator that is open.
     ///
     /// # Errors
-    /// A coordinator's storage failed.
+    /// A coordinator's refusal.
     pub async fn list_groups(
         &self,
         _: &Permit,
@@ -197,8 +201,11 @@ impl Broker {
         }
         let mut groups = Vec::new();
         for answer in waiting {
-            if let Answer::Told(Plan::Listed(listed)) = receive(answer).await? {
-                groups.extend(listed);
+            match receive(answer).await {
+                Ok(Answer::Told(Plan::Listed(listed))) => groups.extend(listed),
+                // As in Kafka, the groups of one that is closed are missing.
+                Ok(_) | Err(GroupError::NotHere) => {}
+                Err(refused) => return Err(refused),
             }
         }
         Ok(groups)
@@ -301,12 +308,40 @@ impl Session {
         self.id
     }
 
-    /// A member of this group speaks over the connection.
-    pub fn speaks_in(&self, group: &GroupId) {
-        let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
-        if !groups.contains(group) {
-            groups.insert(group.clone());
+    /// A request of a member of this group. Unless it is refused, the group is told when the connection
+    /// is dropped; also if that is while the request waits.
+    ///
+    /// # Errors
+    /// Those of the request.
+    pub async fn speak<T>(
+        &self,
+        group: &GroupId,
+        request: impl Future<Output = Result<T, GroupError>>,
+    ) -> Result<T, GroupError> {
+        let is_new = self.remember(group);
+        let answer = request.await;
+        let is_member = matches!(
+            answer,
+            Ok(_) | Err(GroupError::Refused(Refusal::MemberIdRequired(_)))
+        );
+        if is_new && !is_member {
+            self.groups().remove(group);
         }
+        answer
+    }
+
+    /// True if the group is new to the connection. Anyone can name groups without end, so only so many
+    /// are remembered, and none where nobody asks.
+    fn remember(&self, group: &GroupId) -> bool {
+        if self.broker.group_settings().disconnect_grace_ms.is_none() {
+            return false;
+        }
+        let mut groups = self.groups();
+        !groups.contains(group) && groups.len() < GROUPS_MAX && groups.insert(group.clone())
+    }
+
+    fn groups(&self) -> MutexGuard<'_, HashSet<GroupId>> {
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

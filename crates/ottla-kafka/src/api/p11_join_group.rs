@@ -42,13 +42,12 @@ fn handle<'a>(call: &'a Call<'a>, mut body: Reader<'a>) -> Answering<'a> {
         let request =
             JoinGroupRequest::decode(&mut body, call.version).map_err(|e| call.malformed(e))?;
         let group = GroupId::from(request.group_id);
-        call.session.speaks_in(&group);
         let protocols = request.protocols.iter().map(|protocol| Protocol {
             name: Arc::from(protocol.name),
             metadata: Bytes::copy_from_slice(protocol.metadata),
         });
         let join = Join {
-            group,
+            group: group.clone(),
             member: MemberId::from(request.member_id),
             instance: request.group_instance_id.map(InstanceId::from),
             client_id: Arc::from(call.client_id.unwrap_or_default()),
@@ -66,7 +65,9 @@ fn handle<'a>(call: &'a Call<'a>, mut body: Reader<'a>) -> Answering<'a> {
             may_skip_assignment: call.version >= SKIP_ASSIGNMENT,
         };
         let joining = call.broker().join_group(&call.permit, join);
-        let joined = call.unless_hurried(joining).await;
+        let joined = call
+            .unless_hurried(call.session.speak(&group, joining))
+            .await;
         let response = match &joined {
             Ok(joined) => welcome(joined),
             Err(error) => refuse(error, request.member_id),

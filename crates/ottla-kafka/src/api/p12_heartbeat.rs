@@ -22,15 +22,15 @@ fn handle<'a>(call: &'a Call<'a>, mut body: Reader<'a>) -> Answering<'a> {
         let request =
             HeartbeatRequest::decode(&mut body, call.version).map_err(|e| call.malformed(e))?;
         let group = GroupId::from(request.group_id);
-        call.session.speaks_in(&group);
         let heartbeat = Heartbeat {
-            group,
+            group: group.clone(),
             member: MemberId::from(request.member_id),
             instance: request.group_instance_id.map(InstanceId::from),
             generation: request.generation_id,
             connection: call.session.id(),
         };
-        let heard = call.broker().heartbeat(&call.permit, heartbeat).await;
+        let heard = call.broker().heartbeat(&call.permit, heartbeat);
+        let heard = call.session.speak(&group, heard).await;
         let code = heard.map_or_else(|error| error_map::group_error(&error), |()| ErrorCode::None);
         let response = HeartbeatResponse {
             error_code: code.code(),

@@ -34,13 +34,12 @@ fn handle<'a>(call: &'a Call<'a>, mut body: Reader<'a>) -> Answering<'a> {
             return call.answer(|w, version| response.encode(w, version));
         }
         let group = GroupId::from(request.group_id);
-        call.session.speaks_in(&group);
         let assignments = request.assignments.iter().map(|assignment| {
             let member = MemberId::from(assignment.member_id);
             (member, Bytes::copy_from_slice(assignment.assignment))
         });
         let sync = SyncGroup {
-            group,
+            group: group.clone(),
             member: MemberId::from(request.member_id),
             instance: request.group_instance_id.map(InstanceId::from),
             generation: request.generation_id,
@@ -50,7 +49,9 @@ fn handle<'a>(call: &'a Call<'a>, mut body: Reader<'a>) -> Answering<'a> {
             connection: call.session.id(),
         };
         let syncing = call.broker().sync_group(&call.permit, sync);
-        let synced = call.unless_hurried(syncing).await;
+        let synced = call
+            .unless_hurried(call.session.speak(&group, syncing))
+            .await;
         let response = match &synced {
             Ok(synced) => SyncGroupResponse {
                 protocol_type: synced.protocol_type.as_deref(),
