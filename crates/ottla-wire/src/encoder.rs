@@ -8,6 +8,11 @@ use ottla_model::primitives::{EncodeError, Writer};
 /// Shared record bytes below this are copied: a copy of so few costs less than one more piece to send.
 pub const COPIED_BYTES_MAX: usize = 1024;
 
+/// Longest head to which texts of [`LONG_BYTES`] are added: what clients take as an answer at all.
+const HEAD_BYTES_MAX: usize = 128 << 20;
+/// Shorter ones are never much longer than the question that asked for them.
+const LONG_BYTES: usize = 32;
+
 /// The 4-byte length in front of every frame.
 const LENGTH_BYTES: usize = 4;
 
@@ -23,6 +28,8 @@ pub struct Encoder {
     /// Record bytes, each with the position in `head` that they go before.
     kept: Vec<(usize, Segment)>,
     kept_bytes: usize,
+    /// Bytes that were left out because the head is too long already.
+    excess_bytes: usize,
 }
 
 /// A piece of a frame.
@@ -59,22 +66,25 @@ impl Encoder {
             head,
             kept: Vec::new(),
             kept_bytes: 0,
+            excess_bytes: 0,
         }
     }
 
     /// Writes the length in front and hands out the pieces.
     ///
     /// # Errors
-    /// [`EncodeError::TooLong`] if the length does not fit 31 bits.
+    /// [`EncodeError::TooLong`] if the length does not fit 31 bits, or the head is out of all proportion.
     pub fn finish(self) -> Result<Frame, EncodeError> {
         let Encoder {
             mut head,
             kept,
             kept_bytes,
+            excess_bytes,
         } = self;
         let bytes = head.len() + kept_bytes;
         let length = bytes - LENGTH_BYTES;
-        let prefix = i32::try_from(length).map_err(|_| EncodeError::TooLong(length))?;
+        let prefix = i32::try_from(length).ok().filter(|_| excess_bytes == 0);
+        let prefix = prefix.ok_or(EncodeError::TooLong(length + excess_bytes))?;
         head[..LENGTH_BYTES].copy_from_slice(&prefix.to_be_bytes());
         let mut head = Bytes::from(head);
         let mut segments = Vec::with_capacity(2 * kept.len() + 1);
@@ -111,6 +121,11 @@ impl Frame {
 impl Writer for Encoder {
     #[inline]
     fn raw(&mut self, bytes: &[u8]) {
+        // A question of few bytes may ask for the same long text over and over.
+        if bytes.len() >= LONG_BYTES && self.head.len() >= HEAD_BYTES_MAX {
+            self.excess_bytes += bytes.len();
+            return;
+        }
         self.head.extend_from_slice(bytes);
     }
 
