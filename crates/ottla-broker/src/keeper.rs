@@ -4,7 +4,10 @@
 mod tests;
 
 use std::collections::HashSet;
+use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use arc_swap::ArcSwap;
 use ottla_log::store::{LogConfig, LogSpec, LogStore, Recovery};
@@ -22,6 +25,9 @@ use crate::metrics::Metrics;
 use crate::registry::Registry;
 use crate::shard::{ShardOptions, StorageFault};
 use crate::wiring::{self, GroupSettings, Image, Tenant};
+
+/// Fewer than these are opened in less time than a thread takes to start.
+const PARTITIONS_PER_THREAD: usize = 32;
 
 pub(crate) struct Keeper {
     pub(crate) store: Arc<dyn LogStore>,
@@ -64,6 +70,43 @@ pub(crate) fn report(name: &TopicPartition, recovery: &Recovery) {
 }
 
 impl Keeper {
+    /// Opens partitions, several at a time if there are many: what an unclean stop left is read here.
+    fn open_each(&self, closed: &[&(TopicPartition, LeaderEpoch)]) -> Vec<OpenPartition> {
+        let next = AtomicUsize::new(0);
+        let open_some = || {
+            let mut opened = Vec::new();
+            while let Some((name, epoch)) = closed.get(next.fetch_add(1, Ordering::Relaxed)) {
+                match self.try_open(name, *epoch) {
+                    Ok(open) => opened.extend(open),
+                    Err(fault) => {
+                        self.metrics.storage_fault();
+                        tracing::error!(
+                            partition = %name, %fault,
+                            "the partition stays closed until the next start; its clients are told to retry"
+                        );
+                    }
+                }
+            }
+            opened
+        };
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let threads = cores.min(closed.len() / PARTITIONS_PER_THREAD);
+        thread::scope(|scope| {
+            let others: Vec<_> = (1..threads)
+                // Where the system gives no more threads, those that there are do the work.
+                .filter_map(|_| thread::Builder::new().spawn_scoped(scope, open_some).ok())
+                .collect();
+            let mut opened = open_some();
+            for other in others {
+                match other.join() {
+                    Ok(others) => opened.extend(others),
+                    Err(panic) => resume_unwind(panic),
+                }
+            }
+            opened
+        })
+    }
+
     /// `None` if the topic is gone by now: a later act removes what there is of it.
     fn try_open(
         &self,
@@ -103,24 +146,15 @@ impl Keeper {
 
 impl Actor for Keeper {
     fn open(&self, partitions: &[(TopicPartition, LeaderEpoch)]) {
-        let mut opened = Vec::new();
         let mut seen = HashSet::new();
-        for (name, epoch) in partitions {
-            let is_open = self.registry.get(name.topic_id, name.partition).is_some();
-            if is_open || !seen.insert((name.topic_id, name.partition)) {
-                continue;
-            }
-            match self.try_open(name, *epoch) {
-                Ok(open) => opened.extend(open),
-                Err(fault) => {
-                    self.metrics.storage_fault();
-                    tracing::error!(
-                        partition = %name, %fault,
-                        "the partition stays closed until the next start; its clients are told to retry"
-                    );
-                }
-            }
-        }
+        let closed: Vec<_> = partitions
+            .iter()
+            .filter(|(name, _)| {
+                let is_open = self.registry.get(name.topic_id, name.partition).is_some();
+                !is_open && seen.insert((name.topic_id, name.partition))
+            })
+            .collect();
+        let opened = self.open_each(&closed);
         let names: Vec<TopicPartition> = opened.iter().map(|open| open.name.clone()).collect();
         if let Err(fault) = self.store.prepare_appends(&names) {
             tracing::error!(%fault, "the first append to each new partition has to wait for the disk");
