@@ -1,6 +1,7 @@
 //! The few operations on files that a log needs, so that a simulated disk can drop, reorder and tear
 //! what was not synced, and fail on purpose.
 
+mod filesystem;
 mod local;
 
 use std::fmt::Debug;
@@ -40,6 +41,22 @@ pub trait Disk: Send + Sync + Debug + 'static {
     fn lock(&self, path: &Path) -> Result<Option<Box<dyn Send + Sync>>, LogFault>;
     /// Identity of this start of the machine: changes when unsynced data may have been lost.
     fn boot_id(&self) -> String;
+    /// The file system of a directory, if all of it can be synced at once.
+    fn filesystem(&self, directory: &Path) -> Result<Option<Box<dyn Filesystem>>, LogFault> {
+        let _ = directory;
+        Ok(None)
+    }
+}
+
+/// All files of a file system.
+pub trait Filesystem: Send + Sync + Debug {
+    /// Makes everything durable that was written to any of them. False if that was not done because it
+    /// might have cost more than syncing some files. After an error those have to be, too: it may be
+    /// about somebody else's.
+    ///
+    /// # Errors
+    /// The system's.
+    fn sync(&self) -> Result<bool, LogFault>;
 }
 
 /// One open file.

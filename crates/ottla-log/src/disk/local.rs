@@ -14,7 +14,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustix::fs::{FlockOperation, fcntl_lock, fdatasync, fsync};
 use rustix::io::{Errno, ReadWriteFlags, pread, preadv2, pwritev, retry_on_intr};
 
-use super::{Disk, DiskFile};
+use super::filesystem::LocalFilesystem;
+use super::{Disk, DiskFile, Filesystem};
 use crate::store::LogFault;
 
 /// Most pieces that one `pwritev` takes (Linux `UIO_MAXIOV`).
@@ -142,6 +143,11 @@ impl Disk for LocalDisk {
         fs::read_to_string("/proc/sys/kernel/random/boot_id")
             .map(|id| id.trim().to_owned())
             .unwrap_or_default()
+    }
+
+    fn filesystem(&self, directory: &Path) -> Result<Option<Box<dyn Filesystem>>, LogFault> {
+        let filesystem = LocalFilesystem::of(directory)?;
+        Ok(filesystem.map(|filesystem| Box::new(filesystem) as Box<dyn Filesystem>))
     }
 }
 

@@ -17,6 +17,8 @@ use crate::store::LogFault;
 /// Below this number of logs, threads cost more than they win: one starts in about 30 us, and a sync
 /// takes 100 to 400 us.
 const PARALLEL_LOGS_MIN: usize = 4;
+/// From this number of logs on, syncing the whole file system costs less than each file.
+const AT_ONCE_LOGS_MIN: usize = 16;
 /// Rounds after which the marks are synced even if nothing asks for it. It bounds what an unclean
 /// start has to scan; each costs one more sync.
 const ROUNDS_PER_MARK_SYNC: usize = 256;
@@ -105,7 +107,18 @@ impl Shared {
             .filter_map(|log| log.begin_flush(extent))
             .collect();
         let all = tasks.len();
-        let mut results = self.sync_all(tasks.iter_mut(), FlushTask::sync);
+        let is_plain = |task: &FlushTask| task.has_content_only();
+        let plain = tasks.iter().filter(|task| is_plain(task)).count();
+        let at_once = extent == Extent::All && plain >= AT_ONCE_LOGS_MIN && self.sync_at_once();
+        let mut results = if at_once {
+            let rest = |task: &mut FlushTask| match is_plain(task) {
+                true => Ok(()),
+                false => task.sync(),
+            };
+            tasks.iter_mut().map(rest).collect()
+        } else {
+            self.sync_all(tasks.iter_mut(), FlushTask::sync)
+        };
         if tasks.iter().any(|task| task.root)
             && let Err(fault) = self.sync_dir(&self.root)
         {
@@ -126,6 +139,17 @@ impl Shared {
             }
         }
         done.len() == all && self.write_marks(&done)
+    }
+
+    /// Syncs the file system. False if that was not done, or failed: then each file tells of itself.
+    fn sync_at_once(&self) -> bool {
+        let Some(filesystem) = &self.filesystem else {
+            return false;
+        };
+        filesystem.sync().unwrap_or_else(|fault| {
+            tracing::warn!(%fault, "the file system as a whole was not synced: each file is");
+            false
+        })
     }
 
     /// Syncs the files of each log, several logs at a time if there are many.

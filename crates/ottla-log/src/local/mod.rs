@@ -27,7 +27,7 @@ use ottla_model::time::WallMs;
 use ottla_model::uuid::Uuid;
 
 use crate::checkpoint::Offsets;
-use crate::disk::Disk;
+use crate::disk::{Disk, Filesystem};
 use crate::log::LocalLog;
 use crate::store::{Log, LogFault, LogSpec, LogStore, Recovery};
 pub use clean::CleanerOptions;
@@ -213,6 +213,7 @@ pub struct LocalStore {
 pub(crate) struct Shared {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) root: PathBuf,
+    filesystem: Option<Box<dyn Filesystem>>,
     pub(crate) options: StoreOptions,
     pub(crate) marks: MarkFile,
     pub(crate) queue: Queue,

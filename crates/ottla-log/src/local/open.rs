@@ -55,6 +55,7 @@ impl LocalStore {
         let shared = Arc::new(Shared {
             disk: disk.clone(),
             root: root.to_path_buf(),
+            filesystem: disk.filesystem(root).map_err(unwritable)?,
             options,
             marks,
             queue: Queue::default(),

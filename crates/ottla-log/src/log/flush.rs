@@ -108,6 +108,11 @@ impl LocalLog {
 }
 
 impl FlushTask {
+    /// True if nothing but the content of segments is to be synced.
+    pub(crate) fn has_content_only(&self) -> bool {
+        self.files.is_empty() && !self.directory && !self.root && self.epochs.is_none()
+    }
+
     /// Makes everything durable but the directory's own name.
     pub(crate) fn sync(&mut self) -> Result<(), LogFault> {
         let shared = &self.log.shared;
