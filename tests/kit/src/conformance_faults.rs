@@ -190,6 +190,32 @@ fn a_failed_sync_is_final() {
     }
 }
 
+/// Regression: the next start took what the failed sync had left in the page cache for durable, as its
+/// own sync of pages that count as clean succeeded. A power loss took it then.
+#[test]
+fn what_a_failed_sync_left_is_on_the_disk_after_the_next_start() {
+    let mut rig = Rig::new();
+    let mut kept = vec![rig.append().unwrap().bytes];
+    while rig.store.flush_round() {}
+    kept.push(rig.append().unwrap().bytes);
+    rig.disk
+        .inject(Fault::new(Operation::Sync, DiskError::Io).on(".log"));
+    rig.store.flush_round();
+    rig.disk.heal();
+    let Rig {
+        disk, store, log, ..
+    } = rig;
+    drop((store, log));
+
+    let rig = Rig::on(disk);
+    while rig.store.flush_round() {}
+    assert_eq!(rig.content(), kept);
+    assert_eq!(rig.log.marks().durable, rig.log.marks().written);
+    for seed in 0..20 {
+        assert_eq!(Rig::on(rig.disk.crash(seed)).content(), kept, "seed {seed}");
+    }
+}
+
 #[test]
 fn a_failed_sync_of_the_root_closes_the_logs_with_new_names_only() {
     let mut rig = Rig::new();

@@ -8,7 +8,7 @@ use ottla_model::batch::BatchHead;
 use ottla_model::ids::Offset;
 
 use crate::disk::{Disk, DiskFile};
-use crate::file_names::{CLEANED, SegmentFile, segment_file, with_suffix};
+use crate::file_names::{CLEANED, SegmentFile, parse_segment_file, segment_file, with_suffix};
 use crate::segment::{GrowingIndexes, Segment};
 use crate::store::LogFault;
 
@@ -160,13 +160,24 @@ impl Finished {
     }
 }
 
-/// Deletes what is left of a segment that will not be finished. A failure is no harm: the next pass
-/// overwrites the files, and the next start deletes them.
+/// Deletes what passes that failed left. Its segments need not be those of the next pass, and a start that
+/// finds one beside a swap takes the swap for unfinished.
+pub(super) fn discard_leftovers(disk: &dyn Disk, directory: &Path) -> Result<(), LogFault> {
+    for (name, _) in disk.list(directory)? {
+        let unfinished = name.strip_suffix(CLEANED).and_then(parse_segment_file);
+        if unfinished.is_some() {
+            disk.remove_file(&directory.join(name))?;
+        }
+    }
+    Ok(())
+}
+
+/// Deletes what is left of a segment that will not be finished. Where that fails the next pass does it.
 pub(super) fn discard(disk: &dyn Disk, directory: &Path, base: Offset) {
     for kind in FILES {
         let path = with_suffix(&segment_file(directory, base, kind), CLEANED);
         if let Err(fault) = disk.remove_file(&path) {
-            tracing::debug!(%fault, "an unfinished segment stays until the next start");
+            tracing::debug!(%fault, "an unfinished segment stays until the next pass");
         }
     }
 }

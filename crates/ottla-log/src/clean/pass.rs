@@ -11,7 +11,7 @@ use ottla_model::ids::Offset;
 use super::choice::groups;
 use super::filter::{Filter, PAYLOAD_BYTES_MAX, Verdict, control_type};
 use super::offset_map::{Full, OffsetMap};
-use super::output::{Finished, Output, OutputLimits, discard};
+use super::output::{Finished, Output, OutputLimits, discard, discard_leftovers};
 use super::survey::Survey;
 use crate::disk::Disk;
 use crate::segment::Segment;
@@ -43,6 +43,11 @@ pub(crate) struct Surveyed {
 }
 
 impl Pass<'_> {
+    /// Deletes what passes that failed left in the directory. It need not be durable: a swap syncs first.
+    pub(crate) fn discard_leftovers(&self) -> Result<(), LogFault> {
+        discard_leftovers(&**self.disk, self.directory)
+    }
+
     /// Walks all heads.
     pub(crate) fn survey(&self, dirty_from: Offset) -> Result<Surveyed, LogFault> {
         let mut survey = Survey::default();

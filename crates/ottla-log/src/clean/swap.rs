@@ -29,9 +29,9 @@ pub(crate) struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// First half: from here on the segments that begin at `new` are the log, oldest first.
+    /// First half: from here on the segments that begin at `new` are the log, oldest first. The directory
+    /// was synced since they were written.
     pub(crate) fn arrive(&self, new: &[Offset]) -> Result<(), LogFault> {
-        (self.sync)()?;
         for base in new.iter().rev() {
             for kind in FILES {
                 let path = segment_file(self.directory, *base, kind);

@@ -144,13 +144,8 @@ impl LocalStore {
         &self,
         key: &(TopicName, PartitionIndex),
     ) -> Result<bool, LogFault> {
-        let mut cleaned = self.cleaned();
-        if cleaned.remove(key).is_none() {
-            return Ok(false);
-        }
         let path = self.shared.root.join(CLEANED);
-        write_offsets(&*self.shared.disk, &path, &cleaned)?;
-        Ok(true)
+        self.forget_offset(&mut self.cleaned(), key, &path)
     }
 
     fn dirty_logs(&self, now_ms: i64) -> Vec<(Arc<LocalLog>, Dirty, CompactRule)> {

@@ -18,6 +18,8 @@ impl LocalStore {
         let stopped = LogFault::Closed("the store is closed".into());
         for log in &logs {
             log.close(&stopped, false);
+            // Before the directory is another process's.
+            log.wait_for_pass();
         }
         *self
             .shared

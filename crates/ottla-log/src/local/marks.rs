@@ -44,6 +44,8 @@ const CRC_AT: usize = SLOT_BYTES - 4;
 const MAGIC: &[u8; 8] = b"ottlamrk";
 const VERSION: u32 = 1;
 const BOOT_ID_BYTES: usize = 36;
+/// In the place of the boot id once a sync has failed: what the page cache shows may not be on the disk.
+const SYNC_FAILED: &str = "a sync failed";
 /// A million partitions.
 const FILE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
@@ -74,6 +76,8 @@ pub(crate) struct Generation(u64);
 pub(crate) struct MarkFile {
     file: Arc<dyn DiskFile>,
     losses: u32,
+    /// A sync failed before the last stop.
+    sync_failed: bool,
     state: Mutex<State>,
     /// Held during a sync, so that those who wait for it share the next one.
     syncing: Mutex<()>,
@@ -97,7 +101,7 @@ pub(crate) struct MarksFound {
     pub(crate) created: bool,
     /// Slots that are not what was written.
     pub(crate) damaged: usize,
-    /// The machine may have lost power since the store was last open.
+    /// The machine may have lost power since the store was last open. A sync that failed counts as that.
     pub(crate) power_loss: bool,
 }
 
@@ -148,6 +152,11 @@ impl MarkFile {
         let same_boot = !boot_id.is_empty() && known_boot == boot_id;
         found.power_loss = !clean_stop && !found.created && !same_boot;
         losses += u32::from(found.power_loss);
+        let sync_failed = known_boot == SYNC_FAILED;
+        if sync_failed {
+            // Or the next sync would pass by what the failed one has left.
+            file.write_all_at(&mut [IoSlice::new(&bytes)], 0)?;
+        }
         if !same_boot {
             file.write_all_at(&mut [IoSlice::new(&encode_header(losses, boot_id))], 0)?;
         }
@@ -161,6 +170,7 @@ impl MarkFile {
         let marks = MarkFile {
             file,
             losses,
+            sync_failed,
             state: Mutex::new(state),
             syncing: Mutex::new(()),
         };
@@ -170,6 +180,21 @@ impl MarkFile {
     /// How many power losses there have been.
     pub(crate) fn losses(&self) -> u32 {
         self.losses
+    }
+
+    /// True if a sync failed before the last stop: what is read is to be written once more before a sync
+    /// of it means anything.
+    pub(crate) fn sync_failed_before(&self) -> bool {
+        self.sync_failed
+    }
+
+    /// Makes the next start doubt what was written, as after a power loss: a sync of whatever file failed.
+    pub(crate) fn note_failed_sync(&self) {
+        let header = encode_header(self.losses, SYNC_FAILED);
+        let written = self.file.write_all_at(&mut [IoSlice::new(&header)], 0);
+        if let Err(fault) = written {
+            tracing::error!(%fault, "the next start will not know that a sync failed");
+        }
     }
 
     /// The marks of a log.
@@ -266,7 +291,10 @@ impl MarkFile {
         let mut state = self.lock();
         match &result {
             Ok(()) => state.synced = covers,
-            Err(fault) => state.failed = Some(fault.clone()),
+            Err(fault) => {
+                state.failed = Some(fault.clone());
+                self.note_failed_sync();
+            }
         }
         result
     }

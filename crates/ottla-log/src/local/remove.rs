@@ -1,11 +1,12 @@
 //! Taking directories out of use: a log that is removed, a directory that is put aside.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use ottla_model::names::TopicPartition;
+use ottla_model::ids::PartitionIndex;
+use ottla_model::names::{TopicName, TopicPartition};
 
 use super::{Durability, LocalStore};
-use crate::checkpoint::{LOG_STARTS, write_offsets};
+use crate::checkpoint::{LOG_STARTS, Offsets, write_offsets};
 use crate::file_names::marked_directory;
 use crate::store::LogFault;
 
@@ -74,11 +75,8 @@ impl LocalStore {
         {
             // Before the directory goes, or the next incarnation would begin where this one did.
             let key = (name.topic.clone(), name.partition);
-            let mut starts = self.log_starts();
-            let had_start = starts.remove(&key).is_some();
-            if had_start {
-                write_offsets(&*shared.disk, &root.join(LOG_STARTS), &starts)?;
-            }
+            let starts = root.join(LOG_STARTS);
+            let had_start = self.forget_offset(&mut self.log_starts(), &key, &starts)?;
             if self.forget_cleaned(&key)? || had_start {
                 shared.sync_dir(root)?;
             }
@@ -95,6 +93,24 @@ impl LocalStore {
         }
         self.unopened().remove(&directory);
         Ok(Some(away))
+    }
+
+    /// Takes a partition out of a checkpoint; true if it was there. Forgotten in memory only once it is
+    /// written: a retry must not find it gone.
+    pub(super) fn forget_offset(
+        &self,
+        offsets: &mut Offsets,
+        key: &(TopicName, PartitionIndex),
+        path: &Path,
+    ) -> Result<bool, LogFault> {
+        if !offsets.contains_key(key) {
+            return Ok(false);
+        }
+        let mut others = offsets.clone();
+        others.remove(key);
+        write_offsets(&*self.shared.disk, path, &others)?;
+        *offsets = others;
+        Ok(true)
     }
 
     /// Puts the directory of an unknown partition aside, as Kafka does: `<name>.<id>-stray`. Nothing

@@ -158,7 +158,7 @@ impl LocalLog {
 
     /// Waits for the end of the pass under way, which makes and removes files. The log was closed, so
     /// the pass ends early and no other begins.
-    pub(super) fn wait_for_pass(&self) {
+    pub(crate) fn wait_for_pass(&self) {
         drop(self.lock_clean());
     }
 
@@ -189,6 +189,7 @@ impl LocalLog {
             },
             go_on: &go_on,
         };
+        pass.discard_leftovers()?;
         let surveyed = pass.survey(dirty.from)?;
         let mut to = dirty.to;
         let unstable = surveyed.survey.first_unstable();
@@ -253,6 +254,8 @@ impl LocalLog {
         };
         let new_bases: Vec<Offset> = new.iter().map(|one| one.base()).collect();
         let old_bases: Vec<Offset> = old.iter().map(|one| one.base()).collect();
+        // The new names are durable before any of them means anything.
+        sync()?;
         place.arrive(&new_bases).map_err(Stop::Within)?;
         let new: Vec<Arc<Segment>> = new
             .into_iter()

@@ -186,6 +186,7 @@ impl FlushTask {
             return;
         }
         tracing::error!(log = %self.log.name, %fault, "the log closes: a sync failed");
+        self.log.shared.marks.note_failed_sync();
         self.log.close(fault, false);
     }
 }

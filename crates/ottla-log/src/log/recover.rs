@@ -18,6 +18,7 @@
 mod files;
 mod scan;
 
+use std::io::IoSlice;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -27,7 +28,7 @@ use ottla_model::names::TopicPartition;
 use super::reserve::STRIDE_MAX;
 use super::{Dirty, Epochs, LocalLog, Lost, Reservation, State};
 use crate::checkpoint::{self, Synced};
-use crate::disk::Disk;
+use crate::disk::{Disk, DiskFile};
 use crate::file_names::{EPOCHS, PARTITION_METADATA, SegmentFile, segment_file};
 use crate::local::Shared;
 use crate::local::marks::{Slot, SlotId};
@@ -195,7 +196,11 @@ impl LocalLog {
             }
             // What was read after a power loss is on the disk; what was cut must stay so.
             for scanned in &scanned {
-                scanned.segment.file()?.sync()?;
+                let file = scanned.segment.file()?;
+                if shared.marks.sync_failed_before() {
+                    write_again(&*file, scanned.size_bytes)?;
+                }
+                file.sync()?;
             }
             for path in std::mem::take(&mut dirty.files) {
                 disk.open(&path, false)?.sync()?;
@@ -262,6 +267,22 @@ impl LocalLog {
         }
         Ok((log, recovery))
     }
+}
+
+/// Writes what a file has once more: pages that a failed sync left count as clean, so the next one would
+/// pass them by.
+fn write_again(file: &dyn DiskFile, size_bytes: u64) -> Result<(), LogFault> {
+    let mut buffer = vec![0; 1 << 20];
+    let mut position = 0;
+    while position < size_bytes {
+        let left = usize::try_from(size_bytes - position).unwrap_or(usize::MAX);
+        let piece = buffer.len().min(left);
+        let piece = &mut buffer[..piece];
+        file.read_exact_at(piece, position)?;
+        file.write_all_at(&mut [IoSlice::new(piece)], position)?;
+        position += piece.len() as u64;
+    }
+    Ok(())
 }
 
 /// Where the log goes on.

@@ -1,7 +1,7 @@
 //! Where reads ended lately: the next fetch of the same consumer begins there.
 //!
 //! Only borders between batches that readers may see are kept. Such batches stay where they are as
-//! long as their segment lives, so nothing has to be forgotten.
+//! long as their segment lives; all are forgotten when damage is found in it, or reads would begin there.
 
 use ottla_model::ids::Offset;
 
@@ -21,6 +21,11 @@ impl Borders {
     pub(super) fn keep(&mut self, next: Located) {
         let slots = self.slots.get_or_insert_default();
         slots[slot(next.head.base_offset)] = Some(next);
+    }
+
+    /// Forgets all of them.
+    pub(super) fn clear(&mut self) {
+        self.slots = None;
     }
 
     /// The batch that begins with `offset`, if it is known.

@@ -43,6 +43,7 @@ impl Segment {
 
     fn remember_hole(&self, hole: Hole) {
         let mut state = self.lock();
+        state.borders.clear();
         let holes = Arc::make_mut(&mut state.holes);
         if !holes.iter().any(|known| known.position == hole.position) {
             holes.push(hole);

@@ -15,7 +15,7 @@ use ottla_model::time::WallMs;
 use super::check::{Facts, check};
 use super::journal::{Entry, Journal, Maker, items};
 use crate::conformance::{Random, partition};
-use crate::sim_disk::SimDisk;
+use crate::sim_disk::{DiskError, Fault, Operation, SimDisk};
 
 const ROOT: &str = "/data";
 const TOPIC: &str = "compacted";
@@ -214,6 +214,9 @@ impl Player {
 
         self.facts.cleaned_to = self.log.active_segment().base_offset;
         self.note();
+        if self.maker.random.one_in(4) {
+            self.fail_a_pass();
+        }
         while self.store.clean_round() {
             self.told.passes += 1;
             let after = held.bytes().map_err(|fault| fault.to_string())?;
@@ -230,6 +233,21 @@ impl Player {
         self.check()?;
         self.note();
         Ok(())
+    }
+
+    /// Lets the disk refuse what a pass writes, and time pass until the next one may be.
+    fn fail_a_pass(&mut self) {
+        let random = &mut self.maker.random;
+        let operation = [Operation::CreateFile, Operation::Write, Operation::Sync];
+        let operation = operation[random.below(3) as usize];
+        let fault = Fault::new(operation, DiskError::NoSpace).on(".cleaned");
+        self.disk.inject(fault.after(random.below(6)));
+        self.told.passes += u64::from(self.store.clean_round());
+        self.disk.heal();
+        const RETRY_MS: i64 = 60_001;
+        let clock = &self.settings.clock;
+        self.facts.now_ms = clock.fetch_add(RETRY_MS, Ordering::Relaxed) + RETRY_MS;
+        self.note();
     }
 
     /// Stops the process, cleanly or not, and starts it again on the same disk.
