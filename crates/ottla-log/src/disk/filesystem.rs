@@ -16,7 +16,7 @@ use super::Filesystem;
 use crate::store::LogFault;
 
 /// More than this waiting for the disks of the machine: whose it is nobody knows, and it may take long.
-const DIRTY_BYTES_MAX: u64 = 8 << 20;
+const DIRTY_BYTES_MAX: u64 = 32 << 20;
 /// The first Linux whose `syncfs` fails if a write failed.
 const LINUX_MIN: (u32, u32) = (5, 8);
 /// ext4 and XFS.
