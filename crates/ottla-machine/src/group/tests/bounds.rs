@@ -16,6 +16,7 @@ fn commit(group: &str, partitions: impl Iterator<Item = i32>) -> Request {
         member: MemberId::from(""),
         instance: None,
         generation: -1,
+        knows_epochs: true,
         retention_ms: None,
         topics: vec![CommitTopic {
             name: Arc::from("t"),
