@@ -20,6 +20,10 @@ use ottla_model::ids::{ProducerEpoch, ProducerId};
 use ottla_model::time::WallMs;
 use ottla_model::uuid::Uuid;
 
+use bytes::Bytes;
+
+use super::classic::Classic;
+use super::classic::checks::PENDING_MAX;
 use super::*;
 use crate::contract::{Entry, Ids, StoredRecord};
 use topics::TestTopics;
@@ -40,6 +44,51 @@ fn groups_hash_as_in_kafka() {
     }
     assert_eq!(partition_of("polygenelubricants", i32::MAX), 0);
     assert_eq!(partition_of("a", 0), 0);
+}
+
+#[test]
+fn a_flood_of_members_that_only_ask_for_an_id_ends_at_a_bound() {
+    let mut rig = Rig::new();
+    let group = GroupId::from("g");
+    let flood = Soft::Classic {
+        group: group.clone(),
+        state: Arc::new(Classic::with_pending(PENDING_MAX - 1, MonoMs(10_000))),
+    };
+    rig.machine.replay(rig.end, Event::Soft(&flood));
+    let join = |member: &str| {
+        Request::Join(Join {
+            group: group.clone(),
+            member: MemberId::from(member),
+            instance: None,
+            client_id: Arc::from("c"),
+            client_host: Arc::from("/127.0.0.1"),
+            connection: ConnectionId(1),
+            session_timeout_ms: 20_000,
+            rebalance_timeout_ms: 20_000,
+            protocol_type: Arc::from("consumer"),
+            protocols: alloc::vec![Protocol {
+                name: Arc::from("range"),
+                metadata: Bytes::new(),
+            }],
+            member_id_required: true,
+            may_skip_assignment: true,
+        })
+    };
+    let told = |rig: &mut Rig| rig.ask(join("")).1.remove(0).value;
+    let last = told(&mut rig);
+    assert!(
+        matches!(last, Err(Refusal::MemberIdRequired(_))),
+        "{last:?}"
+    );
+    assert_eq!(told(&mut rig), Err(Refusal::GroupFull));
+    // Their sessions end, and there is room again; nothing was logged of them.
+    rig.advance(10_000);
+    let next = told(&mut rig);
+    assert!(
+        matches!(next, Err(Refusal::MemberIdRequired(_))),
+        "{next:?}"
+    );
+    assert!(rig.log.is_empty());
 }
 
 /// Counts.

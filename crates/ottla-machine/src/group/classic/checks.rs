@@ -2,11 +2,25 @@
 
 use alloc::vec::Vec;
 
-use super::{Classic, ClassicRecord, JoinTimer, State};
+use ottla_model::time::MonoMs;
+
+pub(in crate::group) use super::join::PENDING_MAX;
+use super::{Classic, ClassicRecord, JoinTimer, Pending, State};
 use crate::contract::Ticket;
-use crate::group::MemberId;
+use crate::group::{ConnectionId, MemberId};
 
 impl Classic {
+    /// An empty group that so many members were told an id of.
+    pub(in crate::group) fn with_pending(count: usize, until: MonoMs) -> Classic {
+        let mut group = Classic::empty(None);
+        let connection = ConnectionId(0);
+        group.pending = (0..count)
+            .map(|n| MemberId::from(&*alloc::format!("flood-{n}")))
+            .map(|id| (id, Pending { until, connection }))
+            .collect();
+        group
+    }
+
     pub(in crate::group) fn generation(&self) -> i32 {
         self.generation
     }

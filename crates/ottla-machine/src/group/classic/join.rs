@@ -19,7 +19,7 @@ const NEW_MEMBER_JOIN_TIMEOUT_MS: u64 = 5 * 60 * 1000;
 
 /// Most members of one group that were told their id and have not come back: anyone can ask for ids
 /// without end, and each is remembered for a session. Kafka has no such bound.
-const PENDING_MAX: usize = 10_000;
+pub(in crate::group) const PENDING_MAX: usize = 10_000;
 
 /// Most bytes that all members of a group tell their assignor. Kafka's bound is that of the record that
 /// they lie in, `max.message.bytes` of the topic: 1 MB.

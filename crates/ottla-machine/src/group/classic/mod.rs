@@ -25,7 +25,7 @@
 //! between the copies.
 
 #[cfg(test)]
-mod checks;
+pub(super) mod checks;
 mod commit;
 mod describe;
 mod expire;
