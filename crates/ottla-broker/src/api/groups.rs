@@ -235,7 +235,21 @@ impl Broker {
     }
 
     async fn ask_group(&self, group: &GroupId, request: Request) -> Result<Answer, GroupError> {
-        let shard = self.coordinator(group).ok_or(GroupError::NotHere)?;
+        let Some(shard) = self.coordinator(group) else {
+            // Nobody coordinates a group without a name, so this is no question of where.
+            return Err(match request {
+                Request::Join(_)
+                | Request::Sync(_)
+                | Request::Heartbeat(_)
+                | Request::Leave(_)
+                | Request::DeleteOffsets(_)
+                    if group.is_empty() =>
+                {
+                    GroupError::Refused(Refusal::InvalidGroupId)
+                }
+                _ => GroupError::NotHere,
+            });
+        };
         let answer = self.submit(&shard, request);
         receive(answer).await
     }

@@ -80,7 +80,12 @@ fn handle<'a>(call: &'a Call<'a>, mut body: Reader<'a>) -> Answering<'a> {
             }
         }
         let response = OffsetCommitResponse {
-            topics: topics.into_iter().map(Asked::response).collect(),
+            topics: topics
+                .into_iter()
+                .map(Asked::response)
+                // As in Kafka, a topic of which nothing was asked has no place in the answer.
+                .filter(|topic| !topic.partitions.is_empty())
+                .collect(),
             ..OffsetCommitResponse::default()
         };
         call.answer(|w, version| response.encode(w, version))

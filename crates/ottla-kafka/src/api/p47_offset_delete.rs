@@ -75,7 +75,10 @@ fn handle<'a>(call: &'a Call<'a>, mut body: Reader<'a>) -> Answering<'a> {
             }
         });
         let response = OffsetDeleteResponse {
-            topics: topics.collect(),
+            // As in Kafka, a topic of which nothing was asked has no place in the answer.
+            topics: topics
+                .filter(|topic| !topic.partitions.is_empty())
+                .collect(),
             ..OffsetDeleteResponse::default()
         };
         call.answer(|w, version| response.encode(w, version))
