@@ -8,8 +8,10 @@
 mod batch;
 mod codec;
 mod compare;
+mod consumer;
 mod listed;
 mod mask;
+mod members;
 mod notation;
 mod record;
 mod script;

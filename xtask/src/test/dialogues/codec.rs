@@ -7,6 +7,7 @@ use ottla_schema::Schema;
 use ottla_schema::model::{Default, Field, Module, Struct, Type};
 
 use super::batch;
+use super::consumer;
 use super::mask;
 use super::notation::Node;
 use super::unbatch;
@@ -95,6 +96,9 @@ impl Codec {
         let mut fields = self.read(api, version, body, words, false)?;
         if api == "ApiVersions" {
             mask::keep_served(&mut fields);
+        }
+        if api == "ListGroups" {
+            mask::keep_own(&mut fields);
         }
         Ok(fields)
     }
@@ -258,6 +262,7 @@ impl<'a> Scope<'a> {
                 let bytes = match ty {
                     _ if null => None,
                     Type::Records => Some(batch::encode(node, self.words)?),
+                    Type::Bytes => Some(consumer::encode(node, self.words)?),
                     _ => Some(self.words.bytes(node)?),
                 };
                 write_length(bytes.as_ref().map(Vec::len), compact, *ty == Type::Str, out)?;

@@ -5,8 +5,10 @@
 //! | texts of errors | whether there is one where Kafka has one: Ottla explains more |
 //! | hosts, ports, cluster ids | whether there is one |
 //! | topic ids, producer ids, session ids | which variable they equal, else whether there is one |
+//! | ids of members that a broker made | which variable they equal, else what stands before the UUID |
 //! | times | their distance to the dialogue's now, if the client sent them; else that the broker's clock set them |
 //! | lists in [`UNORDERED`] | their elements, in any order |
+//! | ListGroups: groups of other dialogues | nothing |
 //! | ApiVersions: APIs that Ottla does not serve | nothing: `docs/COMPATIBILITY.md` has the table |
 
 use super::notation::Node;
@@ -70,6 +72,7 @@ pub(super) fn text(field: &str, bytes: &[u8], words: &Words) -> Node {
         "Documentation" => Node::word("text"),
         "Host" => Node::word("host"),
         "ClusterId" => Node::word("cluster"),
+        "MemberId" | "Leader" => words.shown_member(bytes),
         _ => words.shown_text(bytes),
     }
 }
@@ -85,6 +88,23 @@ pub(super) fn keep_served(fields: &mut [(String, Node)]) {
             });
         }
     }
+}
+
+/// Of the answer to ListGroups, the groups of this dialogue: others are spoken at the same time.
+pub(super) fn keep_own(fields: &mut Vec<(String, Node)>) {
+    let is_own = |item: &Node| {
+        let id = match item.field("GroupId") {
+            Some(Node::Text(id)) => id.as_slice(),
+            _ => b"",
+        };
+        id.ends_with(b"${u}") || id.starts_with(b"$") && !id.starts_with(b"${")
+    };
+    for (name, node) in fields.iter_mut() {
+        if let (Node::List(items), "Groups") = (node, name.as_str()) {
+            items.retain(is_own);
+        }
+    }
+    fields.retain(|(name, node)| name != "Groups" || *node != Node::List(Vec::new()));
 }
 
 fn is_served(key: i16) -> bool {
@@ -105,16 +125,36 @@ fn error(code: i64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::words::Words;
+    use super::*;
+
+    #[test]
+    fn groups_of_other_dialogues_are_left_out() {
+        let mut words = Words::new(0, "abc-1");
+        words.bind("g", "g-abc-1".into());
+        let ids = ["g-abc-1", "g-abc-12", "other-abc-1", "other-abc-2"];
+        let kept = ids.into_iter().filter(|id| {
+            let group = Node::Struct {
+                tag: String::new(),
+                fields: vec![("GroupId".into(), text("GroupId", id.as_bytes(), &words))],
+            };
+            let mut fields = vec![("Groups".into(), Node::List(vec![group]))];
+            keep_own(&mut fields);
+            !fields.is_empty()
+        });
+        assert_eq!(kept.collect::<Vec<_>>(), ["g-abc-1", "other-abc-1"]);
+    }
+
     #[test]
     fn what_is_served_is_in_the_table() {
-        assert!(super::is_served(0) && super::is_served(18));
-        assert!(!super::is_served(4) && !super::is_served(999));
+        assert!(is_served(0) && is_served(18));
+        assert!(!is_served(4) && !is_served(999));
     }
 
     #[test]
     fn errors_have_their_names() {
-        assert_eq!(super::error(45), "OUT_OF_ORDER_SEQUENCE_NUMBER");
-        assert_eq!(super::error(-1), "UNKNOWN_SERVER_ERROR");
-        assert_eq!(super::error(999), "999");
+        assert_eq!(error(45), "OUT_OF_ORDER_SEQUENCE_NUMBER");
+        assert_eq!(error(-1), "UNKNOWN_SERVER_ERROR");
+        assert_eq!(error(999), "999");
     }
 }

@@ -53,6 +53,23 @@ pub(super) enum What {
     Bind { name: String, path: String },
     /// Waits until every broker that needs time for it knows the topic, or has forgotten it.
     Await { topic: String, gone: bool },
+    /// Binds a group's name, and waits until its coordinator serves.
+    Group { name: String },
+    /// Brings a member into a classic group, with those that were brought before, until all are told what is theirs.
+    Member {
+        connection: String,
+        group: String,
+        /// Fields of its JoinGroup.
+        fields: String,
+    },
+    /// Waits until the group is in a state, and has so many members if they are counted.
+    State {
+        group: String,
+        state: String,
+        members: Option<usize>,
+    },
+    /// Lets time pass.
+    Wait { ms: u64 },
 }
 
 /// A listed difference.
@@ -206,6 +223,35 @@ fn step(text: &str, macros: &BTreeMap<String, Macro>) -> Result<What, String> {
             topic: word()?,
             gone: head == "gone",
         }),
+        "group" => Ok(What::Group { name: word()? }),
+        "member" => Ok(What::Member {
+            connection: word()?,
+            group: word()?,
+            fields: words.collect::<Vec<_>>().join(" "),
+        }),
+        "state" => {
+            let (group, state) = (word()?, word()?);
+            let members = words
+                .next()
+                .map(|word| {
+                    let count = word.strip_prefix("members=");
+                    count
+                        .and_then(|count| count.parse().ok())
+                        .ok_or_else(|| format!("`{word}` counts no members"))
+                })
+                .transpose()?;
+            Ok(What::State {
+                group,
+                state,
+                members,
+            })
+        }
+        "wait" => {
+            let word = word()?;
+            let ms = word.parse();
+            ms.map(|ms| What::Wait { ms })
+                .map_err(|_| format!("`{word}` is no time in ms"))
+        }
         _ => Err(format!("no step begins with `{head}`")),
     }
 }
@@ -342,6 +388,10 @@ mod tests {
             "dialogue one\n  > ask(1)\n  <\n",
             "dialogue one\n  shout\n  <\n",
             "dialogue one\n  bind x\n  <\n",
+            "dialogue one\n  wait long\n  <\n",
+            "dialogue one\n  state g\n  <\n",
+            "dialogue one\n  state g Empty 2\n  <\n",
+            "dialogue one\n  member a\n  <\n",
         ] {
             assert!(read(text).is_err(), "{text}");
         }

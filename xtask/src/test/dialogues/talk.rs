@@ -7,14 +7,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::codec::Codec;
+use super::members::Member;
 use super::notation::{self, Node, hex, message_lines};
 use super::script::{Dialogue, What};
 use super::words::Words;
 
 /// No answer of any dialogue takes a broker this long.
 const ANSWER_LIMIT: Duration = Duration::from_secs(20);
-const SETTLE_LIMIT: Duration = Duration::from_secs(20);
-const SETTLE_POLL: Duration = Duration::from_millis(10);
+pub(super) const SETTLE_LIMIT: Duration = Duration::from_secs(20);
+pub(super) const SETTLE_POLL: Duration = Duration::from_millis(10);
 /// Longer frames are no answer to what dialogues ask.
 const FRAME_BYTES_MAX: usize = 64 << 20;
 
@@ -45,6 +46,7 @@ pub(super) fn speak(
         words: Words::new(now, unique),
         connections: BTreeMap::new(),
         last: None,
+        members: Vec::new(),
     };
     let mut answers = Answers::new();
     for (index, step) in dialogue.steps.iter().enumerate() {
@@ -58,13 +60,14 @@ pub(super) fn speak(
     Ok(answers)
 }
 
-struct Talk<'a> {
+pub(super) struct Talk<'a> {
     codec: &'a Codec,
-    partner: &'a Partner<'a>,
-    words: Words,
+    pub(super) partner: &'a Partner<'a>,
+    pub(super) words: Words,
     connections: BTreeMap<String, Connection>,
     /// The last answer, by its API and version.
     last: Option<(String, i16, Vec<u8>)>,
+    pub(super) members: Vec<Member>,
 }
 
 struct Connection {
@@ -75,11 +78,15 @@ struct Connection {
 }
 
 /// How an answer is to be read.
-struct Asked {
-    api: String,
+pub(super) struct Asked {
+    pub(super) api: String,
     version: i16,
     header_flexible: bool,
     correlation: i32,
+    /// What stands before the UUID in an id that a member is given: its instance, or its client's id.
+    pub(super) owner: String,
+    /// The id that it has.
+    pub(super) member: String,
 }
 
 impl Talk<'_> {
@@ -104,6 +111,18 @@ impl Talk<'_> {
             What::Receive { connection, .. } => return self.receive(connection).map(Some),
             What::Bind { name, path } => self.bind(name, path)?,
             What::Await { topic, gone } => self.settle(topic, *gone)?,
+            What::Group { name } => self.group(name)?,
+            What::Member {
+                connection,
+                group,
+                fields,
+            } => self.bring_member(connection, group, fields)?,
+            What::State {
+                group,
+                state,
+                members,
+            } => self.until_state(group, state, *members)?,
+            What::Wait { ms } => thread::sleep(Duration::from_millis(*ms)),
         }
         Ok(None)
     }
@@ -131,7 +150,7 @@ impl Talk<'_> {
     }
 
     /// Asks until the answer has no error: Kafka makes coordinators when somebody asks for them.
-    fn until_well(&mut self, text: &str) -> Result<(), String> {
+    pub(super) fn until_well(&mut self, text: &str) -> Result<(), String> {
         let deadline = Instant::now() + SETTLE_LIMIT;
         loop {
             self.send("runner", text)?;
@@ -139,7 +158,7 @@ impl Talk<'_> {
             if !answer.contains("ErrorCode") {
                 return Ok(());
             }
-            if Instant::now() > deadline {
+            if self.partner.prompt || Instant::now() > deadline {
                 return Err(format!("did not settle: {answer}"));
             }
             thread::sleep(SETTLE_POLL);
@@ -205,7 +224,7 @@ impl Talk<'_> {
     }
 
     /// One question on a connection of the runner's own, answered in one line.
-    fn ask(&mut self, api: &str, version: i16, text: &str) -> Result<String, String> {
+    pub(super) fn ask(&mut self, api: &str, version: i16, text: &str) -> Result<String, String> {
         let own = "runner";
         self.send(own, &format!("{api} v{version} {text}"))?;
         let answer = self.receive(own)?;
@@ -240,7 +259,7 @@ impl Talk<'_> {
     }
 
     /// `Api vN field=value…`, and fields that begin with `@` for what stands around the body.
-    fn send(&mut self, connection: &str, text: &str) -> Result<(), String> {
+    pub(super) fn send(&mut self, connection: &str, text: &str) -> Result<(), String> {
         let mut words = text.split_whitespace();
         let api = words.next().ok_or("nothing to send")?.to_owned();
         let is_version = |word: &&str| {
@@ -285,6 +304,17 @@ impl Talk<'_> {
             Some(node) => Some(self.words.bytes(node)?),
             None => Some(b"dialogue".to_vec()),
         };
+        let text = |name: &str| {
+            let given = fields.iter().rfind(|(field, _)| field == name);
+            given
+                .filter(|(_, node)| !self.words.is_null(node))
+                .map(|(_, node)| self.words.bytes(node))
+                .transpose()
+        };
+        let owner = text("GroupInstanceId")?.or_else(|| client.clone());
+        let owner = String::from_utf8_lossy(&owner.unwrap_or_default()).into_owned();
+        let member = text("MemberId")?.unwrap_or_default();
+        let member = String::from_utf8_lossy(&member).into_owned();
         let flexible = self.codec.flexible(&api, version);
         let split = usize::try_from(number("@split", 0)?).map_err(|e| e.to_string())?;
         let size = around
@@ -296,6 +326,8 @@ impl Talk<'_> {
             api,
             version: answer_version,
             correlation: 0,
+            owner,
+            member,
         };
 
         let connection = self.connection(connection)?;
@@ -334,7 +366,7 @@ impl Talk<'_> {
     }
 
     /// The next answer, as it stands in a file behind the `<`.
-    fn receive(&mut self, name: &str) -> Result<String, String> {
+    pub(super) fn receive(&mut self, name: &str) -> Result<String, String> {
         let connection = self.connection(name)?;
         if connection.asked.is_empty() {
             // What answers raw bytes need not be a frame: all of it, until the broker closes.
@@ -375,10 +407,11 @@ impl Talk<'_> {
             at = 5;
         }
         let body = frame[at..].to_vec();
+        self.last = Some((asked.api.clone(), asked.version, body.clone()));
+        self.learn_member(name, &asked)?;
         let fields = self
             .codec
             .response(&asked.api, asked.version, &body, &self.words);
-        self.last = Some((asked.api, asked.version, body));
         Ok(message_lines(&fields?, 4))
     }
 
@@ -392,7 +425,7 @@ impl Talk<'_> {
     }
 
     /// A field of the last answer: `Topics.0.TopicId`.
-    fn found(&self, path: &str) -> Result<Node, String> {
+    pub(super) fn found(&self, path: &str) -> Result<Node, String> {
         let (api, version, body) = self.last.as_ref().ok_or("nothing was answered")?;
         let fields = self.codec.plain(api, *version, body, &self.words)?;
         let mut node = Node::Struct {

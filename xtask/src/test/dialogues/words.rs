@@ -110,11 +110,8 @@ impl Words {
 
     /// A string as it is shown: with the names of variables in place of their values.
     pub(super) fn shown_text(&self, bytes: &[u8]) -> Node {
-        let Ok(text) = std::str::from_utf8(bytes) else {
-            return Node::Text(bytes.to_vec());
-        };
-        if text.len() > 64 && text.bytes().all(|byte| byte == b'x') {
-            return Node::Word(format!("fill:{}", text.len()));
+        if bytes.len() > 64 && bytes.iter().all(|byte| *byte == b'x') {
+            return Node::Word(format!("fill:{}", bytes.len()));
         }
         let mut variables: Vec<(&String, &String)> = self
             .variables
@@ -122,16 +119,65 @@ impl Words {
             .filter(|(_, value)| value.len() > 4)
             .collect();
         variables.sort_by_key(|(_, value)| std::cmp::Reverse(value.len()));
-        let mut text = text.to_owned();
+        let mut text = bytes.to_vec();
         for (name, value) in variables {
-            let shown = if text == *value {
+            let shown = if text == value.as_bytes() {
                 format!("${name}")
             } else {
                 format!("${{{name}}}")
             };
-            text = text.replace(value.as_str(), &shown);
+            text = replace(&text, value.as_bytes(), shown.as_bytes());
         }
-        Node::Text(text.into_bytes())
+        Node::Text(text)
+    }
+
+    /// An id of a member: one that is not bound without what nobody can know of it.
+    pub(super) fn shown_member(&self, bytes: &[u8]) -> Node {
+        let shown = self.shown_text(bytes);
+        match std::str::from_utf8(bytes).ok().and_then(without_uuid) {
+            Some(owner) if shown == Node::Text(bytes.to_vec()) => {
+                Node::Text(format!("{owner}-uuid").into_bytes())
+            }
+            _ => shown,
+        }
+    }
+
+    /// Binds an id that a broker made to the connection that was told it, `$a`, then `$a2`; `$me` without a name.
+    /// What is bound already stays.
+    ///
+    /// # Errors
+    /// If it is not what `owner` gets: `owner-UUID`, or without an owner 22 letters and digits.
+    pub(super) fn bind_member(
+        &mut self,
+        connection: &str,
+        id: &str,
+        owner: Option<&str>,
+    ) -> Result<(), String> {
+        if self.variables.values().any(|bound| bound == id) {
+            return Ok(());
+        }
+        let is_right = match owner {
+            Some(owner) => without_uuid(id) == Some(owner),
+            None => {
+                let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+                id.len() == 22 && id.bytes().all(plain)
+            }
+        };
+        if !is_right {
+            return Err(format!("`{id}` is no member id that {owner:?} gets"));
+        }
+        let name = if connection.is_empty() {
+            "me"
+        } else {
+            connection
+        };
+        let mut names = (1..).map(|number| match number {
+            1 => name.to_owned(),
+            number => format!("{name}{number}"),
+        });
+        let free = names.find(|name| !self.variables.contains_key(name));
+        self.bind(&free.ok_or("no name is free")?, id.to_owned());
+        Ok(())
     }
 
     /// The variable with this value, of those whose names end so.
@@ -177,6 +223,35 @@ impl Words {
     }
 }
 
+fn replace(text: &[u8], value: &[u8], by: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut rest = text;
+    while let Some(byte) = rest.first() {
+        if let Some(after) = rest.strip_prefix(value) {
+            out.extend(by);
+            rest = after;
+        } else {
+            out.push(*byte);
+            rest = &rest[1..];
+        }
+    }
+    out
+}
+
+/// What stands before the `-UUID` at the end.
+fn without_uuid(id: &str) -> Option<&str> {
+    let (owner, uuid) = id.split_at_checked(id.len().checked_sub(36)?)?;
+    let dashes = [8, 13, 18, 23];
+    let is_uuid = uuid.bytes().enumerate().all(|(at, byte)| {
+        if dashes.contains(&at) {
+            byte == b'-'
+        } else {
+            matches!(byte, b'0'..=b'9' | b'a'..=b'f')
+        }
+    });
+    owner.strip_suffix('-').filter(|_| is_uuid)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -205,6 +280,33 @@ mod tests {
         assert_eq!(words.shown_pid(17).line(), "$pid");
         assert_eq!(words.shown_pid(18).line(), "pid");
         assert_eq!(words.shown_pid(-1).line(), "-1");
+    }
+
+    #[test]
+    fn ids_of_members_are_bound_to_who_was_told_them() {
+        let mut words = Words::new(1_000_000_000_000, "u");
+        let id = "i-one-01234567-89ab-cdef-0123-456789abcdef";
+        let shown = |words: &Words| words.shown_member(id.as_bytes()).line();
+        assert_eq!(shown(&words), "i-one-uuid");
+        assert!(words.bind_member("a", id, Some("i")).is_err());
+        assert!(words.bind_member("a", id, None).is_err());
+        words.bind_member("a", id, Some("i-one")).unwrap();
+        words.bind_member("a", id, Some("i-one")).unwrap();
+        assert_eq!(shown(&words), "$a");
+        let other = id.replace('9', "8");
+        words.bind_member("a", &other, Some("i-one")).unwrap();
+        assert_eq!(words.shown_member(other.as_bytes()).line(), "$a2");
+        words
+            .bind_member("", "AbCdEfGhIjKlMnOpQrS_-9", None)
+            .unwrap();
+        assert_eq!(words.get("me").unwrap(), "AbCdEfGhIjKlMnOpQrS_-9");
+        assert!(
+            words
+                .bind_member("", "AbCdEfGhIjKlMnOpQrS/+9", None)
+                .is_err()
+        );
+        let within = [b"\xff\xff", other.as_bytes(), b"\x00"].concat();
+        assert_eq!(words.shown_text(&within).line(), "\"\\xff\\xff${a2}\\x00\"");
     }
 
     #[test]
