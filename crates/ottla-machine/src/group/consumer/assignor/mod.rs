@@ -9,6 +9,13 @@
 //! owner, who subscribes to the topic; same input, same output. Never knows groups, epochs, what members
 //! own now.
 
+mod heterogeneous;
+mod homogeneous;
+mod problem;
+mod range;
+#[cfg(test)]
+mod tests;
+
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -16,6 +23,7 @@ use alloc::vec::Vec;
 use ottla_model::uuid::Uuid;
 
 use crate::group::{InstanceId, MemberId};
+use problem::Problem;
 
 /// Partitions by topic; each list ascending, none of them empty.
 pub type Partitions = BTreeMap<Uuid, Vec<i32>>;
@@ -69,6 +77,20 @@ pub struct AssignorTopic {
 impl Assignor {
     /// All of them; the first is the default (`group.consumer.assignors`).
     pub const ALL: [Assignor; 2] = [Assignor::Uniform, Assignor::Range];
+
+    /// Shares out the partitions. Members of one input get the same whatever order they came in; Kafka's
+    /// result may differ in who gets which partition where it goes by the order of a hash map.
+    #[must_use]
+    pub fn assign(self, input: &AssignorInput) -> GroupAssignment {
+        let problem = Problem::new(input);
+        match self {
+            Assignor::Range => range::assign(&problem),
+            Assignor::Uniform if input.homogeneous && problem.is_homogeneous() => {
+                homogeneous::assign(problem)
+            }
+            Assignor::Uniform => heterogeneous::assign(problem),
+        }
+    }
 
     /// Its name in Kafka.
     #[must_use]
