@@ -113,6 +113,11 @@ impl Driver {
         &self.appends
     }
 
+    /// The runtime whose threads run shards.
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
     #[cfg(test)]
     pub(crate) fn next_deadline(&self) -> Option<MonoMs> {
         let heap = self.timers.heap.lock();

@@ -8,7 +8,6 @@ use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use arc_swap::ArcSwap;
 use ottla_log::LogFault;
 use ottla_log::store::{LogConfig, LogSpec, LogStore};
 use ottla_model::configs::BrokerSettings;
@@ -23,13 +22,13 @@ use crate::authorize::Gate;
 use crate::backlog::Backlog;
 use crate::clock::Clock;
 use crate::drive::{Driven, Driver};
-use crate::flows::{OffsetsTopic, ProducerIds};
+use crate::flows::{GroupWork, OffsetsTopic, ProducerIds};
 use crate::ids::RandomIds;
 use crate::keeper::{self, Keeper};
 use crate::metrics::Metrics;
 use crate::registry::Registry;
 use crate::shard::{ShardOptions, open_listening};
-use crate::wiring::{self, CatalogOutlet, CatalogShard, GroupSettings, Image};
+use crate::wiring::{self, CatalogOutlet, CatalogShard, GroupSettings, Image, Published, Topics};
 
 /// Who the broker is and how it was left.
 #[derive(Clone, Debug)]
@@ -76,7 +75,7 @@ struct Inner {
     store: Arc<dyn LogStore>,
     catalog: Arc<Driven<CatalogShard>>,
     registry: Arc<Registry<OpenPartition>>,
-    image: Arc<ArcSwap<Image>>,
+    published: Arc<Published>,
     acts: Acts,
     gate: Gate,
     metrics: Metrics,
@@ -99,9 +98,9 @@ impl Broker {
         options: BrokerOptions,
     ) -> Result<Broker, StartError> {
         let metrics = Metrics::new()?;
-        let image = Arc::new(ArcSwap::from_pointee(Image::default()));
+        let published = Arc::new(Published::default());
         let (acts, orders) = Acts::new();
-        let catalog = open_catalog(&*store, &options, &image, &acts)?;
+        let catalog = open_catalog(&*store, &options, &published, &acts)?;
         let registry = Arc::new(Registry::default());
         let groups = Arc::new(wiring::group_settings(&options.settings));
         let clock = Clock::start();
@@ -114,10 +113,10 @@ impl Broker {
         let keeper = Arc::new(Keeper {
             store: Arc::clone(&store),
             registry: Arc::clone(&registry),
-            image: Arc::clone(&image),
+            published: Arc::clone(&published),
             metrics: metrics.clone(),
             settings: options.settings.clone(),
-            groups: Arc::clone(&groups),
+            groups: GroupWork::new(driver.clone(), Arc::clone(&groups)),
             driver: driver.clone(),
         });
         tokio::spawn(driver.clone().keep_time());
@@ -128,7 +127,7 @@ impl Broker {
             store,
             catalog,
             registry,
-            image,
+            published,
             acts,
             gate: Gate::default(),
             metrics,
@@ -275,14 +274,20 @@ impl Broker {
     }
 
     pub(crate) fn published_image(&self) -> Arc<Image> {
-        self.0.image.load_full()
+        self.0.published.image()
+    }
+
+    /// What coordinators of groups may know of the image; costs a counter.
+    #[must_use]
+    pub fn group_topics(&self) -> Arc<dyn Topics> {
+        self.0.published.topics()
     }
 }
 
 fn open_catalog(
     store: &dyn LogStore,
     options: &BrokerOptions,
-    image: &Arc<ArcSwap<Image>>,
+    published: &Arc<Published>,
     acts: &Acts,
 ) -> Result<Arc<Driven<CatalogShard>>, StartError> {
     let Ok(topic) = TopicName::parse(wiring::CLUSTER_METADATA_TOPIC) else {
@@ -313,14 +318,14 @@ fn open_catalog(
     log.begin_epoch(epoch)?;
     let defaults = options.settings.topic_config();
     let shard_options = ShardOptions::new(epoch, keeper::roll_rule(&defaults), Box::new(RandomIds));
-    let outlet = CatalogOutlet::new(Arc::clone(image), acts.clone());
+    let outlet = CatalogOutlet::new(Arc::clone(published), acts.clone());
     let shard = open_listening(log, outlet, shard_options)?;
     let cluster = wiring::Cluster {
         id: Arc::clone(&options.cluster_id),
         node: options.node_id,
     };
     let rebuilt = shard.inspect(|catalog| catalog.image().adopt(cluster, defaults));
-    shard.outlet().publish(rebuilt);
+    shard.outlet().publish(rebuilt, shard.marks().written);
     Ok(Arc::new(Driven::new(shard)))
 }
 

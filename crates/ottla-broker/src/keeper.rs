@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use arc_swap::ArcSwap;
 use ottla_log::store::{LogConfig, LogSpec, LogStore, Recovery};
 use ottla_log::{Cleanup, LogFault, RollRule};
 use ottla_model::configs::{BrokerSettings, TopicConfig};
@@ -20,11 +19,12 @@ use ottla_model::uuid::Uuid;
 use crate::acts::Actor;
 use crate::api::{FaultsTold, OpenPartition};
 use crate::drive::Driver;
+use crate::flows::GroupWork;
 use crate::ids::RandomIds;
 use crate::metrics::Metrics;
 use crate::registry::Registry;
 use crate::shard::{ShardOptions, StorageFault};
-use crate::wiring::{self, GroupSettings, Image, Tenant};
+use crate::wiring::{self, Published, Tenant};
 
 /// Fewer than these are opened in less time than a thread takes to start.
 const PARTITIONS_PER_THREAD: usize = 32;
@@ -32,10 +32,10 @@ const PARTITIONS_PER_THREAD: usize = 32;
 pub(crate) struct Keeper {
     pub(crate) store: Arc<dyn LogStore>,
     pub(crate) registry: Arc<Registry<OpenPartition>>,
-    pub(crate) image: Arc<ArcSwap<Image>>,
+    pub(crate) published: Arc<Published>,
     pub(crate) metrics: Metrics,
     pub(crate) settings: BrokerSettings,
-    pub(crate) groups: Arc<GroupSettings>,
+    pub(crate) groups: GroupWork,
     pub(crate) driver: Driver,
 }
 
@@ -113,7 +113,7 @@ impl Keeper {
         name: &TopicPartition,
         epoch: LeaderEpoch,
     ) -> Result<Option<OpenPartition>, LogFault> {
-        let image = self.image.load();
+        let image = self.published.image();
         let Some(topic) = image.topic_by_id(name.topic_id) else {
             return Ok(None);
         };

@@ -3,7 +3,7 @@
 //! Turns what machines release into acts of the runtime: an effect into opening or removing
 //! partitions, the catalog's records into the next image, a durable mark into awake fetches.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use arc_swap::ArcSwap;
 use ottla_log::{Cleanup, CompactRule, Log, LogFault};
@@ -21,11 +21,13 @@ use crate::acts::{Act, Acts};
 use crate::appends::note_wake;
 use crate::backlog::Charge;
 use crate::drive::{Driven, Driver};
+use crate::flows::{GroupTopics, GroupWork};
 use crate::shard::{Outcome, Outlet, PlanError, Shard, ShardOptions, StorageFault, open_listening};
 use crate::waiters::Waiters;
 
 pub(crate) use ottla_machine::catalog::{CLUSTER_METADATA_TOPIC, Cluster};
 pub use ottla_machine::catalog::{Image, PartitionImage, TopicImage};
+pub use ottla_machine::group::consumer::topics::Topics;
 pub(crate) use ottla_machine::group::{CONSUMER_OFFSETS_TOPIC, Settings as GroupSettings};
 
 /// A shard that holds a topic partition.
@@ -90,10 +92,12 @@ impl Outlet<Partition> for PartitionOutlet {
     }
 }
 
-/// Where a coordinator's answers go, and the fetches that wait for its log.
-#[derive(Debug, Default)]
+/// Where a coordinator's answers and its heavy work go, and the fetches that wait for its log.
 pub(crate) struct GroupOutlet {
     waiters: Waiters,
+    work: GroupWork,
+    /// The coordinator's own shard, to which outcomes go.
+    home: OnceLock<Weak<Driven<GroupShard>>>,
 }
 
 impl Outlet<Coordinator> for GroupOutlet {
@@ -105,8 +109,11 @@ impl Outlet<Coordinator> for GroupOutlet {
         let _ = to.send(outcome);
     }
 
-    // No coordinator has any yet.
-    fn effect(&self, _: group::Effect) {}
+    fn effect(&self, effect: group::Effect) {
+        if let Some(home) = self.home.get() {
+            self.work.order(effect, home.clone());
+        }
+    }
 
     fn records(&self, _: Vec<(Offset, GroupRecord)>) {}
 
@@ -142,20 +149,28 @@ impl Tenant {
         log: Arc<dyn Log>,
         options: ShardOptions,
         settings: &BrokerSettings,
-        groups: &Arc<GroupSettings>,
+        groups: &GroupWork,
     ) -> Result<Tenant, LogFault> {
         if topic.as_str() == CONSUMER_OFFSETS_TOPIC {
-            let shard = open_listening(log, GroupOutlet::default(), options)?;
+            let outlet = GroupOutlet {
+                waiters: Waiters::default(),
+                work: groups.clone(),
+                home: OnceLock::new(),
+            };
+            let shard = open_listening(log, outlet, options)?;
             // Nobody waits for the answer: it brings the settings, and time begins to pass.
             let (handle, _) = oneshot::channel();
             shard.submit(
                 handle,
                 group::Command {
-                    settings: Arc::clone(groups),
+                    settings: Arc::clone(groups.settings()),
                     request: group::Request::Begin,
                 },
             );
-            return Ok(Tenant::Groups(Arc::new(Driven::new(shard))));
+            let driven = Arc::new(Driven::new(shard));
+            // It is empty: the outlet is new. Nothing was decided before.
+            let _ = driven.shard().outlet().home.set(Arc::downgrade(&driven));
+            return Ok(Tenant::Groups(driven));
         }
         let shard = open_listening(log, PartitionOutlet::default(), options)?;
         tune(&shard, settings);
@@ -277,16 +292,53 @@ const DISCONNECT_GRACE_MS: &str = "ottla.group.disconnect.grace.ms";
 /// How often expressions are resolved anew at most because topics changed: Ottla's own config.
 const REGEX_BATCH_INTERVAL_MS: &str = "ottla.group.regex.batch.interval.ms";
 
+/// What the catalog published last.
+#[derive(Default)]
+pub(crate) struct Published {
+    image: ArcSwap<Image>,
+    /// Of the same image.
+    topics: ArcSwap<GroupTopics>,
+}
+
+impl Published {
+    pub(crate) fn image(&self) -> Arc<Image> {
+        self.image.load_full()
+    }
+
+    /// What coordinators may know of it.
+    pub(crate) fn topics(&self) -> Arc<dyn Topics> {
+        self.topics.load_full()
+    }
+
+    fn publish(&self, image: &Image, topics_version: u64) {
+        let image = Arc::new(image.clone());
+        let topics = GroupTopics::new(Arc::clone(&image), topics_version);
+        self.image.store(image);
+        self.topics.store(Arc::new(topics));
+    }
+}
+
 /// Where the catalog's answers go, the image that it publishes, and the acts that it asks for.
 pub(crate) struct CatalogOutlet {
-    published: Arc<ArcSwap<Image>>,
-    next: Mutex<Image>,
+    published: Arc<Published>,
+    next: Mutex<NextImage>,
     acts: Acts,
 }
 
+/// What will be published.
+struct NextImage {
+    image: Image,
+    /// End of the newest record that made, changed or removed a topic or a partition; after a start, of the log.
+    /// So it grows over restarts, too: groups log the version that they resolved regular expressions with.
+    topics_version: u64,
+}
+
 impl CatalogOutlet {
-    pub(crate) fn new(published: Arc<ArcSwap<Image>>, acts: Acts) -> CatalogOutlet {
-        let next = Mutex::new(Image::clone(&published.load()));
+    pub(crate) fn new(published: Arc<Published>, acts: Acts) -> CatalogOutlet {
+        let next = Mutex::new(NextImage {
+            image: Image::clone(&published.image.load()),
+            topics_version: 0,
+        });
         CatalogOutlet {
             published,
             next,
@@ -294,11 +346,12 @@ impl CatalogOutlet {
         }
     }
 
-    /// Starts over from the state as rebuilt at start.
-    pub(crate) fn publish(&self, image: Image) {
+    /// Starts over from the state as rebuilt at start, with a log that ends there.
+    pub(crate) fn publish(&self, image: Image, end: Offset) {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        self.published.store(Arc::new(image.clone()));
-        *next = image;
+        next.image = image;
+        next.topics_version = version_at(end);
+        self.published.publish(&next.image, next.topics_version);
     }
 }
 
@@ -318,13 +371,29 @@ impl Outlet<Catalog> for CatalogOutlet {
 
     fn records(&self, records: Vec<(Offset, CatalogRecord)>) {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        for (_, record) in &records {
-            next.apply(record);
+        for (at, record) in &records {
+            next.image.apply(record);
+            if changes_topics(record) {
+                next.topics_version = version_at(*at) + 1;
+            }
         }
-        self.published.store(Arc::new(next.clone()));
+        self.published.publish(&next.image, next.topics_version);
     }
 
     fn advanced(&self, _: Marks) {}
+}
+
+fn changes_topics(record: &CatalogRecord) -> bool {
+    matches!(
+        record,
+        CatalogRecord::Topic { .. }
+            | CatalogRecord::Partition { .. }
+            | CatalogRecord::RemoveTopic { .. }
+    )
+}
+
+fn version_at(offset: Offset) -> u64 {
+    u64::try_from(offset.0).unwrap_or(0)
 }
 
 /// An effect of the catalog as an act of the runtime.

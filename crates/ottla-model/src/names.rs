@@ -59,6 +59,12 @@ impl TopicName {
         &self.0
     }
 
+    /// The name as text that costs nothing to pass on.
+    #[must_use]
+    pub fn shared(&self) -> Arc<str> {
+        Arc::clone(&self.0)
+    }
+
     /// The name with `.` as `_`: two topics that agree in it collide in metric names, which Kafka
     /// refuses (`Topic.unifyCollisionChars`).
     #[must_use]

@@ -117,6 +117,13 @@ pub(super) fn judge(
     work: &Path,
 ) -> Result<(), String> {
     let Left { data, mut clients } = left;
+    if let Ok(java) = &tools.kafka {
+        section.case("Kafka's assignors", judge::records::assignors(java, root));
+        section.case(
+            "Kafka's regular expressions",
+            judge::records::regexes(java, root),
+        );
+    }
     match &tools.kafka {
         Ok(_) if clients.iter().all(|client| client.ran.is_err()) => {
             section.skipped("kafka-dump-log", "no client ran, nothing is stored");

@@ -3,11 +3,14 @@
 //!
 //! The tool never fails by its exit code, so nothing it prints is passed over: a line that is not understood is a
 //! problem, and so is any word on standard error. [`plant`] proves that by breaking copies.
+//!
+//! [`records`] asks Kafka what tests hold on record of it, which needs no broker.
 
 mod dump;
 mod files;
 mod metadata;
 mod plant;
+pub(super) mod records;
 mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -18,8 +18,9 @@ pub(crate) use partition::{FaultsTold, OpenPartition};
 pub use produce::{AppendRefusal, Appended, Burst, Receipt};
 pub use topics::CatalogError;
 
+pub use crate::flows::{InvalidTopicRegex, check_topic_regex};
 pub use crate::shard::StorageFault;
-pub use crate::wiring::{Image, PartitionImage, TopicImage};
+pub use crate::wiring::{Image, PartitionImage, TopicImage, Topics};
 pub use ottla_log::Read;
 pub use ottla_log::disk::DiskFile;
 pub use ottla_machine::catalog::{

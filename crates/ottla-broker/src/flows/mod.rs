@@ -5,11 +5,18 @@
 
 mod create_topics;
 mod delete_topics;
+mod group_topics;
+mod group_work;
 mod offsets_topic;
 mod producer_id;
+mod topic_regex;
 
+pub(crate) use group_topics::GroupTopics;
+pub(crate) use group_work::GroupWork;
 pub(crate) use offsets_topic::OffsetsTopic;
 pub(crate) use producer_id::ProducerIds;
+pub(crate) use topic_regex::TopicRegex;
+pub use topic_regex::{InvalidTopicRegex, check_topic_regex};
 
 use ottla_machine::catalog::{Answer, Catalog, Command};
 use tokio::sync::oneshot;

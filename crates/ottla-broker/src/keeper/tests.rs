@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ottla_log::disk::LocalDisk;
 use ottla_log::{Durability, LocalStore, StoreOptions};
-use ottla_machine::catalog::NewTopic;
+use ottla_machine::catalog::{NewTopic, TopicSelector};
 use ottla_machine::contract::Wait;
 use ottla_model::batch::{BatchBuilder, BatchSpec};
 use ottla_model::configs::BrokerSettings;
@@ -33,19 +33,24 @@ async fn start(root: &Path) -> (Broker, Permit) {
     (broker, permit.unwrap())
 }
 
+fn topic(name: &str, partitions: i32) -> NewTopic {
+    NewTopic {
+        name: TopicName::parse(name).unwrap(),
+        partitions,
+        replication_factor: 1,
+        assignments: Vec::new(),
+        configs: Vec::new(),
+    }
+}
+
 /// Regression: what a partition's past wants expired waited for its first request after a start.
 #[tokio::test]
 async fn a_partition_with_known_producers_has_a_timer_from_its_start() {
     let root = tempfile::tempdir().unwrap();
     let (broker, permit) = start(root.path()).await;
-    let topic = NewTopic {
-        name: TopicName::parse("t").unwrap(),
-        partitions: 1,
-        replication_factor: 1,
-        assignments: Vec::new(),
-        configs: Vec::new(),
-    };
-    let created = broker.create_topics(&permit, vec![topic], false).await;
+    let created = broker
+        .create_topics(&permit, vec![topic("t", 1)], false)
+        .await;
     let id = created.unwrap()[0].as_ref().unwrap().topic_id;
     assert!(broker.driver().next_deadline().is_none());
     let spec = BatchSpec {
@@ -65,5 +70,48 @@ async fn a_partition_with_known_producers_has_a_timer_from_its_start() {
 
     let (broker, _) = start(root.path()).await;
     assert!(broker.driver().next_deadline().is_some());
+    broker.stop().unwrap();
+}
+
+#[tokio::test]
+async fn groups_know_the_topics_that_there_are_and_hear_when_they_change() {
+    let root = tempfile::tempdir().unwrap();
+    let (broker, permit) = start(root.path()).await;
+    let empty = broker.group_topics();
+    assert!(empty.topic("t").is_none());
+    let created = broker
+        .create_topics(&permit, vec![topic("t", 3)], false)
+        .await;
+    let id = created.unwrap()[0].as_ref().unwrap().topic_id;
+    let one = broker.group_topics();
+    assert_eq!(
+        one.topic("t").map(|facts| (facts.id, facts.partitions)),
+        Some((id, 3))
+    );
+    assert_eq!(one.name(id).as_deref(), Some("t"));
+    let mut names = Vec::new();
+    one.each_name(&mut |name| names.push(name.to_owned()));
+    assert_eq!(names, ["t"]);
+    assert!(one.version() > empty.version());
+    assert!(
+        empty.topic("t").is_none(),
+        "what was handed out stays as it is"
+    );
+
+    // A record of the catalog that is about no topic.
+    broker.new_producer_id(&permit).await.unwrap();
+    assert_eq!(broker.group_topics().version(), one.version());
+    broker.stop().unwrap();
+
+    let (broker, permit) = start(root.path()).await;
+    let again = broker.group_topics();
+    assert!(again.topic("t").is_some() && again.version() >= one.version());
+    let selector = TopicSelector::Id(id);
+    broker.delete_topics(&permit, vec![selector]).await.unwrap()[0]
+        .as_ref()
+        .unwrap();
+    let gone = broker.group_topics();
+    assert!(gone.topic("t").is_none() && gone.name(id).is_none());
+    assert!(gone.version() > again.version());
     broker.stop().unwrap();
 }
