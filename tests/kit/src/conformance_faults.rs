@@ -237,6 +237,51 @@ fn a_failed_sync_of_the_root_closes_the_logs_with_new_names_only() {
     rig.append().unwrap();
 }
 
+/// Many logs are synced at once; if the disk cannot, each for itself.
+#[test]
+fn many_logs_are_durable_after_one_sync_of_the_file_system_or_one_of_each() {
+    for fails in [false, true] {
+        let rig = Rig::new();
+        let mut logs = Vec::new();
+        for nth in 0..20 {
+            let spec = spec(&format!("many-{nth}"), 1);
+            let (log, _) = rig.store.open_log(&spec).unwrap();
+            let mut maker = BatchMaker::new(nth);
+            log.append(&[maker.batch().item()]).unwrap();
+            logs.push((spec, log, maker));
+        }
+        // Names, and whatever else is new.
+        while rig.store.flush_round() {}
+        for (_, log, maker) in &mut logs {
+            log.append(&[maker.batch().item()]).unwrap();
+        }
+        let fault = Fault::new(Operation::SyncFilesystem, DiskError::Io);
+        if fails {
+            rig.disk.inject(fault);
+        } else {
+            // None of the files is synced.
+            let fault = Fault::new(Operation::Sync, DiskError::Io).on(".log");
+            rig.disk.inject(fault.lasting());
+        }
+        rig.store.flush_round();
+        rig.disk.heal();
+        assert!(rig.closings.0.lock().unwrap().is_empty());
+        let disk = rig.disk.crash(7);
+        let after = Rig::on(disk);
+        for (spec, log, maker) in logs {
+            assert_eq!(log.marks().durable, maker.next, "{fails}");
+            let (log, _) = after.store.open_log(&spec).unwrap();
+            let mut batches = 0;
+            log.replay(Offset(0), true, &mut |_, _| {
+                batches += 1;
+                true
+            })
+            .unwrap();
+            assert_eq!(batches, 2, "{fails}");
+        }
+    }
+}
+
 /// No record is written above a reservation that may not be durable.
 #[test]
 fn an_append_waits_for_its_reservation() {

@@ -23,6 +23,8 @@ pub enum Operation {
     Sync,
     /// `sync_dir`.
     SyncDir,
+    /// `sync` of the file system.
+    SyncFilesystem,
     /// `rename`; its path is the old name.
     Rename,
     /// Removal of a file or an empty directory, one for each entry that `remove_dir` meets.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, MutexGuard};
 
 use ottla_log::LogFault;
-use ottla_log::disk::{Disk, DiskFile};
+use ottla_log::disk::{Disk, DiskFile, Filesystem};
 
 use super::content::check_end;
 use super::fault::{Failure, Operation};
@@ -22,6 +22,11 @@ struct SimFile {
     shared: Arc<Shared>,
     path: PathBuf,
     id: Id,
+}
+
+struct SimFilesystem {
+    shared: Arc<Shared>,
+    directory: PathBuf,
 }
 
 struct LockGuard {
@@ -140,6 +145,32 @@ impl Disk for SimDisk {
 
     fn boot_id(&self) -> String {
         self.shared.state().boot.id()
+    }
+
+    fn filesystem(&self, directory: &Path) -> Result<Option<Box<dyn Filesystem>>, LogFault> {
+        Ok(Some(Box::new(SimFilesystem {
+            shared: Arc::clone(&self.shared),
+            directory: directory.to_path_buf(),
+        })))
+    }
+}
+
+/// Content only: names are left to `sync_dir`, as the real one need not be relied on for them.
+impl Filesystem for SimFilesystem {
+    fn sync(&self) -> Result<bool, LogFault> {
+        let (operation, path) = (Operation::SyncFilesystem, &*self.directory);
+        let fault = |error| LogFault::io("sync", path, error);
+        let held = self.shared.gates.pass(operation, path);
+        let mut state = self.shared.live().map_err(fault)?;
+        state.begin(operation, path, held).map_err(fault)?;
+        state.tree.sync_files();
+        Ok(true)
+    }
+}
+
+impl fmt::Debug for SimFilesystem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SimFilesystem").finish_non_exhaustive()
     }
 }
 

@@ -129,6 +129,15 @@ impl Tree {
         }
     }
 
+    /// Makes the content of all files durable.
+    pub(super) fn sync_files(&mut self) {
+        for node in self.nodes.values_mut() {
+            if let Node::File(file) = Arc::make_mut(node) {
+                file.sync();
+            }
+        }
+    }
+
     /// A file to be changed, and the moment of the change.
     pub(super) fn file_mut(&mut self, id: Id) -> io::Result<(&mut FileState, u64)> {
         self.moment += 1;
