@@ -21,7 +21,8 @@
 //!
 //! With `CI` set, nothing may be skipped. `--target kafka` runs the clients and judges against Apache Kafka: it
 //! proves the suite itself. `clients --capture` writes what clients and the broker say to each other into
-//! `crates/ottla-wire/tests/captures` instead. Without `--record` and `--capture` this command never changes the
+//! `crates/ottla-wire/tests/captures` instead; `clients --first-record` measures how long a member of a fresh group
+//! waits, and prints it. Without `--record` and `--capture` this command never changes the
 //! workspace.
 
 pub(crate) mod broker;
@@ -92,6 +93,7 @@ struct Options {
     kafka: bool,
     seed: u64,
     capture: bool,
+    first_record: bool,
     dialogues: dialogues::Options,
 }
 
@@ -105,6 +107,7 @@ impl Options {
             kafka: false,
             seed: since.as_secs(),
             capture: false,
+            first_record: false,
             dialogues: dialogues::Options::default(),
         };
         let mut arguments = arguments.iter();
@@ -125,6 +128,7 @@ impl Options {
                 "--seed" => options.seed = value()?.parse().map_err(|e| format!("--seed: {e}"))?,
                 "--only" => options.dialogues.only = Some(value()?.clone()),
                 "--capture" => options.capture = true,
+                "--first-record" => options.first_record = true,
                 "--record" => options.dialogues.record = true,
                 "--kafka-at" => options.dialogues.kafka_at = Some(value()?.clone()),
                 "--ottla-at" => options.dialogues.ottla_at = Some(value()?.clone()),
@@ -349,6 +353,12 @@ impl Run<'_> {
             }
             return vec![section.close()];
         }
+        if self.options.first_record {
+            if let Err(why) = self.first_record(&section, tools, built) {
+                section.failed(why);
+            }
+            return vec![section.close()];
+        }
         let left = self.target(tools, built).and_then(|target| {
             let work = self.cache.run_dir("clients")?;
             let left = clients::run(
@@ -359,9 +369,9 @@ impl Run<'_> {
                 self.root,
                 &work.path,
             )?;
-            Ok((work, left))
+            Ok((target, work, left))
         });
-        let (mut work, left) = match left {
+        let (target, mut work, left) = match left {
             Ok(left) => left,
             Err(why) => {
                 section.failed(why);
@@ -371,7 +381,7 @@ impl Run<'_> {
         work.keep = !section.is_ok();
         let clients = section.close();
         let section = Section::new("judges");
-        if let Err(why) = clients::judge(&section, tools, left, self.root, &work.path) {
+        if let Err(why) = clients::judge(&section, tools, &target, left, self.root, &work.path) {
             section.failed(why);
         }
         work.keep |= !section.is_ok();
@@ -389,6 +399,12 @@ impl Run<'_> {
             let _ = std::fs::remove_dir_all(&work);
         }
         outcome
+    }
+
+    fn first_record(&self, section: &Section, tools: &Tools, built: bool) -> Result<(), String> {
+        let target = self.target(tools, built)?;
+        let work = self.cache.run_dir("first-record")?;
+        clients::first::run(section, &target, tools, self.root, &work.path)
     }
 
     fn dialogues(

@@ -1,13 +1,15 @@
-"""aiokafka: `main.py HOST:PORT SEED RECORDS prompt|settling|tour`. Its loop runs on a thread of its own, so that what it does
-in the background goes on between the calls."""
+"""aiokafka: `main.py HOST:PORT SEED RECORDS prompt|settling|groups-PROTOCOL|first-PROTOCOL|tour`. Its loop runs on a
+thread of its own, so that what it does in the background goes on between the calls."""
 
 import asyncio
+import concurrent.futures
 import os
 import sys
 import threading
 
 import aiokafka
 import cases
+import groups
 import tour
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -71,6 +73,14 @@ class Library:
 
     def consumer(self):
         return LibraryConsumer(self.bootstrap)
+
+    def member(self, topic, group, protocol, auto_commit):
+        same("classic", protocol, "protocol")
+        return LibraryMember(self.bootstrap, topic, group, auto_commit)
+
+    def group_offsets(self, group, topic):
+        found = wait(self.admin.list_consumer_group_offsets(group))
+        return {place.partition: at.offset for place, at in found.items() if place.topic == topic and at.offset >= 0}
 
 
 def demand_none(errors):
@@ -182,6 +192,64 @@ class LibraryConsumer(cases.Consumer):
             body(*arguments)
 
         wait(inside())
+
+
+class LibraryMember(LibraryConsumer):
+    def __init__(self, bootstrap, topic, group, auto_commit):
+        ways = {
+            "bootstrap_servers": bootstrap,
+            "group_id": group,
+            "auto_offset_reset": "earliest",
+            "enable_auto_commit": auto_commit,
+            "auto_commit_interval_ms": groups.AUTO_COMMIT_MS,
+            "session_timeout_ms": groups.SESSION_MS,
+            "heartbeat_interval_ms": groups.HEARTBEAT_MS,
+            "fetch_max_wait_ms": 50,
+        }
+        self.topic = topic
+        # Its start waits for a first assignment, which has to wait for the others: it is made in the background.
+        self.consumer = wait(made(lambda: AIOKafkaConsumer(topic, **ways)))
+        self.started = asyncio.run_coroutine_threadsafe(self.consumer.start(), LOOP)
+
+    def poll(self, seconds):
+        if not self.is_started(seconds):
+            return []
+        return [(partition, offset, record.value) for partition, offset, record in super().poll(seconds)]
+
+    def is_started(self, seconds):
+        try:
+            self.started.result(seconds)
+        except concurrent.futures.TimeoutError:
+            return False
+        return True
+
+    def assigned(self):
+        return {place.partition for place in self.consumer.assignment()} if self.is_started(0) else set()
+
+    def commit(self):
+        wait(self.consumer.commit())
+
+    def commit_at(self, offsets):
+        wait(self.consumer.commit({TopicPartition(self.topic, partition): at for partition, at in offsets.items()}))
+
+    def committed(self, partition):
+        return wait(self.consumer.committed(TopicPartition(self.topic, partition)))
+
+    def seek(self, partition, offset):
+        super().seek(self.topic, partition, offset)
+
+    def pause(self, partitions):
+        self.call(self.consumer.pause, *[TopicPartition(self.topic, partition) for partition in partitions])
+
+    def resume(self, partitions):
+        self.call(self.consumer.resume, *[TopicPartition(self.topic, partition) for partition in partitions])
+
+    def latest(self, partition):
+        return super().latest(self.topic, partition)
+
+
+async def made(make):
+    return make()
 
 
 if sys.argv[4:] == ["tour"]:

@@ -1,4 +1,7 @@
-"""confluent-kafka, which is librdkafka: `main.py HOST:PORT SEED RECORDS prompt|settling|tour`."""
+"""confluent-kafka, which is librdkafka.
+
+`main.py HOST:PORT SEED RECORDS prompt|settling|groups-PROTOCOL|first-PROTOCOL|tour`
+"""
 
 import os
 import sys
@@ -6,8 +9,10 @@ import time
 
 import cases
 import confluent_kafka
+import groups
 import tour
-from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import OFFSET_END, OFFSET_INVALID, Consumer, ConsumerGroupTopicPartitions
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from contract import WAIT_SECONDS_MAX, Combo, Deadline, Record, Wrong, demand, same
 
@@ -55,6 +60,19 @@ class Library:
 
     def consumer(self):
         return LibraryConsumer(self.config)
+
+    def member(self, topic, group, protocol, auto_commit):
+        return LibraryMember(self.config, topic, group, protocol, auto_commit)
+
+    def group_offsets(self, group, topic):
+        places = [TopicPartition(topic, partition) for partition in groups.ALL]
+        asked = self.admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group, places)])
+        found = asked[group].result(WAIT_SECONDS_MAX).topic_partitions
+        return {place.partition: place.offset for place in found if place.offset >= 0}
+
+    def floor(self, topic, protocol):
+        """The same consumer against the broker that the library has inside, for its own tests."""
+        return Floor(topic, protocol)
 
 
 class LibraryProducer:
@@ -162,6 +180,87 @@ class LibraryConsumer(cases.Consumer):
 
     def close(self):
         self.consumer.close()
+
+
+class LibraryMember:
+    def __init__(self, config, topic, group, protocol, auto_commit):
+        ways = {
+            "group.id": group,
+            "group.protocol": protocol,
+            "auto.offset.reset": "earliest",
+            "enable.auto.commit": auto_commit,
+            "auto.commit.interval.ms": groups.AUTO_COMMIT_MS,
+            "check.crcs": True,
+            "log_level": 2,  # That the broker goes is no news.
+        }
+        if protocol == "classic":
+            # By the other protocol, the broker says both.
+            ways |= {"session.timeout.ms": groups.SESSION_MS, "heartbeat.interval.ms": groups.HEARTBEAT_MS}
+        self.topic = topic
+        self.consumer = Consumer(config | ways)
+        self.consumer.subscribe([topic])
+
+    def poll(self, seconds):
+        first = self.consumer.poll(seconds)
+        if first is None:
+            return []
+        found = [first, *self.consumer.consume(500, 0)]
+        # A broker that is gone for a moment is no error of a record.
+        found = [message for message in found if not (message.error() and message.error().retriable())]
+        wrong = [message.error() for message in found if message.error() is not None]
+        demand(not wrong, f"consuming: {wrong}")
+        return [(message.partition(), message.offset(), message.value()) for message in found]
+
+    def assigned(self):
+        return {place.partition for place in self.consumer.assignment()}
+
+    def commit(self):
+        self.consumer.commit(asynchronous=False)
+
+    def commit_at(self, offsets):
+        self.consumer.commit(offsets=self.places(offsets), asynchronous=False)
+
+    def committed(self, partition):
+        offset = self.consumer.committed(self.places([partition]), WAIT_SECONDS_MAX)[0].offset
+        return offset if offset >= 0 else None
+
+    def seek(self, partition, offset):
+        self.consumer.seek(TopicPartition(self.topic, partition, offset))
+
+    def pause(self, partitions):
+        self.consumer.pause(self.places(partitions))
+
+    def resume(self, partitions):
+        self.consumer.resume(self.places(partitions))
+
+    def latest(self, partition):
+        place = TopicPartition(self.topic, partition)
+        return self.consumer.get_watermark_offsets(place, WAIT_SECONDS_MAX, cached=False)[1]
+
+    def close(self):
+        self.consumer.close()
+
+    def places(self, partitions):
+        """Of partitions alone, or of partitions with offsets."""
+        offsets = partitions if isinstance(partitions, dict) else {}
+        return [TopicPartition(self.topic, p, offsets.get(p, OFFSET_INVALID)) for p in partitions]
+
+
+class Floor:
+    """librdkafka's mock broker: `floor(group)` is a member of a group there."""
+
+    def __init__(self, topic, protocol):
+        self.topic = topic
+        self.protocol = protocol
+        self.broker = Producer({"test.mock.num.brokers": 1, "bootstrap.servers": "none"})
+        for partition in groups.ALL:
+            self.broker.produce(topic, b"value", partition=partition)
+        same(0, self.broker.flush(WAIT_SECONDS_MAX), "records that were not sent")
+        brokers = self.broker.list_topics(timeout=WAIT_SECONDS_MAX).brokers.values()
+        self.config = {"bootstrap.servers": ",".join(f"{broker.host}:{broker.port}" for broker in brokers)}
+
+    def __call__(self, group):
+        return LibraryMember(self.config, self.topic, group, self.protocol, False)
 
 
 if sys.argv[4:] == ["tour"]:

@@ -1,4 +1,4 @@
-// franz-go against one broker: franz-go HOST:PORT SEED RECORDS prompt|settling|tour.
+// franz-go against one broker: franz-go HOST:PORT SEED RECORDS prompt|settling|groups-PROTOCOL|first-PROTOCOL|tour.
 //
 // tests/clients/README.md says what it must do and what it prints.
 package main
@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -49,7 +50,7 @@ type matrix struct {
 
 func main() {
 	if len(os.Args) != 5 {
-		fmt.Fprintln(os.Stderr, "usage: franz-go HOST:PORT SEED RECORDS prompt|settling")
+		fmt.Fprintln(os.Stderr, "usage: franz-go HOST:PORT SEED RECORDS prompt|settling|groups-PROTOCOL|first-PROTOCOL|tour")
 		os.Exit(2)
 	}
 	seed, seedErr := strconv.ParseUint(os.Args[2], 10, 64)
@@ -72,13 +73,13 @@ func main() {
 		m.tour()
 		return
 	}
-	if m.run() {
+	if m.run(os.Args[4]) {
 		os.Exit(1)
 	}
 }
 
 // run does every case and answers whether one failed.
-func (m *matrix) run() bool {
+func (m *matrix) run(pace string) bool {
 	r := newReport()
 	topics, err := newTopics(m.bootstrap, m.prompt)
 	if err != nil {
@@ -86,6 +87,14 @@ func (m *matrix) run() bool {
 		return true
 	}
 	defer topics.close()
+	switch kind, protocol, _ := strings.Cut(pace, "-"); kind {
+	case "groups":
+		m.groups(topics, protocol).run(r)
+		return r.failed
+	case "first":
+		m.groups(topics, protocol).firstRecord(r.version)
+		return r.failed
+	}
 
 	empty := m.name + "-admin"
 	r.row("case=create-topic", func() (string, error) {

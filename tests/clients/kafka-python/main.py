@@ -1,12 +1,13 @@
-"""kafka-python: `main.py HOST:PORT SEED RECORDS prompt|settling|tour`."""
+"""kafka-python: `main.py HOST:PORT SEED RECORDS prompt|settling|groups-PROTOCOL|first-PROTOCOL|tour`."""
 
 import os
 import sys
 
 import cases
 import kafka
+import kafka_python_member
 import tour
-from contract import WAIT_SECONDS_MAX, Combo, Record, Wrong
+from contract import WAIT_SECONDS_MAX, Combo, Record, Wrong, same
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient
 from kafka.errors import TopicAlreadyExistsError
@@ -60,6 +61,14 @@ class Library:
 
     def consumer(self):
         return LibraryConsumer(self.bootstrap)
+
+    def member(self, topic, group, protocol, auto_commit):
+        same("classic", protocol, "protocol")
+        return kafka_python_member.Member(self.bootstrap, topic, group, auto_commit)
+
+    def group_offsets(self, group, topic):
+        found = self.admin.list_group_offsets([group])[group]
+        return {place.partition: at.offset for place, at in found.items() if place.topic == topic and at.offset >= 0}
 
 
 class LibraryProducer:

@@ -19,6 +19,7 @@ import sys
 from contextlib import closing
 
 import contract
+import groups
 from contract import Arguments, Combo, Deadline, Report, demand, same
 
 PARTITIONS = 3
@@ -28,6 +29,8 @@ RECORDS_AGAIN = 100
 def main(make):
     """Runs every case over the adapter that `make` answers for the address of the broker."""
     arguments = Arguments.read()
+    if "-" in arguments.pace:
+        return groups.main(arguments, make)
     cases = Cases(arguments, make(arguments.bootstrap))
     cases.run()
     sys.exit(1 if cases.report.failed else 0)

@@ -10,6 +10,7 @@ import time
 import traceback
 from dataclasses import dataclass, field
 
+PACES = ("prompt", "settling", "groups-classic", "groups-consumer", "first-classic", "first-consumer")
 WAIT_SECONDS_MAX = 30
 FIRST_TIMESTAMP_MS = 1_700_000_000_000
 LARGE_RECORDS = 20
@@ -60,14 +61,18 @@ class Arguments:
     bootstrap: str
     seed: int
     records: int
-    prompt: bool
+    pace: str
 
     @classmethod
     def read(cls):
-        if len(sys.argv) != 5 or sys.argv[4] not in ("prompt", "settling"):
-            sys.exit(f"usage: {sys.argv[0]} HOST:PORT SEED RECORDS prompt|settling")
+        if len(sys.argv) != 5 or sys.argv[4] not in PACES:
+            sys.exit(f"usage: {sys.argv[0]} HOST:PORT SEED RECORDS {'|'.join(PACES)}")
         _, bootstrap, seed, records, pace = sys.argv
-        return cls(os.environ["OTTLA_CLIENT"], bootstrap, int(seed), int(records), pace == "prompt")
+        return cls(os.environ["OTTLA_CLIENT"], bootstrap, int(seed), int(records), pace)
+
+    @property
+    def prompt(self):
+        return self.pace == "prompt"
 
     def settled(self, step):
         """Runs the step until it passes: Apache Kafka's metadata follows a moment after an answer. A prompt broker

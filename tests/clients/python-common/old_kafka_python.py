@@ -5,7 +5,8 @@ What it lacks of the contract is in the lists of the folders that use it.
 
 import cases
 import kafka
-from contract import WAIT_SECONDS_MAX, Combo, Record, Wrong
+import kafka_python_member
+from contract import WAIT_SECONDS_MAX, Combo, Record, Wrong, same
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic
 from kafka.errors import TopicAlreadyExistsError
@@ -55,6 +56,14 @@ class Library:
 
     def consumer(self):
         return LibraryConsumer(self.bootstrap, self.api_version)
+
+    def member(self, topic, group, protocol, auto_commit):
+        same("classic", protocol, "protocol")
+        return kafka_python_member.Member(self.bootstrap, topic, group, auto_commit, api_version=self.api_version)
+
+    def group_offsets(self, group, topic):
+        found = self.admin.list_consumer_group_offsets(group)
+        return {place.partition: at.offset for place, at in found.items() if place.topic == topic and at.offset >= 0}
 
 
 class LibraryProducer:

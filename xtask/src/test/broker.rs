@@ -13,6 +13,12 @@ use super::setup::Java;
 const START_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(5);
+/// Where Ottla says at which address it serves, in its directory.
+const ADDRESS: &str = "ottla.address";
+/// Of a topic that its first record makes, where groups are: one for each of three members.
+const PARTITIONS: &str = "num.partitions=3";
+/// Of members of new groups, for Apache Kafka: as often as those of old ones are told to by programs.
+const HEARTBEAT_MS_MIN: u32 = 100;
 
 /// What to start.
 pub(super) enum Target<'a> {
@@ -30,6 +36,9 @@ impl Target<'_> {
 /// A running broker; dropping it kills it.
 pub(super) struct Broker {
     child: Child,
+    /// How it was started, to do it again.
+    command: Command,
+    is_kafka: bool,
     /// What it says.
     pub(super) log: PathBuf,
     /// `HOST:PORT` for clients.
@@ -63,13 +72,68 @@ impl Broker {
         let log = home.join("broker.log");
         fs::create_dir_all(home).map_err(|e| format!("{}: {e}", home.display()))?;
         match target {
-            Target::Ottla(binary) => Self::start_ottla(binary, home, log, settings),
+            Target::Ottla(binary) => {
+                let mut command = ottla(binary, &home.join("data"), "127.0.0.1:0");
+                for setting in settings {
+                    match setting.strip_prefix("advertised.listeners=PLAINTEXT://") {
+                        Some(address) => command.args(["--advertise", address]),
+                        None => command.args(["--set", setting]),
+                    };
+                }
+                Self::start_ottla(command, home, log)
+            }
             Target::Kafka(java) => Self::start_kafka(java, home, log, settings, requests),
         }
     }
 
+    /// One that waits for nothing that a group need not wait for, at an address that it keeps when it is started
+    /// again: Ottla's dev mode, and Apache Kafka with the least that it can be told.
+    pub(super) fn start_for_groups(
+        target: &Target<'_>,
+        home: &Path,
+        settings: &[String],
+    ) -> Result<Self, String> {
+        let mut settings = settings.to_vec();
+        settings.push(PARTITIONS.to_owned());
+        let log = home.join("broker.log");
+        fs::create_dir_all(home).map_err(|e| format!("{}: {e}", home.display()))?;
+        match target {
+            Target::Ottla(binary) => {
+                let listen = format!("127.0.0.1:{}", free_port()?);
+                let mut command = ottla(binary, &home.join("data"), &listen);
+                command.arg("--dev");
+                for setting in &settings {
+                    command.args(["--set", setting]);
+                }
+                Self::start_ottla(command, home, log)
+            }
+            Target::Kafka(java) => {
+                let heartbeats = ["min.", ""].map(|least| {
+                    format!("group.consumer.{least}heartbeat.interval.ms={HEARTBEAT_MS_MIN}")
+                });
+                settings.extend(heartbeats);
+                Self::start_kafka(java, home, log, &settings, false)
+            }
+        }
+    }
+
+    /// Ends it, by SIGKILL or in peace, and starts it again over the same files, at the same address.
+    pub(super) fn restart(&mut self, kill: bool) -> Result<(), String> {
+        if kill {
+            self.child.kill().map_err(|e| e.to_string())?;
+            self.child.wait().map_err(|e| e.to_string())?;
+        } else {
+            self.end()?;
+        }
+        self.spawn()
+    }
+
     /// Asks it to stop and waits for a clean end.
     pub(super) fn stop(mut self) -> Result<(), String> {
+        self.end()
+    }
+
+    fn end(&mut self) -> Result<(), String> {
         let id = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(id, rustix::process::Signal::TERM)
             .map_err(|e| e.to_string())?;
@@ -97,50 +161,9 @@ impl Broker {
         text.lines().filter(bad).map(str::to_owned).collect()
     }
 
-    fn start_ottla(
-        binary: &Path,
-        home: &Path,
-        log: PathBuf,
-        settings: &[String],
-    ) -> Result<Self, String> {
+    fn start_ottla(command: Command, home: &Path, log: PathBuf) -> Result<Self, String> {
         let data = home.join("data");
-        let mut command = Command::new(binary);
-        // Ours are not the broker's; it would complain about them.
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("OTTLA_") {
-                command.env_remove(name);
-            }
-        }
-        command
-            .args([
-                "start",
-                "--listen",
-                "127.0.0.1:0",
-                "--log-level",
-                "warn",
-                "--data",
-            ])
-            .arg(&data);
-        for setting in settings {
-            match setting.strip_prefix("advertised.listeners=PLAINTEXT://") {
-                Some(address) => command.args(["--advertise", address]),
-                None => command.args(["--set", setting]),
-            };
-        }
-        let child = spawn(&mut command, &log)?;
-        let mut broker = Self {
-            child,
-            log,
-            address: String::new(),
-            data,
-        };
-        let written = broker.data.join("ottla.address");
-        broker
-            .until(|_| fs::read_to_string(&written).is_ok_and(|text| text.trim().contains(':')))?;
-        let address =
-            fs::read_to_string(&written).map_err(|e| format!("{}: {e}", written.display()))?;
-        broker.address = address.trim().to_owned();
-        Ok(broker)
+        Self::start_command(command, false, String::new(), data, log)
     }
 
     fn start_kafka(
@@ -157,15 +180,54 @@ impl Broker {
         if logs_requests {
             serve.env("JDK_JAVA_OPTIONS", "-Dottla.log.requests=DEBUG");
         }
-        let child = spawn(&mut serve, &log)?;
+        Self::start_command(serve, true, prepared.address, prepared.data, log)
+    }
+
+    fn start_command(
+        mut command: Command,
+        is_kafka: bool,
+        address: String,
+        data: PathBuf,
+        log: PathBuf,
+    ) -> Result<Self, String> {
         let mut broker = Self {
-            child,
+            child: spawn(&mut command, &log)?,
+            command,
+            is_kafka,
             log,
-            address: prepared.address,
-            data: prepared.data,
+            address,
+            data,
         };
-        broker.until(|log| log.contains("Kafka Server started"))?;
+        broker.until_ready(0)?;
         Ok(broker)
+    }
+
+    fn spawn(&mut self) -> Result<(), String> {
+        if !self.is_kafka {
+            // The last one's.
+            let _ = fs::remove_file(self.data.join(ADDRESS));
+        }
+        let said = fs::read(&self.log).map_or(0, |text| text.len());
+        self.child = spawn(&mut self.command, &self.log)?;
+        self.until_ready(said)
+    }
+
+    /// Waits until it serves; the log says nothing of this before so many bytes.
+    fn until_ready(&mut self, said: usize) -> Result<(), String> {
+        if self.is_kafka {
+            return self.until(|log| {
+                let new = log.get(said..).unwrap_or_default();
+                new.contains("Kafka Server started")
+            });
+        }
+        let written = self.data.join(ADDRESS);
+        let address = || {
+            let text = fs::read_to_string(&written).ok()?;
+            Some(text.trim().to_owned()).filter(|text| text.contains(':'))
+        };
+        self.until(|_| address().is_some())?;
+        self.address = address().ok_or("the address file is gone")?;
+        Ok(())
     }
 
     fn until(&mut self, ready: impl Fn(&str) -> bool) -> Result<(), String> {
@@ -193,6 +255,21 @@ impl Broker {
     fn last_words(&self) -> String {
         tail(&fs::read_to_string(&self.log).unwrap_or_default())
     }
+}
+
+/// The command that starts Ottla over this directory.
+fn ottla(binary: &Path, data: &Path, listen: &str) -> Command {
+    let mut command = Command::new(binary);
+    // Ours are not the broker's; it would complain about them.
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("OTTLA_") {
+            command.env_remove(name);
+        }
+    }
+    command
+        .args(["start", "--listen", listen, "--log-level", "warn", "--data"])
+        .arg(data);
+    command
 }
 
 /// A directory in which Apache Kafka can be started: one node, formatted.
@@ -254,7 +331,8 @@ impl Drop for Broker {
 }
 
 fn spawn(command: &mut Command, log: &Path) -> Result<Child, String> {
-    let file = File::create(log).map_err(|e| format!("{}: {e}", log.display()))?;
+    let open = File::options().create(true).append(true).open(log);
+    let file = open.map_err(|e| format!("{}: {e}", log.display()))?;
     let again = file
         .try_clone()
         .map_err(|e| format!("{}: {e}", log.display()))?;

@@ -1,6 +1,7 @@
 //! Real clients against one broker, then judges over what it left on disk, then the lists of expected rows.
 
 pub(super) mod capture;
+pub(super) mod first;
 #[path = "../../../crates/ottla-wire/tests/captures/fold.rs"]
 mod fold;
 pub(super) mod list;
@@ -11,16 +12,17 @@ mod told;
 use std::collections::VecDeque;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use self::list::List;
+use self::list::{List, Part};
 use super::broker::{Broker, Target};
-use super::process::stream;
+use super::process::converse;
 use super::report::Section;
 use super::rows::{self, Row};
-use super::setup::{Program, Ready, Tools};
+use super::setup::{Kcat, Program, Ready, Tools};
 use super::stored::Stored;
 use super::{judge, kcat};
 
@@ -84,7 +86,7 @@ pub(super) fn run(
         } else {
             "settling"
         },
-        is_ottla: matches!(target, Target::Ottla(_)),
+        target,
         root,
         work,
     };
@@ -112,6 +114,7 @@ pub(super) fn run(
 pub(super) fn judge(
     section: &Section,
     tools: &Tools,
+    target: &Target<'_>,
     left: Left,
     root: &Path,
     work: &Path,
@@ -131,7 +134,8 @@ pub(super) fn judge(
         Ok(java) => {
             let ran = clients.iter().filter_map(|client| client.ran.as_ref().ok());
             let stored: Vec<Stored> = ran.flat_map(|ran| ran.stored.iter().cloned()).collect();
-            let found = judge::run(section, java, &data, &stored, work);
+            let mut found = judge::run(section, java, &data, &stored, work);
+            found.extend(judge::groups(section, java, target, root, work));
             let list = root.join("tests/clients/judges/expected-rows.txt");
             let text = fs::read_to_string(&list).map_err(|e| format!("{}: {e}", list.display()))?;
             let expected = rows::lines(&text)
@@ -213,21 +217,33 @@ struct Matrix<'a> {
     address: &'a str,
     seed: u64,
     pace: &'static str,
-    is_ottla: bool,
+    target: &'a Target<'a>,
     root: &'a Path,
     work: &'a Path,
 }
 
 impl Matrix<'_> {
-    /// Several clients at a time, in the order of the table.
+    /// Several at a time, in the order of the table.
     fn all(&self, tools: &Tools) -> Result<Vec<Client>, String> {
+        let is_ottla = matches!(self.target, Target::Ottla(_));
+        let mut clients = Vec::new();
         let mut todo = VecDeque::new();
         for (place, (name, ready)) in tools.clients.iter().enumerate() {
             let list = List::open(&self.root.join("tests/clients").join(name))?;
-            todo.push_back((place, *name, ready, list));
+            let unfit = list.needs_ottla().filter(|_| !is_ottla);
+            let ran = match (unfit, ready) {
+                (Some(why), _) => Err(why.to_owned()),
+                (None, Ok(ready)) => {
+                    todo.extend(list.parts().into_iter().map(|part| (place, part, ready)));
+                    Ok(Ran::default())
+                }
+                (None, Err(lack)) => Err(lack.to_string()),
+            };
+            clients.push(Client { name, list, ran });
         }
         let todo = Mutex::new(todo);
-        let done = Mutex::new(Vec::new());
+        let clients = Mutex::new(clients);
+        let lock = |clients| Mutex::lock(clients).unwrap_or_else(PoisonError::into_inner);
         thread::scope(|scope| {
             for _ in 0..WORKERS {
                 scope.spawn(|| {
@@ -236,43 +252,44 @@ impl Matrix<'_> {
                             .lock()
                             .unwrap_or_else(PoisonError::into_inner)
                             .pop_front();
-                        let Some((place, name, ready, list)) = next else {
+                        let Some((place, part, ready)) = next else {
                             return;
                         };
-                        let unfit = list.needs_ottla().filter(|_| !self.is_ottla);
-                        let ran = match (unfit, ready) {
-                            (Some(why), _) => Err(why.to_owned()),
-                            (None, Ok(ready)) => Ok(self.one(name, ready, &list)),
-                            (None, Err(lack)) => Err(lack.to_string()),
-                        };
-                        let client = Client { name, list, ran };
-                        let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
-                        done.push((place, client));
+                        let name = lock(&clients)[place].name;
+                        let mut found = self.one(name, part, ready);
+                        let client = &mut lock(&clients)[place];
+                        for wrong in client.list.compare(part, &found.rows) {
+                            self.fail(name, &mut found, &wrong);
+                        }
+                        if let Ok(ran) = &mut client.ran {
+                            ran.rows.append(&mut found.rows);
+                            ran.stored.append(&mut found.stored);
+                            ran.wrong += found.wrong;
+                            ran.took += found.took;
+                        }
                     }
                 });
             }
         });
-        let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-        done.sort_by_key(|(place, _)| *place);
-        Ok(done.into_iter().map(|(_, client)| client).collect())
+        Ok(clients.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Runs a client and holds its rows against its list.
-    fn one(&self, name: &str, ready: &Ready, list: &List) -> Ran {
+    fn one(&self, name: &str, part: Part, ready: &Ready) -> Ran {
         let start = Instant::now();
         let mut ran = Ran::default();
-        match ready {
-            Ready::Program(program) => self.program(name, program, &mut ran),
-            Ready::Kcat(client) => {
+        match (ready, part) {
+            (Ready::Program(program), Part::Cases) => self.program(name, program, &mut ran),
+            (Ready::Program(program), Part::Groups(protocol)) => {
+                self.groups(name, program, protocol, &mut ran);
+            }
+            (Ready::Kcat(client), Part::Groups(_)) => self.kcat_groups(client, &mut ran),
+            (Ready::Kcat(client), Part::Cases) => {
                 let (rows, stored, wrong) =
                     kcat::run(self.section, client, self.address, self.seed, self.work);
                 ran.rows = rows;
                 ran.stored = stored;
                 ran.wrong = wrong;
             }
-        }
-        for wrong in list.compare(&ran.rows) {
-            self.fail(name, &mut ran, &wrong);
         }
         for index in 0..ran.stored.len() {
             let topic = ran.stored[index].topic.clone();
@@ -282,14 +299,72 @@ impl Matrix<'_> {
         }
         ran.took = start.elapsed();
         let seconds = ran.took.as_secs_f64();
-        self.section.say(&format!("{name}: {seconds:.1} s"));
+        self.section.say(&format!("{name}, {part}: {seconds:.1} s"));
         ran
     }
 
     fn program(&self, name: &str, program: &Program, ran: &mut Ran) {
         let mut command = program.command();
         command.args([self.address, &self.seed.to_string(), RECORDS, self.pace]);
-        let ended = stream(&mut command, PROGRAM_LIMIT, |line| {
+        self.converse(name, &mut command, ran, |line| {
+            Err(format!("asks for what there is not: {line}"))
+        });
+    }
+
+    /// The cases of groups, with a broker of their own: it is taken from under them, and comes back.
+    fn groups(&self, name: &str, program: &Program, protocol: &str, ran: &mut Ran) {
+        let pace = format!("groups-{protocol}");
+        let home = self.work.join(format!("{pace}-{name}"));
+        self.with_broker(name, &home, ran, |broker, ran| {
+            let mut command = program.command();
+            command.args([&broker.address, &self.seed.to_string(), RECORDS, &pace]);
+            self.converse(name, &mut command, ran, |line| {
+                broker.restart(line == "kill").map(|()| "done")
+            });
+        });
+    }
+
+    fn kcat_groups(&self, client: &Kcat, ran: &mut Ran) {
+        let is_ottla = matches!(self.target, Target::Ottla(_));
+        let home = self.work.join("groups-kcat");
+        self.with_broker("kcat", &home, ran, |broker, ran| {
+            let (rows, wrong) = kcat::groups::run(self.section, client, broker, is_ottla);
+            ran.rows = rows;
+            ran.wrong += wrong;
+        });
+    }
+
+    fn with_broker(
+        &self,
+        name: &str,
+        home: &Path,
+        ran: &mut Ran,
+        body: impl FnOnce(&mut Broker, &mut Ran),
+    ) {
+        let mut broker = match Broker::start_for_groups(self.target, home, &[]) {
+            Ok(broker) => broker,
+            Err(why) => return self.fail(name, ran, &why),
+        };
+        body(&mut broker, ran);
+        for line in broker.complaints() {
+            self.section
+                .say(&format!("{name}: the broker logged: {line}"));
+        }
+        if let Err(why) = broker.stop() {
+            self.fail(name, ran, &why);
+        }
+    }
+
+    /// Runs it to its end, takes the facts that it prints, and lets `ask` do what it asks for.
+    fn converse(
+        &self,
+        name: &str,
+        command: &mut Command,
+        ran: &mut Ran,
+        mut ask: impl FnMut(&str) -> Result<&'static str, String>,
+    ) {
+        let ended = converse(command, PROGRAM_LIMIT, |line| {
+            let mut answer = None;
             let fact = match line.split_once(' ') {
                 Some(("row", fields)) => Row::parse(fields).map(|row| {
                     if row.get("result") == Some("ok") {
@@ -302,6 +377,9 @@ impl Matrix<'_> {
                 Some(("stored", fields)) => Row::parse(fields)
                     .and_then(|row| Stored::from_row(&row))
                     .map(|stored| ran.stored.push(stored)),
+                None if matches!(line, "restart" | "kill") => {
+                    ask(line).map(|said| answer = Some(said))
+                }
                 _ => {
                     self.section.say(&format!("{name}: {line}"));
                     Ok(())
@@ -310,6 +388,7 @@ impl Matrix<'_> {
             if let Err(why) = fact {
                 self.fail(name, ran, &why);
             }
+            answer
         });
         if let Err(why) = ended
             && ran.wrong == 0

@@ -8,6 +8,7 @@
 
 mod dump;
 mod files;
+mod groups;
 mod metadata;
 mod plant;
 pub(super) mod records;
@@ -17,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use self::files::{Partition, Problems};
+use super::broker::Target;
 use super::report::Section;
 use super::rows::Row;
 use super::setup::Java;
@@ -64,6 +66,17 @@ pub(super) fn run(
     }
     rows.extend(plant::run(section, java, data, &partitions, work));
     rows
+}
+
+/// Groups, with a broker of their own; answers a row for each tool and protocol.
+pub(super) fn groups(
+    section: &Section,
+    java: &Java,
+    target: &Target<'_>,
+    root: &Path,
+    work: &Path,
+) -> Vec<Row> {
+    groups::run(section, java, target, root, work)
 }
 
 /// What clients stored in a topic against what lies there.

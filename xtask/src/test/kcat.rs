@@ -1,10 +1,11 @@
 //! kcat against one broker: what people type, and every byte of what it answers.
 //!
 //! kcat knows no way to create a topic: its topics are made by its first record, as a broker with
-//! `auto.create.topics.enable` makes them. It consumes by partition, never with a group.
+//! `auto.create.topics.enable` makes them. It consumes by partition; in groups only in [`groups`].
 
 mod content;
 mod file;
+pub(super) mod groups;
 mod matrix;
 mod seek;
 

@@ -32,9 +32,13 @@ pub(crate) fn capture(
 ) -> Result<Finished, String> {
     let mut stdout = Vec::new();
     let mut stderr = Vec::new();
-    let status = drive(command, input, limit, |chunk| match chunk {
-        Chunk::Stdout(bytes) => stdout.extend(bytes),
-        Chunk::Stderr(bytes) => stderr.extend(bytes),
+    let input = input.map_or(Input::Nothing, Input::Bytes);
+    let status = drive(command, input, limit, |chunk| {
+        match chunk {
+            Chunk::Stdout(bytes) => stdout.extend(bytes),
+            Chunk::Stderr(bytes) => stderr.extend(bytes),
+        }
+        Vec::new()
     })?;
     let stderr = String::from_utf8_lossy(&stderr).into_owned();
     if !status.success() {
@@ -57,8 +61,24 @@ pub(super) fn stream(
     limit: Duration,
     mut line: impl FnMut(&str),
 ) -> Result<(), String> {
+    converse(command, limit, |said| {
+        line(said);
+        None
+    })
+}
+
+/// The same with a program that asks: what `line` answers becomes a line of its standard input.
+///
+/// # Errors
+/// As [`stream`].
+pub(super) fn converse(
+    command: &mut Command,
+    limit: Duration,
+    mut line: impl FnMut(&str) -> Option<&'static str>,
+) -> Result<(), String> {
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-    let status = drive(command, None, limit, |chunk| {
+    let status = drive(command, Input::Answers, limit, |chunk| {
+        let mut answers = Vec::new();
         let rest = match chunk {
             Chunk::Stdout(bytes) => {
                 stdout.extend(bytes);
@@ -71,8 +91,12 @@ pub(super) fn stream(
         };
         while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
             let whole: Vec<u8> = rest.drain(..=end).collect();
-            line(String::from_utf8_lossy(&whole).trim_end());
+            if let Some(answer) = line(String::from_utf8_lossy(&whole).trim_end()) {
+                answers.extend_from_slice(answer.as_bytes());
+                answers.push(b'\n');
+            }
         }
+        answers
     })?;
     for rest in [stdout, stderr] {
         if !rest.is_empty() {
@@ -108,23 +132,33 @@ pub(super) fn tail(text: &str) -> String {
     lines[lines.len().saturating_sub(20)..].join("\n")
 }
 
+/// What a program reads.
+enum Input {
+    Nothing,
+    Bytes(Vec<u8>),
+    /// What is answered to its output.
+    Answers,
+}
+
 fn drive(
     command: &mut Command,
-    input: Option<Vec<u8>>,
+    input: Input,
     limit: Duration,
-    mut each: impl FnMut(Chunk),
+    mut each: impl FnMut(Chunk) -> Vec<u8>,
 ) -> Result<ExitStatus, String> {
-    command.stdin(if input.is_some() {
-        Stdio::piped()
-    } else {
-        Stdio::null()
+    command.stdin(match input {
+        Input::Nothing => Stdio::null(),
+        Input::Bytes(_) | Input::Answers => Stdio::piped(),
     });
     let mut child = command
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|e| format!("{}: {e}", shown(command)))?;
-    if let (Some(mut pipe), Some(bytes)) = (child.stdin.take(), input) {
+    let mut stdin = child.stdin.take();
+    if let Input::Bytes(bytes) = input
+        && let Some(mut pipe) = stdin.take()
+    {
         // A program that stops reading says so itself; the broken pipe adds nothing.
         thread::spawn(move || drop(pipe.write_all(&bytes)));
     }
@@ -139,7 +173,14 @@ fn drive(
     let deadline = Instant::now() + limit;
     loop {
         match receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-            Ok(chunk) => each(chunk),
+            Ok(chunk) => {
+                let answers = each(chunk);
+                if !answers.is_empty()
+                    && let Some(pipe) = &mut stdin
+                {
+                    let _ = pipe.write_all(&answers).and_then(|()| pipe.flush());
+                }
+            }
             Err(RecvTimeoutError::Disconnected) => break,
             Err(RecvTimeoutError::Timeout) => {
                 // Whatever it started may hold the pipes open: they are not waited for.

@@ -1,10 +1,37 @@
 //! `expected-rows.txt` of a client's folder: the whole truth of what this client must do.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::fs;
 use std::path::Path;
 
 use super::super::rows::{Row, compare, lines};
+
+/// One run of a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::test) enum Part {
+    Cases,
+    /// Those of groups by this protocol; they have a broker of their own.
+    Groups(&'static str),
+}
+
+impl Part {
+    fn has(self, row: &Row) -> bool {
+        match self {
+            Self::Cases => row.get("protocol").is_none(),
+            Self::Groups(protocol) => row.get("protocol") == Some(protocol),
+        }
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cases => f.write_str("cases"),
+            Self::Groups(protocol) => write!(f, "{protocol} groups"),
+        }
+    }
+}
 
 /// What one client must do, and what it cannot.
 #[derive(Debug)]
@@ -71,6 +98,13 @@ impl List {
         self.needs_ottla.as_deref()
     }
 
+    /// What its program is run for.
+    pub(in crate::test) fn parts(&self) -> Vec<Part> {
+        let groups = PROTOCOLS.iter().map(|protocol| Part::Groups(protocol));
+        let groups = groups.filter(|part| self.rows.iter().any(|row| part.has(row)));
+        std::iter::once(Part::Cases).chain(groups).collect()
+    }
+
     /// How many rows the program must print.
     pub(in crate::test) fn cases(&self) -> usize {
         self.rows.len()
@@ -83,8 +117,9 @@ impl List {
     }
 
     /// What is wrong with the rows that a program printed.
-    pub(in crate::test) fn compare(&self, found: &[Row]) -> Vec<String> {
-        let mut wrong = compare(&self.rows, found);
+    pub(in crate::test) fn compare(&self, part: Part, found: &[Row]) -> Vec<String> {
+        let rows = self.rows.iter().filter(|row| part.has(row)).cloned();
+        let mut wrong = compare(&rows.collect::<Vec<_>>(), found);
         let versions: BTreeSet<&str> = found.iter().filter_map(|row| row.get("version")).collect();
         for version in versions {
             if self.version != "any" && self.version != version {
@@ -124,10 +159,29 @@ impl List {
             .filter(|what| has(what) == lacks(what))
             .map(|what| format!("{what}: a row of it, or a line that says why it lacks it"))
             .collect();
+        for protocol in PROTOCOLS {
+            for case in GROUP_CASES {
+                let of_protocol = |row: &Row| row.get("protocol") == Some(protocol);
+                let has = |row: &Row| row.get("case") == Some(case) && of_protocol(row);
+                let has = self.rows.iter().any(has);
+                let lacks =
+                    lacks(&format!("case={case}")) || lacks(&format!("protocol={protocol}"));
+                if has == lacks {
+                    gaps.push(format!(
+                        "{case} by {protocol}: a row of it, or a line that says why it lacks it"
+                    ));
+                }
+            }
+        }
+        let known = |what: &str| match what.split_once('=') {
+            Some(("protocol", protocol)) => PROTOCOLS.contains(&protocol),
+            Some(("case", case)) if GROUP_CASES.contains(&case) => true,
+            _ => CONTRACT.contains(&what),
+        };
         let unknown = self
             .lacks
             .iter()
-            .filter(|(what, why)| !CONTRACT.contains(&what.as_str()) || why.is_empty());
+            .filter(|(what, why)| !known(what) || why.is_empty());
         gaps.extend(unknown.map(|(what, _)| format!("lacks {what}: not of the contract")));
         gaps
     }
@@ -153,6 +207,24 @@ const CONTRACT: &[&str] = &[
     "acks=all",
     "idempotent=on",
 ];
+
+/// What members of groups do, by each protocol.
+#[cfg(test)]
+const GROUP_CASES: &[&str] = &[
+    "group-subscribe",
+    "group-rebalance",
+    "group-resume",
+    "group-seek",
+    "group-pause",
+    "group-auto-commit",
+    "group-idle",
+    "group-apart",
+    "group-lag",
+    "group-restart",
+    "group-kill",
+];
+
+const PROTOCOLS: &[&str] = &["classic", "consumer"];
 
 #[cfg(test)]
 mod tests {
@@ -195,10 +267,26 @@ mod tests {
         for what in CONTRACT {
             text.push_str(&format!("lacks {what}: because\n"));
         }
+        text.push_str("lacks protocol=classic: because\n");
+        for case in GROUP_CASES {
+            text.push_str(&format!("row case={case} protocol=consumer\n"));
+        }
         assert_eq!(List::parse(&text).unwrap().gaps(), Vec::<String>::new());
         let gaps = |text: &str| List::parse(text).unwrap().gaps().len();
         assert_eq!(gaps(&text.replace("lacks codec=zstd: because\n", "")), 1);
         assert_eq!(gaps(&format!("{text}row case=seek-time\n")), 1);
+        let no_seek = text.replace("row case=group-seek protocol=consumer\n", "");
+        assert_eq!(gaps(&no_seek), 1);
+        assert_eq!(
+            gaps(&format!("{no_seek}lacks case=group-seek: because\n")),
+            0
+        );
+        let classic = "row case=group-seek protocol=classic\n";
+        assert_eq!(gaps(&format!("{text}{classic}")), 1);
+        assert_eq!(
+            gaps(&text.replace("lacks protocol=classic: because\n", "")),
+            GROUP_CASES.len()
+        );
         assert_eq!(gaps(&format!("{text}lacks codec=bzip2: because\n")), 1);
         let few = "row case=produce-consume codec=zstd records=100\n";
         assert_eq!(gaps(&format!("{text}{few}")), 0);
@@ -212,9 +300,12 @@ mod tests {
             List::parse(&format!("{client}\nrow case=a # why\n")).unwrap()
         };
         let found = [row("2").unwrap()];
-        assert_eq!(list("2").compare(&found), Vec::<String>::new());
-        assert_eq!(list("any").compare(&found), Vec::<String>::new());
-        assert_eq!(list("1").compare(&found).len(), 1);
+        assert_eq!(list("2").compare(Part::Cases, &found), Vec::<String>::new());
+        assert_eq!(
+            list("any").compare(Part::Cases, &found),
+            Vec::<String>::new()
+        );
+        assert_eq!(list("1").compare(Part::Cases, &found).len(), 1);
     }
 
     #[test]

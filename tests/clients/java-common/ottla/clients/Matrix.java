@@ -9,8 +9,8 @@ import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.Uuid;
 
 /**
- * The Java client against one broker: {@code Matrix HOST:PORT SEED RECORDS prompt|settling|tour}. The contract is
- * {@code tests/clients/README.md}.
+ * The Java client against one broker: {@code Matrix HOST:PORT SEED RECORDS prompt|settling|groups-PROTOCOL|first-PROTOCOL|tour}.
+ * The contract is {@code tests/clients/README.md}.
  *
  * <p>Everything that needs a JVM runs in this one. What it prints is described at {@link Report}; it exits with 1 if a
  * case failed.
@@ -43,7 +43,12 @@ public final class Matrix {
         }
         Matrix matrix = new Matrix(
                 args[0], Long.parseUnsignedLong(args[1]), Integer.parseInt(args[2]), args[3].equals("prompt"));
-        matrix.run();
+        switch (args[3]) {
+            case "groups-classic", "groups-consumer" -> matrix.groups(args[3]).run();
+            case "first-classic", "first-consumer" -> matrix.groups(args[3]).firstRecord();
+            default -> matrix.run();
+        }
+        matrix.topics.close();
         System.exit(matrix.report.failed() ? 1 : 0);
     }
 
@@ -88,7 +93,10 @@ public final class Matrix {
             report.stored(topic, 0, again, "none", true);
             return "records=" + again;
         });
-        topics.close();
+    }
+
+    private Groups groups(String pace) {
+        return new Groups(bootstrap, client, pace.substring(pace.indexOf('-') + 1), topics, report);
     }
 
     /** Seeks to offsets and to times, and lists offsets, in a topic of its own. */

@@ -29,6 +29,15 @@ final class Offsets {
         Check.await(admin.listOffsets(query).all());
     }
 
+    /** Where every partition ends. */
+    Map<Integer, Long> latest(String topic, int partitions) throws Exception {
+        Map<Integer, Long> latest = new HashMap<>();
+        for (int p = 0; p < partitions; p++) {
+            latest.put(p, admin(new TopicPartition(topic, p), OffsetSpec.latest()).offset());
+        }
+        return latest;
+    }
+
     void checkEmpty(TopicPartition partition) throws Exception {
         Check.same(0L, admin(partition, OffsetSpec.earliest()).offset(), "earliest of the empty " + partition);
         Check.same(0L, admin(partition, OffsetSpec.latest()).offset(), "latest of the empty " + partition);

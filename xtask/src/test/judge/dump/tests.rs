@@ -16,6 +16,7 @@ fn check(view: View, file: &str, lines: &[&str], complaints: &[&str]) -> Dump {
         view,
         excused(
             file,
+            View::Log,
             complaints.iter().map(|line| (*line).to_owned()).collect(),
         ),
     );
