@@ -165,7 +165,7 @@ pub fn group(refusal: &GroupRefusal) -> ErrorCode {
             ErrorCode::UnknownMemberId
         }
         GroupRefusal::UnreleasedInstance => ErrorCode::UnreleasedInstanceId,
-        GroupRefusal::FencedEpoch => ErrorCode::FencedMemberEpoch,
+        GroupRefusal::FencedEpoch(_) => ErrorCode::FencedMemberEpoch,
         GroupRefusal::StaleEpoch => ErrorCode::StaleMemberEpoch,
         GroupRefusal::CommitTooOld => ErrorCode::UnsupportedVersion,
         GroupRefusal::UnsupportedAssignor => ErrorCode::UnsupportedAssignor,
@@ -178,6 +178,7 @@ pub fn group(refusal: &GroupRefusal) -> ErrorCode {
         GroupRefusal::GroupFull => ErrorCode::GroupMaxSizeReached,
         GroupRefusal::GroupNotFound
         | GroupRefusal::NotClassicGroup
+        | GroupRefusal::CannotUpgrade(_)
         | GroupRefusal::NotConsumerGroup => ErrorCode::GroupIdNotFound,
         GroupRefusal::NonEmptyGroup => ErrorCode::NonEmptyGroup,
         GroupRefusal::OffsetMetadataTooLarge => ErrorCode::OffsetMetadataTooLarge,

@@ -227,14 +227,22 @@ impl Broker {
         }
     }
 
-    async fn ask_about(&self, group: &GroupId, query: Query) -> Result<Plan, GroupError> {
+    pub(super) async fn ask_about(
+        &self,
+        group: &GroupId,
+        query: Query,
+    ) -> Result<Plan, GroupError> {
         match self.ask_group(group, Request::Ask(query)).await? {
             Answer::Told(plan) => Ok(plan),
             _ => Err(GroupError::NotHere),
         }
     }
 
-    async fn ask_group(&self, group: &GroupId, request: Request) -> Result<Answer, GroupError> {
+    pub(super) async fn ask_group(
+        &self,
+        group: &GroupId,
+        request: Request,
+    ) -> Result<Answer, GroupError> {
         let Some(shard) = self.coordinator(group) else {
             // Nobody coordinates a group without a name, so this is no question of where.
             return Err(match request {

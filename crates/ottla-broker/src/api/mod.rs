@@ -1,6 +1,7 @@
 //! What gateways see of the broker: one file per capability, and the machines' words that occur in
 //! their arguments and answers.
 
+mod consumer_groups;
 mod fetch;
 mod groups;
 mod interest;
@@ -29,9 +30,10 @@ pub use ottla_machine::catalog::{
 };
 pub use ottla_machine::contract::Wait;
 pub use ottla_machine::group::{
-    CommitOffsets, CommitPartition, CommitTopic, ConnectionId, DeleteOffsets, DescribedGroup,
-    DescribedMember, FetchOffsets, FetchTopic, FetchedPartition, FetchedTopic, GroupId, GroupState,
-    GroupType, Heartbeat, InstanceId, Join, Joined, Leave, Leaving, ListFilter, ListedGroup,
-    MemberId, Protocol, Refusal as GroupRefusal, Sync as SyncGroup, Synced,
+    CommitOffsets, CommitPartition, CommitTopic, ConnectionId, ConsumerBeat, ConsumerHeartbeat,
+    DeleteOffsets, DescribedConsumer, DescribedConsumerGroup, DescribedGroup, DescribedMember,
+    FetchOffsets, FetchTopic, FetchedPartition, FetchedTopic, GroupId, GroupState, GroupType,
+    Heartbeat, InstanceId, Join, Joined, Leave, Leaving, ListFilter, ListedGroup, MemberId,
+    NamedPartitions, Protocol, Refusal as GroupRefusal, Sync as SyncGroup, Synced,
 };
 pub use ottla_machine::partition::{InvalidRecord, Isolation, Refusal as PartitionRefusal};

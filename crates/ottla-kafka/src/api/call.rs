@@ -1,6 +1,7 @@
 //! One request on its way through a handler.
 
 use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
 
 use ottla_broker::Broker;
 use ottla_broker::api::{CatalogError, GroupError, Session};
@@ -44,6 +45,17 @@ pub(super) fn is_internal(topic: &str) -> bool {
         topic,
         "__consumer_offsets" | "__transaction_state" | "__share_group_state"
     )
+}
+
+/// As Java writes an address without a name.
+pub(super) fn host(remote: SocketAddr) -> String {
+    match remote.ip().to_canonical() {
+        IpAddr::V4(ip) => format!("/{ip}"),
+        IpAddr::V6(ip) => {
+            let parts = ip.segments().map(|part| format!("{part:x}"));
+            format!("/{}", parts.join(":"))
+        }
+    }
 }
 
 /// What went wrong with the catalog, in its own words.
@@ -131,6 +143,22 @@ impl<'r> Call<'r> {
             api: Some(self.key),
             version: self.version,
             error,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_written_as_by_java() {
+        for (remote, expected) in [
+            ("127.0.0.1:5", "/127.0.0.1"),
+            ("[::1]:5", "/0:0:0:0:0:0:0:1"),
+            ("[::ffff:10.0.0.7]:5", "/10.0.0.7"),
+        ] {
+            assert_eq!(host(remote.parse().unwrap()), expected);
         }
     }
 }

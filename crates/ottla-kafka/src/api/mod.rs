@@ -33,6 +33,8 @@ mod p32_describe_configs;
 mod p42_delete_groups;
 mod p47_offset_delete;
 mod p60_describe_cluster;
+mod p68_consumer_group_heartbeat;
+mod p69_consumer_group_describe;
 
 use std::future::Future;
 use std::ops::RangeInclusive;
@@ -101,6 +103,8 @@ pub(crate) const TABLE: &[Registration] = &[
     p42_delete_groups::API,
     p47_offset_delete::API,
     p60_describe_cluster::API,
+    p68_consumer_group_heartbeat::API,
+    p69_consumer_group_describe::API,
 ];
 
 /// Finds an API, with its place in the table.

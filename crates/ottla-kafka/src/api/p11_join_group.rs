@@ -8,7 +8,6 @@
 //!   the protocol type (KIP-559), 9 may be told to skip the assignment (KIP-814).
 //! - A protocol that nobody has chosen is empty before 7, and null from then on.
 
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -19,6 +18,7 @@ use ottla_broker::authorize::{Operation, ResourceKind};
 use ottla_wire::join_group::{JoinGroupRequest, JoinGroupResponse, JoinGroupResponseMember};
 use ottla_wire::{ApiKey, Reader};
 
+use super::call::host;
 use super::{Answering, Call, Handler, Registration};
 use crate::error_map;
 
@@ -63,6 +63,7 @@ fn handle<'a>(call: &'a Call<'a>, mut body: Reader<'a>) -> Answering<'a> {
             protocols: protocols.collect(),
             member_id_required: call.version >= MEMBER_ID_REQUIRED,
             may_skip_assignment: call.version >= SKIP_ASSIGNMENT,
+            topics: call.broker().topics_of_groups(),
         };
         let joining = call.broker().join_group(&call.permit, join);
         let joined = call
@@ -115,32 +116,5 @@ fn refuse<'r>(error: &'r GroupError, asked: &'r str) -> JoinGroupResponse<'r> {
         generation_id: -1,
         member_id,
         ..JoinGroupResponse::default()
-    }
-}
-
-/// As Java writes an address without a name.
-fn host(remote: SocketAddr) -> String {
-    match remote.ip().to_canonical() {
-        IpAddr::V4(ip) => format!("/{ip}"),
-        IpAddr::V6(ip) => {
-            let parts = ip.segments().map(|part| format!("{part:x}"));
-            format!("/{}", parts.join(":"))
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hosts_are_written_as_by_java() {
-        for (remote, expected) in [
-            ("127.0.0.1:5", "/127.0.0.1"),
-            ("[::1]:5", "/0:0:0:0:0:0:0:1"),
-            ("[::ffff:10.0.0.7]:5", "/10.0.0.7"),
-        ] {
-            assert_eq!(host(remote.parse().unwrap()), expected);
-        }
     }
 }

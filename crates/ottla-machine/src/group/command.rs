@@ -89,6 +89,8 @@ pub struct Join {
     pub member_id_required: bool,
     /// The member understands that a leader may be asked to assign nothing (KIP-814).
     pub may_skip_assignment: bool,
+    /// The topics that there are.
+    pub topics: Arc<dyn Topics>,
 }
 
 /// An assignor that a member knows.
@@ -119,6 +121,8 @@ pub struct Sync {
     pub assignments: Vec<(MemberId, Bytes)>,
     /// The connection that it came over.
     pub connection: ConnectionId,
+    /// The topics that there are.
+    pub topics: Arc<dyn Topics>,
 }
 
 /// Heartbeat.

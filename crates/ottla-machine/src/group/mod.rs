@@ -51,6 +51,10 @@ pub use command::{
     DeleteOffsets, DeletedTopic, Effect, Heartbeat, Join, Joined, JoinedMember, Leave, Leaving,
     Protocol, RegexOrder, RegexesResolved, Request, Soft, Sync, Synced,
 };
+pub use consumer::{
+    ConsumerBeat, ConsumerHeartbeat, ConsumerRecord, DescribedConsumer, DescribedConsumerGroup,
+    NamedPartitions,
+};
 use kind::Kind;
 pub use kind::{GroupState, GroupType};
 pub use names::{ConnectionId, GroupId, InstanceId, MemberId};

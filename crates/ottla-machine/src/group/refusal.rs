@@ -31,9 +31,9 @@ pub enum Refusal {
     UnknownInstance,
     /// The instance id is another member's, who has not left (`UNRELEASED_INSTANCE_ID`).
     UnreleasedInstance,
-    /// The epoch is not the member's: it has to give up all it has and join again
+    /// The epoch is not the member's, which is this: it has to give up all it has and join again
     /// (`FENCED_MEMBER_EPOCH`).
-    FencedEpoch,
+    FencedEpoch(i32),
     /// The member has another epoch by now (`STALE_MEMBER_EPOCH`).
     StaleEpoch,
     /// Members of consumer groups commit with version 9 or later (`UNSUPPORTED_VERSION`).
@@ -46,6 +46,8 @@ pub enum Refusal {
     AssignorFailed,
     /// The group is a consumer group (`GROUP_ID_NOT_FOUND`).
     NotClassicGroup,
+    /// The group is a classic one and cannot become a consumer group, and why (`GROUP_ID_NOT_FOUND`).
+    CannotUpgrade(&'static str),
     /// The group is a classic one (`GROUP_ID_NOT_FOUND`).
     NotConsumerGroup,
     /// The generation is not the group's (`ILLEGAL_GENERATION`).
@@ -92,7 +94,7 @@ impl fmt::Display for Refusal {
             }
             Self::UnknownInstance => "nobody has the instance id",
             Self::UnreleasedInstance => "another member has the instance id and has not left",
-            Self::FencedEpoch => "the member has to give up all partitions and join again",
+            Self::FencedEpoch(_) => "the member has to give up all partitions and join again",
             Self::StaleEpoch => "the member has another epoch by now",
             Self::CommitTooOld => {
                 "members of consumer groups commit with version 9 of OffsetCommit or later"
@@ -101,6 +103,7 @@ impl fmt::Display for Refusal {
             Self::InvalidRegex(why) => return f.write_str(why),
             Self::AssignorFailed => "the assignor failed",
             Self::NotClassicGroup => "the group is not a classic group",
+            Self::CannotUpgrade(why) => why,
             Self::NotConsumerGroup => "the group is not a consumer group",
             Self::IllegalGeneration => "the generation is not the group's",
             Self::RebalanceInProgress => "the group is rebalancing",

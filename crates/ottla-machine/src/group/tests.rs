@@ -72,6 +72,7 @@ fn a_flood_of_members_that_only_ask_for_an_id_ends_at_a_bound() {
             }],
             member_id_required: true,
             may_skip_assignment: true,
+            topics: Arc::new(TestTopics::default()),
         })
     };
     let told = |rig: &mut Rig| rig.ask(join("")).1.remove(0).value;
@@ -123,8 +124,8 @@ struct Rig {
     settings: Arc<Settings>,
     next_ticket: u64,
     waiting: BTreeSet<Ticket>,
-    /// Generation of each group when it was looked at last.
-    generations: BTreeMap<GroupId, i32>,
+    /// Each group when it was looked at last.
+    generations: BTreeMap<GroupId, Told>,
     /// Where records of undecided transactions lie.
     undecided_at: BTreeSet<Offset>,
     topics: Arc<TestTopics>,
@@ -132,6 +133,17 @@ struct Rig {
     effects: VecDeque<Effect>,
     /// Nobody does it for now.
     holds_effects: bool,
+    /// By the broker's assignors, not by one that moves partitions on purpose.
+    by_assignor: bool,
+}
+
+/// A group when it was looked at last.
+#[derive(Clone, Copy)]
+struct Told {
+    of: GroupType,
+    was_empty: bool,
+    /// Or generation.
+    epoch: i32,
 }
 
 /// The wall clock at the start of each test, in ms.
@@ -153,6 +165,7 @@ impl Rig {
             topics: Arc::default(),
             effects: VecDeque::new(),
             holds_effects: false,
+            by_assignor: false,
         };
         rig.ask(Request::Begin);
         rig
@@ -179,7 +192,7 @@ impl Rig {
     fn perform_effects(&mut self) -> Vec<Left> {
         let mut left = Vec::new();
         while let Some(effect) = self.effects.pop_front() {
-            left.extend(self.ask(topics::perform(effect)).1);
+            left.extend(self.ask(topics::perform(effect, self.by_assignor)).1);
         }
         left
     }
@@ -309,7 +322,7 @@ impl Rig {
         self.generations.clear();
         let (_, mut left) = self.ask(Request::Begin);
         for effect in late {
-            left.extend(self.ask(topics::perform(effect)).1);
+            left.extend(self.ask(topics::perform(effect, self.by_assignor)).1);
         }
         left
     }

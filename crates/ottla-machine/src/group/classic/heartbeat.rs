@@ -13,6 +13,9 @@ impl Coordinator {
         cx: &mut Cx<'_>,
         out: &mut Decision<Self>,
     ) {
+        if let Some(Kind::Consumer(group)) = self.groups.get(&request.group).map(|g| &g.kind) {
+            return self.hear_classic_consumer(to, &request, group, cx, out);
+        }
         let saw = self.position(&request.group);
         let value = self.check_heartbeat(&request).map(|(state, timeout_ms)| {
             out.emits.push(Emit::Volatile(Soft::Heard {

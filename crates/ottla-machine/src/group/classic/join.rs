@@ -3,6 +3,7 @@
 
 use alloc::format;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use bytes::Bytes;
 
@@ -34,16 +35,28 @@ impl Coordinator {
         cx: &mut Cx<'_>,
         out: &mut Decision<Self>,
     ) {
-        let found =
-            check(&request, settings).and_then(|()| match self.groups.get(&request.group) {
-                None if request.member.is_empty() => Ok(Classic::empty(Some(cx.wall.0))),
-                None => Err(Refusal::UnknownMember),
-                Some(group) => match &group.kind {
-                    Kind::Classic { live, .. } => Ok(Classic::clone(live)),
-                    Kind::Consumer(_) => Err(Refusal::InconsistentProtocol),
-                },
-            });
-        let position = self.position(&request.group);
+        // Below zero is at once, as it is live in Kafka; logged, -1 would come back as the session timeout.
+        let request = Join {
+            rebalance_timeout_ms: request.rebalance_timeout_ms.max(0),
+            ..request
+        };
+        let id = request.group.clone();
+        let position = self.position(&id);
+        let mut before = Vec::new();
+        let found = self.groups.get(&id).map(|group| &group.kind);
+        let found = match (check(&request, settings), found) {
+            (Err(refusal), _) => Err(refusal),
+            (Ok(()), Some(Kind::Consumer(group))) if !group.is_empty() => {
+                return self.join_consumers(to, request, group, settings, cx, out);
+            }
+            (Ok(()), Some(Kind::Classic { live, .. })) => Ok(Classic::clone(live)),
+            (Ok(()), _) if !request.member.is_empty() => Err(Refusal::UnknownMember),
+            (Ok(()), Some(Kind::Consumer(group))) => {
+                group.delete(&id, &mut before);
+                Ok(Classic::empty(Some(cx.wall.0)))
+            }
+            (Ok(()), None) => Ok(Classic::empty(Some(cx.wall.0))),
+        };
         let group = match found {
             Ok(group) => group,
             Err(refusal) => {
@@ -56,13 +69,10 @@ impl Coordinator {
                 return;
             }
         };
-        let id = request.group.clone();
-        // Below zero is at once, as it is live in Kafka; logged, -1 would come back as the session timeout.
-        let request = Join {
-            rebalance_timeout_ms: request.rebalance_timeout_ms.max(0),
-            ..request
-        };
         let mut turn = Turn::new(&id, group, position.unwrap_or_default(), settings, cx, out);
+        if !before.is_empty() {
+            turn.clear(before);
+        }
         turn.join(to, request, cx);
         turn.finish();
     }

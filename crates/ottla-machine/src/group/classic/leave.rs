@@ -26,9 +26,11 @@ impl Coordinator {
             let unknown = request.members.iter().map(|_| Err(Refusal::UnknownMember));
             return out.answer(to, Answer::Left(unknown.collect()), Wait::Durable);
         };
-        let Kind::Classic { live, .. } = &group.kind else {
-            let unknown = request.members.iter().map(|_| Err(Refusal::UnknownMember));
-            return out.answer(to, Answer::Left(unknown.collect()), Wait::Durable);
+        let live = match &group.kind {
+            Kind::Classic { live, .. } => live,
+            Kind::Consumer(group) => {
+                return self.leave_consumers(to, &request, group, settings, cx, out);
+            }
         };
         let id = &request.group;
         let mut turn = Turn::new(id, Classic::clone(live), group.position, settings, cx, out);

@@ -27,6 +27,7 @@
 #[cfg(test)]
 pub(super) mod checks;
 mod commit;
+mod convert;
 mod describe;
 mod expire;
 mod heartbeat;
@@ -37,6 +38,7 @@ mod subscription;
 mod sync;
 mod turn;
 
+pub(super) use convert::Converted;
 pub(super) use turn::Turn;
 
 use alloc::collections::{BTreeMap, BTreeSet};

@@ -25,8 +25,9 @@ impl Coordinator {
         let Some(group) = self.groups.get(&request.group) else {
             return out.refuse(to, Refusal::UnknownMember, Wait::Durable);
         };
-        let Kind::Classic { live, .. } = &group.kind else {
-            return out.refuse(to, Refusal::UnknownMember, Wait::Durable);
+        let live = match &group.kind {
+            Kind::Classic { live, .. } => live,
+            Kind::Consumer(group) => return self.sync_consumer(to, request, group, cx, out),
         };
         let id = request.group.clone();
         let mut turn = Turn::new(&id, Classic::clone(live), group.position, settings, cx, out);

@@ -90,10 +90,22 @@ impl<'a> Turn<'a> {
 
     /// Logs the generation as it is.
     pub(super) fn log(&mut self) {
-        self.out.log(alloc::vec![GroupRecord::Classic {
+        self.log_after(Vec::new());
+    }
+
+    /// The same, behind these records, as one batch.
+    pub(in crate::group) fn log_after(&mut self, mut records: Vec<GroupRecord>) {
+        records.push(GroupRecord::Classic {
             group: self.id.clone(),
             value: Some(Arc::new(self.group.to_record())),
-        }]);
+        });
+        self.out.log(records);
+        self.logged = true;
+    }
+
+    /// Logs what makes room for the group: a group of another kind is gone.
+    pub(in crate::group) fn clear(&mut self, records: Vec<GroupRecord>) {
+        self.out.log(records);
         self.logged = true;
     }
 
@@ -145,7 +157,7 @@ impl<'a> Turn<'a> {
     }
 
     /// Everyone has to join again.
-    pub(super) fn prepare_rebalance(&mut self) {
+    pub(in crate::group) fn prepare_rebalance(&mut self) {
         if self.group.state == State::CompletingRebalance {
             self.cancel_syncs();
         }

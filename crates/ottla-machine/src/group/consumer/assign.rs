@@ -55,7 +55,7 @@ impl Coordinator {
             let result = member
                 .ok_or(Refusal::UnknownMember)
                 .and_then(|(id, member)| {
-                    let until = cx.mono + settings.consumer_session_timeout_ms;
+                    let until = cx.mono + member.session_timeout_ms(settings);
                     let seated = Seated {
                         id,
                         member,
@@ -67,7 +67,7 @@ impl Coordinator {
                 });
             out.replies.push(Reply {
                 to: waiting.to,
-                value: result.map(Answer::Beat),
+                value: result,
                 saw: None,
                 wait: Wait::Durable,
             });

@@ -91,8 +91,7 @@ impl Coordinator {
         if group.live.resolving.is_some_and(|until| until <= cx.mono) {
             draft.changes.push(Change::Resolved(None));
         }
-        self.fence(group, &lost, &mut draft, out);
-        draft.emit(id, out);
+        self.fence(id, group, &lost, draft, settings, cx, out);
         if lost.is_empty() && group.live.wants_assignment() {
             self.serve_consumers(id, group, settings, cx, out);
         }

@@ -6,7 +6,8 @@ use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::assignor::{Assignor, Partitions};
+use super::assignor::Partitions;
+use super::convert::begun;
 use super::live::{Asked, Session, Waiting};
 use super::reconcile::Reconcile;
 use super::topics::Topics;
@@ -16,7 +17,6 @@ use super::{
     MemberState, resolve,
 };
 use crate::contract::{Cx, Decision, Emit, Reply, Ticket, Wait};
-use crate::group::names::TEXT_BYTES_MAX;
 use crate::group::{
     Answer, ConnectionId, Coordinator, GroupId, GroupRecord, InstanceId, Kind, MemberId, Refusal,
     Settings, Soft,
@@ -83,8 +83,8 @@ impl Coordinator {
     ) {
         self.note_topics(&request.topics, out);
         let id = request.group.clone();
-        let result = check(&request).and_then(|()| match request.epoch {
-            LEAVES | LEAVES_FOR_A_WHILE => self.leave_consumer(to, &request, out),
+        let result = request.check().and_then(|()| match request.epoch {
+            LEAVES | LEAVES_FOR_A_WHILE => self.leave_consumer(to, &request, settings, cx, out),
             _ => self.beat(to, request, settings, cx, out),
         });
         if let Err(refusal) = result {
@@ -108,7 +108,7 @@ impl Coordinator {
         let topics = Arc::clone(self.newest(&request.topics));
         let joins = request.epoch == 0;
         let fresh;
-        let mut before = Vec::new();
+        let (mut before, mut sessions, mut freed) = (Vec::new(), Vec::new(), Vec::new());
         let group = match self.groups.get(&request.group).map(|group| &group.kind) {
             Some(Kind::Consumer(group)) => &**group,
             None if !joins => return Err(Refusal::GroupNotFound),
@@ -127,9 +127,29 @@ impl Coordinator {
                 fresh = Consumer::default();
                 &fresh
             }
-            Some(Kind::Classic { .. }) => return Err(Refusal::NotConsumerGroup),
+            Some(Kind::Classic { live, logged }) => {
+                let is_logged = logged.is_some();
+                let upgraded = Consumer::upgrade(
+                    &request.group,
+                    live,
+                    is_logged,
+                    &*topics,
+                    settings,
+                    cx.mono,
+                )?;
+                before = upgraded.records;
+                sessions = upgraded.sessions;
+                // They have to join again.
+                freed = live.waiting();
+                fresh = upgraded.group;
+                &fresh
+            }
         };
-        if !group.has_room_for(&request, settings.consumer_members_max) {
+        if !group.has_room_for(
+            &request.member,
+            request.instance.as_ref(),
+            settings.consumer_members_max,
+        ) {
             return Err(Refusal::GroupFull);
         }
         let member_id = if request.member.is_empty() {
@@ -137,7 +157,7 @@ impl Coordinator {
         } else {
             request.member.clone()
         };
-        let mut draft = Draft::default();
+        let mut draft = begun(sessions);
         let seat = group.find_seat(&member_id, &request, &mut draft)?;
         let facts = seat.member.facts.said(&request);
         let regex = group.change_regex(
@@ -160,11 +180,15 @@ impl Coordinator {
             resolve::order(&request.group, regexes, &topics, cx.mono, &mut draft, out);
         }
         let asked = Asked {
+            by_join: false,
             is_full: joins || request.is_full(),
             has_subscription_changed: regex.is_any() || facts.topics != seat.member.facts.topics,
             owned: request.owned.map(Arc::new),
             had: Arc::clone(&seat.member.current),
         };
+        for waiting in freed {
+            out.refuse(waiting, Refusal::RebalanceInProgress, Wait::Durable);
+        }
         if let Some(old) = &seat.replaces {
             draft.changes.push(Change::Replaced);
             group.refuse_waiting(old, &Refusal::FencedInstance, &mut draft, out);
@@ -200,13 +224,13 @@ impl Coordinator {
             replaces: seat.replaces.as_ref(),
             session,
         };
-        let beat = group.finish(seated, &asked, &*topics, settings, cx, &mut draft)?;
+        let answer = group.finish(seated, &asked, &*topics, settings, cx, &mut draft)?;
         let position = self.position(&request.group);
         let saw = draft.saw(position.filter(|_| before.is_empty()));
         draft.emit_after(before, &request.group, out);
         out.replies.push(Reply {
             to,
-            value: Ok(Answer::Beat(beat)),
+            value: Ok(answer),
             saw,
             wait: Wait::Durable,
         });
@@ -228,56 +252,6 @@ impl Coordinator {
             out.emits.push(Emit::Volatile(Soft::Topics(topics)));
         }
     }
-}
-
-/// What Kafka checks before it looks for the group (`throwIfConsumerGroupHeartbeatRequestIsInvalid`).
-fn check(request: &ConsumerHeartbeat) -> Result<(), Refusal> {
-    let invalid = |why| Err(Refusal::InvalidRequest(why));
-    let is_empty = |text: &str| text.trim().is_empty();
-    let needs_id = request.makes_own_id || request.epoch > 0 || request.epoch == LEAVES;
-    if needs_id && is_empty(&request.member) {
-        return invalid("MemberId can't be empty.");
-    }
-    if is_empty(&request.group) {
-        return invalid("GroupId can't be empty.");
-    }
-    if request.instance.as_deref().is_some_and(is_empty) {
-        return invalid("InstanceId can't be empty.");
-    }
-    if request.rack.as_deref().is_some_and(is_empty) {
-        return invalid("RackId can't be empty.");
-    }
-    match request.epoch {
-        0 if request.rebalance_timeout_ms == -1 => {
-            return invalid("RebalanceTimeoutMs must be provided in first request.");
-        }
-        0 if request.owned.as_ref().is_none_or(|owned| !owned.is_empty()) => {
-            return invalid("TopicPartitions must be empty when (re-)joining.");
-        }
-        0 if request.subscribed.is_none() && request.regex.is_none() => {
-            return invalid(
-                "Either SubscribedTopicNames or SubscribedTopicRegex must be non-null when (re-)joining.",
-            );
-        }
-        LEAVES_FOR_A_WHILE if request.instance.is_none() => {
-            return invalid("InstanceId can't be null.");
-        }
-        epoch if epoch < LEAVES_FOR_A_WHILE => return invalid("MemberEpoch is invalid."),
-        _ => {}
-    }
-    if let Some(assignor) = &request.assignor
-        && Assignor::from_name(assignor).is_none()
-    {
-        return Err(Refusal::UnsupportedAssignor);
-    }
-    // What stands in the keys of records.
-    let texts = [&*request.group, &*request.member];
-    let optional = [request.regex.as_deref(), request.instance.as_deref()];
-    let mut texts = texts.into_iter().chain(optional.into_iter().flatten());
-    if texts.any(|text| text.len() > TEXT_BYTES_MAX) {
-        return Err(Refusal::TextTooLong);
-    }
-    Ok(())
 }
 
 /// A member whose place and facts are settled.
@@ -371,16 +345,10 @@ impl Consumer {
         settings: &Settings,
         cx: &Cx<'_>,
         draft: &mut Draft,
-    ) -> Result<ConsumerBeat, Refusal> {
-        let id = seated.id.clone();
+    ) -> Result<Answer, Refusal> {
+        let (id, member) = (seated.id, seated.member);
         let current = self.advance(seated, asked, topics, cx, draft)?;
-        let is_news = asked.is_full || asked.had.assigned != current.assigned;
-        Ok(ConsumerBeat {
-            member: id,
-            epoch: current.epoch,
-            heartbeat_interval_ms: settings.consumer_heartbeat_interval_ms,
-            assignment: is_news.then_some(current),
-        })
+        Ok(Self::answer(asked, id, member, current, settings))
     }
 
     /// Brings a member closer to its target; what it has from then on.
@@ -417,6 +385,12 @@ impl Consumer {
             draft.records.push(record);
             session.revoke = (next.state == MemberState::Unrevoked)
                 .then(|| (cx.mono + member.rebalance_timeout_ms(), next.epoch));
+        }
+        if asked.by_join {
+            session.sync = Some(cx.mono + member.rebalance_timeout_ms());
+        } else {
+            session.sync = None;
+            session.join = None;
         }
         draft.changes.push(Change::Session(id.clone(), session));
         Ok(next.unwrap_or_else(|| Arc::clone(&member.current)))

@@ -9,14 +9,16 @@ use super::{
     Change, Consumer, ConsumerBeat, ConsumerHeartbeat, ConsumerRecord, Current, GroupEpoch,
     LEAVES_FOR_A_WHILE, MemberFacts, Owned,
 };
-use crate::contract::{Decision, Reply, Ticket, Wait};
-use crate::group::{Answer, Coordinator, Kind, MemberId, Refusal};
+use crate::contract::{Cx, Decision, Reply, Ticket, Wait};
+use crate::group::{Answer, Coordinator, GroupId, Kind, MemberId, Refusal, Settings};
 
 impl Coordinator {
     pub(super) fn leave_consumer(
         &self,
         to: Ticket,
         request: &ConsumerHeartbeat,
+        settings: &Settings,
+        cx: &Cx<'_>,
         out: &mut Decision<Self>,
     ) -> Result<(), Refusal> {
         let group = match self.groups.get(&request.group).map(|group| &group.kind) {
@@ -39,31 +41,57 @@ impl Coordinator {
                 (id, member)
             }
         };
-        if request.epoch == LEAVES_FOR_A_WHILE {
-            let current = Arc::new(member.current.left_for_a_while());
-            let record = ConsumerRecord::Current(id.clone(), Some(current));
-            draft.records.push(record);
-        } else {
-            self.fence(group, core::slice::from_ref(id), &mut draft, out);
-        }
         let answer = Answer::Beat(ConsumerBeat {
             member: id.clone(),
             epoch: request.epoch,
             heartbeat_interval_ms: 0,
             assignment: None,
         });
+        if request.epoch == LEAVES_FOR_A_WHILE {
+            let current = Arc::new(member.current.left_for_a_while());
+            let record = ConsumerRecord::Current(id.clone(), Some(current));
+            draft.records.push(record);
+            draft.emit(&request.group, out);
+        } else {
+            let gone = core::slice::from_ref(id);
+            self.fence(&request.group, group, gone, draft, settings, cx, out);
+        }
         out.replies.push(Reply {
             to,
             value: Ok(answer),
             saw: None,
             wait: Wait::Durable,
         });
-        draft.emit(&request.group, out);
         Ok(())
     }
 
-    /// Takes members out; the others share what they had.
+    /// Takes members out, with what the draft has so far; the others share what they had. If these
+    /// all speak the classic protocol, they become a classic group.
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "what every decision has, and three more"
+    )]
     pub(super) fn fence(
+        &self,
+        group_id: &GroupId,
+        group: &Consumer,
+        ids: &[MemberId],
+        mut draft: Draft,
+        settings: &Settings,
+        cx: &Cx<'_>,
+        out: &mut Decision<Self>,
+    ) {
+        if !ids.is_empty()
+            && group.may_downgrade_without(ids, settings)
+            && self.downgrade(group_id, group, ids, None, true, settings, cx, out)
+        {
+            return;
+        }
+        self.draft_removal(group, ids, &mut draft, out);
+        draft.emit(group_id, out);
+    }
+
+    fn draft_removal(
         &self,
         group: &Consumer,
         ids: &[MemberId],

@@ -87,6 +87,8 @@ pub(super) struct Asked {
     pub(super) has_subscription_changed: bool,
     /// What it says that it has, if it says so.
     pub(super) owned: Option<Arc<super::assignor::Partitions>>,
+    /// It asked by JoinGroup.
+    pub(super) by_join: bool,
     /// What it had when it asked.
     pub(super) had: Arc<Current>,
 }

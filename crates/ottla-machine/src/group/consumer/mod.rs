@@ -37,12 +37,17 @@ mod assign;
 #[cfg(test)]
 mod checks;
 
+mod check;
+mod classic_side;
 mod commit;
+mod convert;
 mod describe;
+mod embedded;
 mod expire;
 mod hash;
 mod heartbeat;
 mod index;
+mod join;
 mod leave;
 mod live;
 mod reconcile;

@@ -53,7 +53,7 @@ impl Reconcile<'_> {
             }
             MemberState::Unrevoked | MemberState::Unreleased => self.next(current.epoch),
             MemberState::Unknown if self.owned.is_none_or(|owned| !owned.is_empty()) => {
-                return Err(Refusal::FencedEpoch);
+                return Err(Refusal::FencedEpoch(current.epoch));
             }
             MemberState::Unknown => self.next(self.target_epoch),
         };

@@ -9,7 +9,7 @@ use super::update::Draft;
 use super::{
     Consumer, ConsumerHeartbeat, ConsumerRecord, Current, LEAVES_FOR_A_WHILE, Member, Owned,
 };
-use crate::group::{MemberId, Refusal};
+use crate::group::{InstanceId, MemberId, Refusal};
 
 /// The place of a member in its group.
 pub(super) struct Seat {
@@ -19,11 +19,15 @@ pub(super) struct Seat {
 }
 
 impl Consumer {
-    pub(super) fn has_room_for(&self, request: &ConsumerHeartbeat, members_max: usize) -> bool {
-        let instance = request.instance.as_ref();
+    pub(super) fn has_room_for(
+        &self,
+        member: &MemberId,
+        instance: Option<&InstanceId>,
+        members_max: usize,
+    ) -> bool {
         instance.is_some_and(|id| self.index.statics.contains_key(id))
             || self.logged.members.len() < members_max
-            || self.logged.members.contains_key(&request.member)
+            || self.logged.members.contains_key(member)
     }
 
     pub(super) fn find_seat(
@@ -60,7 +64,13 @@ impl Consumer {
     }
 
     /// A static member comes back, with all that it had, under another id.
-    fn replace(&self, old_id: &MemberId, old: &Member, id: &MemberId, draft: &mut Draft) -> Seat {
+    pub(super) fn replace(
+        &self,
+        old_id: &MemberId,
+        old: &Member,
+        id: &MemberId,
+        draft: &mut Draft,
+    ) -> Seat {
         let current = Current {
             epoch: 0,
             previous_epoch: 0,
@@ -99,7 +109,7 @@ impl Member {
         if has_heard || is_behind {
             Ok(())
         } else {
-            Err(Refusal::FencedEpoch)
+            Err(Refusal::FencedEpoch(current.epoch))
         }
     }
 }

@@ -77,6 +77,7 @@ fn join(instance: &str, protocols: usize, metadata_bytes: usize) -> Request {
         protocols: protocols.collect(),
         member_id_required: false,
         may_skip_assignment: false,
+        topics: Arc::new(super::topics::TestTopics::default()),
     })
 }
 

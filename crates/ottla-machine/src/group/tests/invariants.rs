@@ -43,9 +43,18 @@ pub(super) fn check(rig: &mut Rig) {
             wanted.is_none_or(|at| armed.is_some_and(|armed| armed <= at)),
             "a timer goes off in time"
         );
-        let told = rig.generations.entry(id.clone()).or_insert(0);
-        assert!(epoch >= *told, "generations and epochs only grow");
-        *told = epoch;
+        let now = Told {
+            of: group.kind.group_type(),
+            was_empty: group.kind.is_empty(),
+            epoch,
+        };
+        let told = rig.generations.insert(id.clone(), now);
+        // One that was empty and is of another kind now began anew.
+        let told = told.filter(|told| told.of == now.of || !told.was_empty);
+        assert!(
+            told.is_none_or(|told| epoch >= told.epoch),
+            "generations and epochs only grow"
+        );
     }
     assert_eq!(
         machine.timers.len(),

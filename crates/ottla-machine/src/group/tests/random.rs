@@ -257,6 +257,7 @@ impl World {
             protocols: protocols.collect(),
             member_id_required: version >= 4,
             may_skip_assignment: version >= 9,
+            topics: Arc::clone(&self.rig.topics) as Arc<dyn Topics>,
         });
         self.clients[index].phase = Phase::Joining(Ticket(self.rig.next_ticket));
         self.ask(index, request);
@@ -290,6 +291,7 @@ impl World {
                 .map(|(member, partitions)| (member, Bytes::from(partitions)))
                 .collect(),
             connection: ConnectionId(index as u64),
+            topics: Arc::clone(&self.rig.topics) as Arc<dyn Topics>,
         });
         self.clients[index].phase = Phase::Syncing(Ticket(self.rig.next_ticket));
         self.ask(index, request);

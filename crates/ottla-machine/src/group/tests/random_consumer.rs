@@ -59,6 +59,7 @@ impl World {
             regex_refresh_ms_min: random.one_of(&[0, 2000]),
             ..Settings::default()
         });
+        rig.by_assignor = random.below(2) == 0;
         for name in TOPICS {
             let partitions = 1 + random.below(4) as i32;
             rig.set_topic(name, super::script::topic_id(name), partitions);
@@ -86,7 +87,7 @@ impl World {
     fn step(&mut self) {
         self.follow();
         let other = GOOD + self.random.below((CLIENTS - GOOD) as u64) as usize;
-        match self.random.below(24) {
+        match self.random.below(29) {
             0..=3 => self.beat(other, 0),
             4..=8 => self.beat(other, self.clients[other].epoch),
             9 => {
@@ -136,6 +137,7 @@ impl World {
                 let left = self.rig.perform_effects();
                 self.hear(left);
             }
+            24..=28 => self.classic(other),
             20 => {
                 // One that follows has another wish.
                 let index = self.random.below(GOOD as u64) as usize;
@@ -288,6 +290,71 @@ impl World {
         self.ask(index, Request::ConsumerHeartbeat(request));
     }
 
+    /// A request of the classic protocol.
+    fn classic(&mut self, index: usize) {
+        let random = &mut self.random;
+        let client = &self.clients[index];
+        let (group, connection) = (group(), ConnectionId(index as u64));
+        let is_new = random.below(4) == 0;
+        let member = if is_new {
+            MemberId::from("")
+        } else {
+            client.member.clone()
+        };
+        let instance = client.instance.clone();
+        let generation = client.epoch;
+        let topics = Arc::clone(&self.rig.topics) as Arc<dyn Topics>;
+        let request = match random.below(8) {
+            0..=3 => {
+                let names: &[&str] = random.one_of(&[&TOPICS[..], &TOPICS[..1], &[]]);
+                let metadata = super::script::subscription(names);
+                let protocols: &[&str] = random.one_of(&[&["range"], &["sticky", "range"], &["x"]]);
+                let protocols = protocols.iter().map(|name| Protocol {
+                    name: Arc::from(*name),
+                    metadata: metadata.clone(),
+                });
+                Request::Join(Join {
+                    group,
+                    member,
+                    instance,
+                    client_id: Arc::from("c"),
+                    client_host: Arc::from("/127.0.0.1"),
+                    connection,
+                    session_timeout_ms: 10_000,
+                    rebalance_timeout_ms: random.one_of(&[0, 5000, -1]),
+                    protocol_type: Arc::from(random.one_of(&["consumer", "consumer", "connect"])),
+                    protocols: protocols.collect(),
+                    member_id_required: random.below(2) == 0,
+                    may_skip_assignment: true,
+                    topics,
+                })
+            }
+            4 | 5 => Request::Sync(Sync {
+                group,
+                assignments: alloc::vec![(member.clone(), bytes::Bytes::new())],
+                member,
+                instance,
+                generation,
+                protocol_type: None,
+                protocol: None,
+                connection,
+                topics,
+            }),
+            6 => Request::Heartbeat(Heartbeat {
+                group,
+                member,
+                instance,
+                generation,
+                connection,
+            }),
+            _ => Request::Leave(Leave {
+                group,
+                members: alloc::vec![Leaving { member, instance }],
+            }),
+        };
+        self.ask(index, request);
+    }
+
     fn commit(&mut self, index: usize) {
         let generation = self.random.one_of(&[-1, self.clients[index].epoch, 2]);
         let request = Request::CommitOffsets(CommitOffsets {
@@ -364,12 +431,19 @@ impl World {
                 client.take(&beat);
             }
             // It was away for too long, or others fill the group.
-            Err(Refusal::UnknownMember | Refusal::UnknownInstance | Refusal::FencedEpoch)
+            Err(Refusal::UnknownMember | Refusal::UnknownInstance | Refusal::FencedEpoch(_))
                 if client.follows =>
             {
                 panic!("seed {seed}: m{index} is fenced");
             }
-            Err(Refusal::GroupFull) if client.follows => client.act_at = now + 500,
+            Err(Refusal::GroupFull | Refusal::CannotUpgrade(_)) if client.follows => {
+                client.act_at = now + 500;
+            }
+            Ok(Answer::Joined(joined)) => {
+                client.member = joined.member;
+                client.epoch = joined.generation;
+            }
+            Err(Refusal::MemberIdRequired(id)) => client.member = id,
             Err(refusal) if client.follows => {
                 panic!("seed {seed}: m{index} gets {refusal:?}");
             }

@@ -14,7 +14,7 @@ use std::format;
 use bytes::Bytes;
 use std::path::{Path, PathBuf};
 
-use super::script_consumer::show_consumer_group;
+use super::script_consumer::{show_assignment, show_consumer_group};
 use super::*;
 
 #[test]
@@ -140,7 +140,7 @@ fn ms(text: &str) -> u64 {
 }
 
 /// A subscription to topics as consumers write it.
-fn subscription(topics: &[&str]) -> Bytes {
+pub(super) fn subscription(topics: &[&str]) -> Bytes {
     let mut bytes = Vec::from(0i16.to_be_bytes());
     bytes.extend((topics.len() as i32).to_be_bytes());
     for topic in topics {
@@ -368,6 +368,7 @@ impl Script {
                         .collect(),
                     member_id_required: !words.plain.contains(&"old"),
                     may_skip_assignment: words.plain.contains(&"skip"),
+                    topics: Arc::clone(&self.rig.topics) as Arc<dyn Topics>,
                 })
             }
             "sync" => {
@@ -388,6 +389,7 @@ impl Script {
                         })
                         .collect(),
                     connection,
+                    topics: Arc::clone(&self.rig.topics) as Arc<dyn Topics>,
                 })
             }
             "heartbeat" => Request::Heartbeat(Heartbeat {
@@ -500,7 +502,7 @@ impl Script {
     }
 
     /// `A.1` for `A-00000000-…-000000000001`.
-    fn short(id: &str) -> String {
+    pub(super) fn short(id: &str) -> String {
         match id.rsplit_once('-') {
             Some((rest, number)) if number.len() == 12 && rest.len() > 24 => {
                 let name = &rest[..rest.len() - 24];
@@ -564,7 +566,7 @@ impl Script {
                 "synced {} {} [{}]",
                 synced.protocol_type.as_deref().unwrap_or("-"),
                 synced.protocol.as_deref().unwrap_or("-"),
-                String::from_utf8_lossy(&synced.assignment),
+                show_assignment(&synced.assignment),
             ),
             Ok(Answer::Alive) => "alive".into(),
             Ok(Answer::Noted) => "noted".into(),
@@ -658,7 +660,7 @@ fn describe(group: &DescribedGroup) -> String {
             " {}{}[{}{}]",
             Script::short(&member.member),
             instance.map_or_else(String::new, |id| format!("({id})")),
-            String::from_utf8_lossy(&member.assignment),
+            show_assignment(&member.assignment),
             if member.metadata.is_empty() { "" } else { "*" },
         )
     });
@@ -691,7 +693,7 @@ impl Script {
                 value: Some(record),
             } => {
                 let members = record.members.iter().map(|member| {
-                    let assignment = String::from_utf8_lossy(&member.assignment).into_owned();
+                    let assignment = show_assignment(&member.assignment);
                     format!("{}[{assignment}]", Script::short(&member.member))
                 });
                 let members: Vec<String> = members.collect();

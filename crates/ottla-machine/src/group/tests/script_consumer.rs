@@ -13,6 +13,8 @@
 use std::fmt::Write as _;
 use std::format;
 
+use ottla_model::primitives::Reader;
+
 use super::script::{Script, Words, topic_id};
 use super::*;
 use crate::group::consumer::assignor::Partitions;
@@ -84,7 +86,7 @@ impl Script {
         self.rig.holds_effects = false;
         let mut left = Vec::new();
         while let Some(effect) = self.rig.effects.pop_front() {
-            let mut request = topics::perform(effect);
+            let mut request = topics::perform(effect, false);
             match &mut request {
                 Request::Assigned(outcome) => outcome.assignment = None,
                 Request::RegexesResolved(outcome) => outcome.resolved.clear(),
@@ -126,14 +128,15 @@ impl Script {
 
     pub(super) fn show_consumer_record(&self, group: &GroupId, record: &ConsumerRecord) -> String {
         let gone = |what: &str| format!("{group} {what} gone");
+        let short = |member: &MemberId| Script::short(member);
         match record {
             ConsumerRecord::Epoch(None) => gone("epoch"),
             ConsumerRecord::Epoch(Some(epoch)) => format!("{group} epoch {}", epoch.epoch),
             ConsumerRecord::PartitionMetadata(_) => gone("metadata"),
-            ConsumerRecord::Member(member, None) => gone(member),
+            ConsumerRecord::Member(member, None) => gone(&short(member)),
             ConsumerRecord::Member(member, Some(facts)) => {
                 let topics: Vec<&str> = facts.topics.iter().map(|topic| &**topic).collect();
-                let mut text = format!("{group} {member} on {}", topics.join(","));
+                let mut text = format!("{group} {} on {}", short(member), topics.join(","));
                 if !facts.regex.is_empty() {
                     write!(text, " ~{}", facts.regex).unwrap();
                 }
@@ -144,11 +147,15 @@ impl Script {
             }
             ConsumerRecord::TargetEpoch(None) => gone("target"),
             ConsumerRecord::TargetEpoch(Some(target)) => format!("{group} target {}", target.epoch),
-            ConsumerRecord::Target(member, None) => gone(&format!("{member} target")),
+            ConsumerRecord::Target(member, None) => gone(&format!("{} target", short(member))),
             ConsumerRecord::Target(member, Some(target)) => {
-                format!("{group} {member} target {}", show_partitions(target))
+                format!(
+                    "{group} {} target {}",
+                    short(member),
+                    show_partitions(target)
+                )
             }
-            ConsumerRecord::Current(member, None) => gone(&format!("{member} current")),
+            ConsumerRecord::Current(member, None) => gone(&format!("{} current", short(member))),
             ConsumerRecord::Current(member, Some(current)) => {
                 let state = match current.state {
                     MemberState::Stable => "stable",
@@ -157,7 +164,11 @@ impl Script {
                     MemberState::Unknown => "unknown",
                 };
                 let has = self.show_owned(&current.assigned, true);
-                let mut text = format!("{group} {member} {state} in {} {has}", current.epoch);
+                let mut text = format!(
+                    "{group} {} {state} in {} {has}",
+                    short(member),
+                    current.epoch
+                );
                 if !current.revoking.is_empty() {
                     let revoking = self.show_owned(&current.revoking, true);
                     write!(text, " minus {revoking}").unwrap();
@@ -184,7 +195,7 @@ pub(super) fn show_consumer_group(group: &DescribedConsumerGroup) -> String {
     let members = group.members.iter().map(|member| {
         format!(
             " {} in {} [{}] to get [{}]",
-            member.member,
+            Script::short(&member.member),
             member.epoch,
             named(&member.assigned),
             named(&member.target)
@@ -217,6 +228,25 @@ fn show_partitions(partitions: &Partitions) -> String {
         format!("{}:{}", name_of(*topic), partitions.join(","))
     });
     topics.collect::<Vec<_>>().join(" ")
+}
+
+/// What a member of the classic protocol is to have: the script's own words, or in the form that consumers
+/// write.
+pub(super) fn show_assignment(bytes: &[u8]) -> String {
+    if !bytes.starts_with(&[0]) {
+        return String::from_utf8_lossy(bytes).into_owned();
+    }
+    let mut r = Reader::new(bytes);
+    r.i16().unwrap();
+    let mut topics = Vec::new();
+    for _ in 0..r.i32().unwrap() {
+        let name = r.str(false).unwrap();
+        let partitions: Vec<String> = (0..r.i32().unwrap())
+            .map(|_| r.i32().unwrap().to_string())
+            .collect();
+        topics.push(format!("{name}:{}", partitions.join(",")));
+    }
+    topics.join(" ")
 }
 
 /// Ids of topics are their names; see [`topic_id`].

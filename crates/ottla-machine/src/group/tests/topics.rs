@@ -63,14 +63,18 @@ pub(super) fn deal(input: &AssignorInput) -> GroupAssignment {
     dealt
 }
 
-/// Does what an effect asks for. An expression matches the names that begin with it, `*` all; without
+/// Does what an effect asks for, with the assignor that it names or with [`deal`]. An expression matches the names that begin with it, `*` all; without
 /// topics nothing can be resolved.
-pub(super) fn perform(effect: Effect) -> Request {
+pub(super) fn perform(effect: Effect, by_assignor: bool) -> Request {
     match effect {
         Effect::Assign(order) => Request::Assigned(Assigned {
             group: order.group,
             epoch: order.epoch,
-            assignment: Some(deal(&order.input)),
+            assignment: Some(if by_assignor {
+                order.assignor.assign(&order.input)
+            } else {
+                deal(&order.input)
+            }),
             topics: order.topics,
         }),
         Effect::ResolveRegexes(order) => {
