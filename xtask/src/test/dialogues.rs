@@ -40,6 +40,13 @@ use self::talk::{Partner, speak};
 /// Dialogues at a time: most of each is waiting for Kafka to create a topic.
 const AT_ONCE: usize = 12;
 
+/// What Kafka needs to be as quick as dialogues are, and Ottla has no need of: there nothing forbids short times, and
+/// whoever waits for an assignment is answered when it is there.
+const KAFKA_ONLY: &[&str] = &[
+    "group.consumer.assignor.offload.enable=false",
+    "group.consumer.min.session.timeout.ms=1000",
+];
+
 /// What a person may ask for.
 #[derive(Clone, Default)]
 pub(super) struct Options {
@@ -99,6 +106,10 @@ pub(super) fn run(
                 return Ok((address.clone(), None));
             }
             let started = Instant::now();
+            let mut settings = settings.clone();
+            if matches!(target, Target::Kafka(_)) {
+                settings.extend(KAFKA_ONLY.iter().map(|setting| (*setting).to_owned()));
+            }
             let broker = Broker::start_with(&target, &home.join(name), &settings)?;
             let took = started.elapsed().as_secs_f64();
             section.say(&format!("{name} at {} after {took:.1} s", broker.address));

@@ -268,11 +268,14 @@ impl<'a> Scope<'a> {
                 write_length(bytes.as_ref().map(Vec::len), compact, *ty == Type::Str, out)?;
                 out.extend(bytes.unwrap_or_default());
             }
-            Type::Struct(name) if null => return Err(format!("{name} cannot be null")),
+            Type::Struct(_) if null && self.may_be_null(field, ty) => out.push(0xff),
             Type::Struct(name) => {
                 let Node::Struct { fields, .. } = node else {
                     return Err(format!("`{}` is no {name}", node.line()));
                 };
+                if self.may_be_null(field, ty) {
+                    out.push(1);
+                }
                 self.write_struct(self.inner(name)?, fields, out)?;
             }
             Type::Array(_) if null => write_length(None, flexible, false, out)?,
@@ -329,6 +332,11 @@ impl<'a> Scope<'a> {
             fields.push((field.name.clone(), node));
         }
         Ok(fields)
+    }
+
+    /// A struct that may be null has a byte before it that says so; the elements of an array have none.
+    fn may_be_null(&self, field: &Field, ty: &Type) -> bool {
+        field.ty == *ty && field.nullable.contains(self.version)
     }
 
     /// `None` for what has its default value.
@@ -392,9 +400,14 @@ impl<'a> Scope<'a> {
                     }
                 }
             }
+            Type::Struct(_) if self.may_be_null(field, ty) && reader.take(1)?[0] > 0x7f => {
+                keep(!null_default, &|| Node::word("null"))
+            }
             Type::Struct(name) => {
                 let fields = self.read_struct(self.inner(name)?, reader)?;
-                keep(!fields.is_empty(), &|| structure(fields.clone()))
+                keep(null_default || !fields.is_empty(), &|| {
+                    structure(fields.clone())
+                })
             }
             Type::Array(element) => match reader.length(flexible, false)? {
                 None => keep(!null_default, &|| Node::word("null")),

@@ -143,10 +143,12 @@ impl Words {
     }
 
     /// Binds an id that a broker made to the connection that was told it, `$a`, then `$a2`; `$me` without a name.
+    /// That of an owner who got no name before it is `$a_bare`.
     /// What is bound already stays.
     ///
     /// # Errors
-    /// If it is not what `owner` gets: `owner-UUID`, or without an owner 22 letters and digits.
+    /// If it is not what `owner` gets: `owner-UUID`, or, without an owner or in a group of consumers, 22 letters and
+    /// digits.
     pub(super) fn bind_member(
         &mut self,
         connection: &str,
@@ -156,23 +158,21 @@ impl Words {
         if self.variables.values().any(|bound| bound == id) {
             return Ok(());
         }
-        let is_right = match owner {
-            Some(owner) => without_uuid(id) == Some(owner),
-            None => {
-                let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
-                id.len() == 22 && id.bytes().all(plain)
-            }
-        };
-        if !is_right {
-            return Err(format!("`{id}` is no member id that {owner:?} gets"));
-        }
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+        let is_bare = id.len() == 22 && id.bytes().all(plain);
         let name = if connection.is_empty() {
             "me"
         } else {
             connection
         };
+        let name = match owner {
+            Some(owner) if without_uuid(id) == Some(owner) => name.to_owned(),
+            Some(_) if is_bare => format!("{name}_bare"),
+            None if is_bare => name.to_owned(),
+            _ => return Err(format!("`{id}` is no member id that {owner:?} gets")),
+        };
         let mut names = (1..).map(|number| match number {
-            1 => name.to_owned(),
+            1 => name.clone(),
             number => format!("{name}{number}"),
         });
         let free = names.find(|name| !self.variables.contains_key(name));
@@ -305,6 +305,10 @@ mod tests {
                 .bind_member("", "AbCdEfGhIjKlMnOpQrS/+9", None)
                 .is_err()
         );
+        words
+            .bind_member("b", "AbCdEfGhIjKlMnOpQrSt-9", Some("i-one"))
+            .unwrap();
+        assert_eq!(words.get("b_bare").unwrap(), "AbCdEfGhIjKlMnOpQrSt-9");
         let within = [b"\xff\xff", other.as_bytes(), b"\x00"].concat();
         assert_eq!(words.shown_text(&within).line(), "\"\\xff\\xff${a2}\\x00\"");
     }
