@@ -2,7 +2,7 @@
 
 use ottla_model::time::MonoMs;
 
-use super::{Classic, State};
+use super::{Classic, State, millis};
 use crate::group::{CommitOffsets, Refusal, Soft};
 
 impl Classic {
@@ -18,7 +18,7 @@ impl Classic {
         if request.generation < 0 && request.member.is_empty() && request.instance.is_none() {
             return Err(Refusal::UnknownMember);
         }
-        self.check_member(&request.member, request.instance.as_ref())?;
+        let member = self.check_member(&request.member, request.instance.as_ref())?;
         if request.generation != self.generation {
             return Err(Refusal::IllegalGeneration);
         }
@@ -28,7 +28,7 @@ impl Classic {
             State::Stable | State::PreparingRebalance { .. } => Ok(Some(Soft::Heard {
                 group: request.group.clone(),
                 member: request.member.clone(),
-                until: now + self.session_timeout_ms(&request.member),
+                until: now + millis(member.session_timeout_ms),
                 connection: None,
             })),
             State::Empty => Ok(None),

@@ -13,11 +13,17 @@ impl Coordinator {
         cx: &mut Cx<'_>,
         out: &mut Decision<Self>,
     ) {
-        if let Some(Kind::Consumer(group)) = self.groups.get(&request.group).map(|g| &g.kind) {
-            return self.hear_classic_consumer(to, &request, group, cx, out);
-        }
-        let saw = self.position(&request.group);
-        let value = self.check_heartbeat(&request).map(|(state, timeout_ms)| {
+        let group = self.groups.get(&request.group);
+        let live = match group.map(|group| &group.kind) {
+            Some(Kind::Consumer(group)) => {
+                return self.hear_classic_consumer(to, &request, group, cx, out);
+            }
+            _ if request.group.is_empty() => Err(Refusal::InvalidGroupId),
+            Some(Kind::Classic { live, .. }) => Ok(live),
+            None => Err(Refusal::UnknownMember),
+        };
+        let value = live.and_then(|live| live.check_heartbeat(&request));
+        let value = value.map(|(state, timeout_ms)| {
             out.emits.push(Emit::Volatile(Soft::Heard {
                 group: request.group,
                 member: request.member,
@@ -34,35 +40,19 @@ impl Coordinator {
         out.replies.push(Reply {
             to,
             value,
-            saw,
+            saw: group.map(|group| group.position),
             wait: Wait::Durable,
         });
-    }
-
-    fn check_heartbeat(&self, request: &Heartbeat) -> Result<(State, u64), Refusal> {
-        if request.group.is_empty() {
-            return Err(Refusal::InvalidGroupId);
-        }
-        match self.groups.get(&request.group).map(|group| &group.kind) {
-            None => Err(Refusal::UnknownMember),
-            Some(Kind::Classic { live, .. }) => live.check_heartbeat(request),
-            Some(Kind::Consumer(_)) => Err(Refusal::UnknownMember),
-        }
     }
 }
 
 impl Classic {
     /// The group's state, and how long the member's session is, in ms.
     fn check_heartbeat(&self, request: &Heartbeat) -> Result<(State, u64), Refusal> {
-        self.check_member(&request.member, request.instance.as_ref())?;
+        let member = self.check_member(&request.member, request.instance.as_ref())?;
         if request.generation != self.generation {
             return Err(Refusal::IllegalGeneration);
         }
-        Ok((self.state, self.session_timeout_ms(&request.member)))
-    }
-
-    pub(super) fn session_timeout_ms(&self, member: &str) -> u64 {
-        let member = self.members.get(member);
-        member.map_or(0, |member| millis(member.session_timeout_ms))
+        Ok((self.state, millis(member.session_timeout_ms)))
     }
 }

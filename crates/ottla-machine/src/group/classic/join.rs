@@ -130,7 +130,7 @@ impl Turn<'_> {
             self.add(to, id, request);
         } else {
             match group.check_member(&request.member, request.instance.as_ref()) {
-                Ok(()) => self.rejoin(to, request),
+                Ok(_) => self.rejoin(to, request),
                 Err(refusal) => self.refuse(to, refusal),
             }
         }

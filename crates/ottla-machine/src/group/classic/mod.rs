@@ -317,8 +317,12 @@ impl Classic {
         }
     }
 
-    /// Whether the request comes from a member, and not from one whose instance id another one has.
-    fn check_member(&self, member: &str, instance: Option<&InstanceId>) -> Result<(), Refusal> {
+    /// The member that the request comes from, unless another one has its instance id.
+    fn check_member(
+        &self,
+        member: &str,
+        instance: Option<&InstanceId>,
+    ) -> Result<&Member, Refusal> {
         if let Some(instance) = instance {
             match self.statics.get(instance) {
                 None => return Err(Refusal::UnknownMember),
@@ -328,11 +332,8 @@ impl Classic {
                 Some(_) => {}
             }
         }
-        if self.members.contains_key(member) {
-            Ok(())
-        } else {
-            Err(Refusal::UnknownMember)
-        }
+        let member = self.members.get(member);
+        member.map(|member| &**member).ok_or(Refusal::UnknownMember)
     }
 
     /// Adds a member; the first one leads and says what kind of group it is.

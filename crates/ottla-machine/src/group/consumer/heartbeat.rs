@@ -366,15 +366,12 @@ impl Consumer {
             replaces,
             mut session,
         } = seated;
-        let nothing = Partitions::new();
-        let target = self.logged.targets.get(replaces.unwrap_or(id));
         let next = Reconcile {
             group: self,
             member,
             id,
             replaces,
             target_epoch: self.logged.target.epoch,
-            target: target.map_or(&nothing, |target| target),
             has_subscription_changed: asked.has_subscription_changed,
             owned: asked.owned.as_deref(),
             topics,

@@ -289,7 +289,9 @@ impl Consumer {
         if asked.by_join {
             return Answer::Joined(member.joined(id, current.epoch));
         }
-        let is_news = asked.is_full || asked.had.assigned != current.assigned;
+        let is_as_before =
+            Arc::ptr_eq(&asked.had, &current) || asked.had.assigned == current.assigned;
+        let is_news = asked.is_full || !is_as_before;
         Answer::Beat(super::ConsumerBeat {
             member: id.clone(),
             epoch: current.epoch,

@@ -2,8 +2,8 @@
 //! computed elsewhere, and who waits for it. Gone after a restart.
 //!
 //! A member has one alarm, at the latest at the first moment at which something of it runs out. A
-//! heartbeat moves that moment and leaves the alarm: when it goes off too early it is set anew. So a
-//! heartbeat costs two look-ups.
+//! heartbeat moves that moment and leaves the alarm: when it goes off too early it is set anew. So it costs
+//! one look-up here.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
@@ -171,25 +171,39 @@ impl Live {
         }
     }
 
-    fn set(&mut self, id: &MemberId, session: &Session) {
-        let known = self.sessions.get(id).and_then(|known| known.alarm);
-        let mut session = Session {
-            alarm: known,
-            ..session.clone()
-        };
-        let earliest = session.earliest();
-        if known.is_none_or(|alarm| alarm > earliest) {
-            self.arm(id, &mut session, earliest);
+    /// What runs out for a member from now on; nothing does for who `is_member` says is none.
+    fn set(&mut self, id: &MemberId, session: &Session, is_member: impl FnOnce() -> bool) {
+        match self.sessions.get_mut(id) {
+            Some(known) => {
+                *known = Session {
+                    alarm: known.alarm,
+                    ..session.clone()
+                };
+                arm(&mut self.alarms, id, known);
+            }
+            None if is_member() => {
+                let mut session = Session {
+                    alarm: None,
+                    ..session.clone()
+                };
+                arm(&mut self.alarms, id, &mut session);
+                self.sessions.insert(id.clone(), session);
+            }
+            None => {}
         }
-        self.sessions.insert(id.clone(), session);
     }
+}
 
-    fn arm(&mut self, id: &MemberId, session: &mut Session, at: MonoMs) {
-        if let Some(alarm) = session.alarm.replace(at) {
-            self.alarms.remove(&(alarm, id.clone()));
-        }
-        self.alarms.insert((at, id.clone()));
+/// Sets a member's alarm to the first moment at which something runs out, unless it goes off by then.
+fn arm(alarms: &mut BTreeSet<(MonoMs, MemberId)>, id: &MemberId, session: &mut Session) {
+    let earliest = session.earliest();
+    if session.alarm.is_some_and(|alarm| alarm <= earliest) {
+        return;
     }
+    if let Some(alarm) = session.alarm.replace(earliest) {
+        alarms.remove(&(alarm, id.clone()));
+    }
+    alarms.insert((earliest, id.clone()));
 }
 
 impl Consumer {
@@ -198,15 +212,15 @@ impl Consumer {
         let live = &mut self.live;
         match change {
             Change::Session(id, session) => {
-                if self.logged.members.contains_key(id) {
-                    live.set(id, session);
-                }
+                let members = &self.logged.members;
+                live.set(id, session, || members.contains_key(id));
             }
             Change::Alarm(id) => {
-                if let Some(mut session) = live.sessions.remove(id) {
-                    let earliest = session.earliest();
-                    live.arm(id, &mut session, earliest);
-                    live.sessions.insert(id.clone(), session);
+                if let Some(session) = live.sessions.get_mut(id) {
+                    if let Some(alarm) = session.alarm.take() {
+                        live.alarms.remove(&(alarm, id.clone()));
+                    }
+                    arm(&mut live.alarms, id, session);
                 }
             }
             Change::Hashed(version) => live.topics_version = Some(*version),

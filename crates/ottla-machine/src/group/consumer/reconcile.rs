@@ -21,9 +21,8 @@ pub(super) struct Reconcile<'a> {
     pub(super) id: &'a MemberId,
     /// The static member whose place it takes in this very decision.
     pub(super) replaces: Option<&'a MemberId>,
-    /// The epoch of the targets, and what the member is to get.
+    /// The epoch of the targets.
     pub(super) target_epoch: i32,
-    pub(super) target: &'a Partitions,
     /// What it subscribes to has just changed.
     pub(super) has_subscription_changed: bool,
     /// What it says that it has, if it says so.
@@ -68,14 +67,18 @@ impl Reconcile<'_> {
         let mut revoking = Owned::new();
         let mut gained = Owned::new();
         let mut has_unreleased = false;
-        let topics: BTreeSet<Uuid> = self
-            .target
-            .keys()
+        let targets = &self.group.logged.targets;
+        let of_member = targets.get(self.replaces.unwrap_or(self.id));
+        let topics: BTreeSet<Uuid> = of_member
+            .into_iter()
+            .flat_map(|topics| topics.keys())
             .chain(current.assigned.keys())
             .copied()
             .collect();
         for topic in topics {
-            let target = self.target.get(&topic).filter(|_| self.subscribes(topic));
+            let target = of_member
+                .and_then(|topics| topics.get(&topic))
+                .filter(|_| self.subscribes(topic));
             let target: &[i32] = target.map_or(&[], |partitions| partitions);
             let has = current.assigned.get(&topic).unwrap_or(&nothing);
             let (keeps, gives_up): (BTreeMap<i32, i32>, BTreeMap<i32, i32>) =
