@@ -3,7 +3,7 @@
 //! Answers leave when what they tell is durable. JoinGroup and SyncGroup may wait for other members:
 //! dropping the future gives up waiting, not membership.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -40,7 +40,7 @@ pub struct Session {
     broker: Broker,
     id: ConnectionId,
     /// Groups that members of this connection spoke to.
-    groups: Mutex<HashSet<GroupId>>,
+    groups: Mutex<BTreeSet<GroupId>>,
 }
 
 impl Broker {
@@ -362,7 +362,7 @@ impl Session {
         !groups.contains(group) && groups.len() < GROUPS_MAX && groups.insert(group.clone())
     }
 
-    fn groups(&self) -> MutexGuard<'_, HashSet<GroupId>> {
+    fn groups(&self) -> MutexGuard<'_, BTreeSet<GroupId>> {
         self.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -376,7 +376,7 @@ impl Drop for Session {
             .groups
             .get_mut()
             .unwrap_or_else(PoisonError::into_inner);
-        for group in groups.drain() {
+        for group in std::mem::take(groups) {
             if let Some(shard) = self.broker.coordinator(&group) {
                 let connection = self.id;
                 let request = Request::ConnectionClosed { group, connection };

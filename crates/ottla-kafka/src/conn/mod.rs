@@ -132,7 +132,9 @@ enum Event {
 impl Connection<'_> {
     async fn serve(&mut self) -> Result<(), CloseReason> {
         let alarm = tokio::time::sleep(NEVER);
-        tokio::pin!(alarm);
+        // Once for the connection: the list of those who wait is one for all connections.
+        let stopped = self.stopping.wait();
+        tokio::pin!(alarm, stopped);
         loop {
             self.handle_frames().await?;
             if self.stopping.is_set() {
@@ -146,7 +148,7 @@ impl Connection<'_> {
                 self.answer_all().await?;
                 continue;
             }
-            match self.wait(alarm.as_mut()).await? {
+            match self.wait(alarm.as_mut(), stopped.as_mut()).await? {
                 Event::Answered => self.flush().await?,
                 Event::Read => self.heard = Instant::now(),
                 Event::Alarm => self.ring(alarm.as_mut())?,
@@ -337,14 +339,17 @@ impl Connection<'_> {
         let _ = timeout(EXPLAIN_TIME_MAX, told).await;
     }
 
-    async fn wait(&mut self, mut alarm: Pin<&mut Sleep>) -> Result<Event, CloseReason> {
+    async fn wait(
+        &mut self,
+        mut alarm: Pin<&mut Sleep>,
+        stopped: Pin<&mut impl Future<Output = ()>>,
+    ) -> Result<Event, CloseReason> {
         let next = self.deadline();
         if next < alarm.deadline() {
             alarm.as_mut().reset(next);
         }
         let Connection {
             gateway,
-            stopping,
             stream,
             input,
             in_flight,
@@ -362,7 +367,7 @@ impl Connection<'_> {
                 Ok(Event::Read)
             }
             () = alarm => Ok(Event::Alarm),
-            () = stopping.wait() => Ok(Event::Stopping),
+            () = stopped => Ok(Event::Stopping),
         }
     }
 
