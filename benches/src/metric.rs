@@ -36,6 +36,19 @@ pub enum Metric {
     Create,
     /// CPU microseconds of a server for a CreateTopics request.
     CpuPerCreate,
+    /// Milliseconds until all members of all groups have joined and have their part.
+    Join,
+    /// CPU milliseconds of a server for that.
+    JoinCpu,
+    /// Milliseconds until all have their part again after each group got one member more.
+    Rebalance,
+    /// CPU milliseconds of a server for that.
+    RebalanceCpu,
+    /// CPU of the server, as hundredths of one core, while every member sends a heartbeat each three seconds,
+    /// as clients do that nobody told otherwise.
+    BeatingCpu,
+    /// 10^3 bytes in memory more for each member, beside what its connection takes.
+    PerMember,
     /// [`CpuPerGb`](Self::CpuPerGb) of reading in the middle of what is retained.
     MiddleCpuPerGb,
     /// The same at its end.
@@ -62,6 +75,12 @@ impl Metric {
             Metric::Extra => "extra memory MB",
             Metric::Create => "create ms",
             Metric::CpuPerCreate => "create CPU us/request",
+            Metric::Join => "all join ms",
+            Metric::JoinCpu => "all join, CPU ms",
+            Metric::Rebalance => "one joins ms",
+            Metric::RebalanceCpu => "one joins, CPU ms",
+            Metric::BeatingCpu => "CPU % of a core, all alive",
+            Metric::PerMember => "memory KB/member",
             Metric::MiddleCpuPerGb => "fetch in the middle, CPU s/GB",
             Metric::EndCpuPerGb => "fetch at the end, CPU s/GB",
         }

@@ -6,6 +6,7 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use crate::machine::Cores;
+use crate::members::Protocol;
 pub use crate::metric::Metric;
 
 /// One row.
@@ -57,6 +58,9 @@ pub enum Work {
         /// How many.
         bytes: u64,
     },
+    /// Members join groups, one more joins each group, all send heartbeats, first without a pause, then as clients
+    /// do, and nobody does anything.
+    Groups(Groups),
     /// Topics of one partition, each created by a request of its own; then a start after `kill -9`.
     Topics {
         /// How many.
@@ -98,6 +102,19 @@ pub struct Fetch {
     pub value_bytes: usize,
     /// Bytes that lie there.
     pub stored_bytes: u64,
+}
+
+/// Groups that read one topic.
+#[derive(Clone, Copy, Debug)]
+pub struct Groups {
+    /// How members agree.
+    pub protocol: Protocol,
+    /// How many groups.
+    pub groups: usize,
+    /// Members of each.
+    pub members: usize,
+    /// Partitions of the topic.
+    pub partitions: usize,
 }
 
 /// What the hardware needs for the same work, as far as it does the work: a mode of the limit program.
@@ -175,6 +192,17 @@ const TIMED: &[Metric] = &[
     Metric::Requests,
 ];
 
+const GROUPS: &[Metric] = &[
+    Metric::CpuPerRequest,
+    Metric::BeatingCpu,
+    Metric::JoinCpu,
+    Metric::Join,
+    Metric::RebalanceCpu,
+    Metric::Rebalance,
+    Metric::PerMember,
+    Metric::IdleCpu,
+];
+
 const fn times(metric: Metric, gate: f64, goal: f64) -> Gate {
     Gate {
         metric,
@@ -211,6 +239,50 @@ pub(crate) const READ: Fetch = Fetch {
     value_bytes: 100,
     stored_bytes: 512 << 20,
 };
+
+/// Many groups of a few members.
+const MANY: Groups = Groups {
+    protocol: Protocol::Classic,
+    groups: 1_000,
+    members: 10,
+    partitions: 100,
+};
+
+/// One group of many members.
+const LARGE: Groups = Groups {
+    groups: 1,
+    members: 500,
+    partitions: 1_000,
+    ..MANY
+};
+
+const GROUP_GATES: &[Gate] = &[
+    value(Metric::CpuPerRequest, 10.0, 5.0),
+    value(Metric::IdleCpu, 0.1, 0.02),
+];
+
+const LARGE_GROUP_GATES: &[Gate] = &[
+    value(Metric::CpuPerRequest, 10.0, 5.0),
+    value(Metric::RebalanceCpu, 1_000.0, 250.0),
+    value(Metric::IdleCpu, 0.1, 0.02),
+];
+
+const fn groups(name: &'static str, about: &'static str, groups: Groups) -> Row {
+    Row {
+        name,
+        about,
+        work: Work::Groups(groups),
+        limits: &[],
+        promise: Promise::Written,
+        cores: Cores::All,
+        metrics: GROUPS,
+        gates: if groups.groups == 1 {
+            LARGE_GROUP_GATES
+        } else {
+            GROUP_GATES
+        },
+    }
+}
 
 /// All rows.
 pub const ROWS: &[Row] = &[
@@ -422,6 +494,32 @@ pub const ROWS: &[Row] = &[
         metrics: &[Metric::Ready, Metric::FirstReply],
         gates: &[value(Metric::Ready, 1_000.0, 200.0)],
     },
+    groups(
+        "groups-1000-classic",
+        "1,000 groups of 10 members, classic protocol; a request is a heartbeat",
+        MANY,
+    ),
+    groups(
+        "group-500-classic",
+        "1 group of 500 members on 1,000 partitions, classic protocol; a request is a heartbeat",
+        LARGE,
+    ),
+    groups(
+        "groups-1000-consumer",
+        "1,000 groups of 10 members, protocol consumer; a request is a heartbeat",
+        Groups {
+            protocol: Protocol::Consumer,
+            ..MANY
+        },
+    ),
+    groups(
+        "group-500-consumer",
+        "1 group of 500 members on 1,000 partitions, protocol consumer; a request is a heartbeat",
+        Groups {
+            protocol: Protocol::Consumer,
+            ..LARGE
+        },
+    ),
 ];
 
 #[cfg(test)]

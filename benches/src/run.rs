@@ -3,6 +3,7 @@
 //! Every run that stores something ends by reading everything back: an acknowledged record that does not
 //! come back fails the run, whatever its figures were.
 
+mod groups;
 mod idle;
 mod read_back;
 mod retained;
@@ -101,7 +102,7 @@ pub fn execute(run: &Run, cores: &CoreList) -> Result<Outcome, String> {
     if run.profile.is_some()
         && !matches!(
             run.row.work,
-            Work::Produce(_) | Work::Fetch(_) | Work::Topics { .. }
+            Work::Produce(_) | Work::Fetch(_) | Work::Groups(_) | Work::Topics { .. }
         )
     {
         return Err(format!("{} is no load that can be profiled", run.row.name));
@@ -117,6 +118,7 @@ pub fn execute(run: &Run, cores: &CoreList) -> Result<Outcome, String> {
         Work::IdleConnections { count } => idle::idle(run, cores, run.size.count(count)),
         Work::Recover { partitions, bytes } => traffic::recover(run, cores, partitions, bytes),
         Work::Retained { bytes } => retained::run(run, cores, bytes),
+        Work::Groups(groups) => groups::run(run, cores, groups),
         Work::Topics { count } => topics::run(run, cores, run.size.count(count)),
     }?;
     Ok(Outcome {

@@ -111,6 +111,16 @@ impl Ring {
         })
     }
 
+    /// One frame that names no partition.
+    #[must_use]
+    pub fn one(frame: Vec<u8>) -> Ring {
+        Ring {
+            ends: vec![frame.len()],
+            bytes: frame,
+            partitions: Vec::new(),
+        }
+    }
+
     /// Number of frames.
     #[must_use]
     pub fn frames(&self) -> usize {
@@ -164,6 +174,12 @@ pub fn produced(answer: &[u8]) -> Option<(i16, i64)> {
         i16_at(answer, PRODUCED_AT + 5)?,
         i64_at(answer, PRODUCED_AT + 7)?,
     ))
+}
+
+/// The error code that Heartbeat or ConsumerGroupHeartbeat answered.
+#[must_use]
+pub fn beaten(answer: &[u8]) -> Option<i16> {
+    i16_at(answer, 9)
 }
 
 /// What Fetch answered.
@@ -221,8 +237,10 @@ fn i64_at(bytes: &[u8], at: usize) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
+    use ottla_wire::consumer_group_heartbeat::ConsumerGroupHeartbeatResponse;
     use ottla_wire::fetch::{FetchResponse, FetchableTopicResponse, PartitionData};
     use ottla_wire::frame::{decode_request_header, encode_response};
+    use ottla_wire::heartbeat::HeartbeatResponse;
     use ottla_wire::produce::{PartitionProduceResponse, ProduceResponse, TopicProduceResponse};
     use ottla_wire::{ApiKey, Records};
 
@@ -250,6 +268,25 @@ mod tests {
         assert_eq!(correlation_id(&frame[4..]), Some(9));
         assert_eq!(produced(&frame[4..]), Some((5, 77)));
         assert_eq!(produced(&frame[4..20]), None);
+    }
+
+    #[test]
+    fn positions_of_heartbeat_answers() {
+        let response = HeartbeatResponse {
+            error_code: 27,
+            ..HeartbeatResponse::default()
+        };
+        let frame = encode_response(ApiKey::Heartbeat, 4, 0, |w| response.encode(w, 4));
+        assert_eq!(beaten(&frame.unwrap().to_bytes().unwrap()[4..]), Some(27));
+        let response = ConsumerGroupHeartbeatResponse {
+            error_code: 110,
+            error_message: Some("fenced"),
+            ..ConsumerGroupHeartbeatResponse::default()
+        };
+        let frame = encode_response(ApiKey::ConsumerGroupHeartbeat, 1, 0, |w| {
+            response.encode(w, 1)
+        });
+        assert_eq!(beaten(&frame.unwrap().to_bytes().unwrap()[4..]), Some(110));
     }
 
     #[test]

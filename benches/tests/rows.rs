@@ -91,7 +91,11 @@ fn check(row: &Row, who: Subject, found: &Outcome) -> Result<(), String> {
         Work::Produce(_) | Work::Fetch(_) | Work::Recover { .. } | Work::Retained { .. } => {
             !matches!(who, Subject::Limit(Limit::Echo | Limit::Fdatasync))
         }
-        Work::Start | Work::Idle | Work::IdleConnections { .. } | Work::Topics { .. } => false,
+        Work::Start
+        | Work::Idle
+        | Work::IdleConnections { .. }
+        | Work::Groups(_)
+        | Work::Topics { .. } => false,
     };
     if stores == (found.read_back > 0) {
         Ok(())

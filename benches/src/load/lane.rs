@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use super::{Measured, Pace};
 use crate::wire::{
-    Batch, HEAD_BYTES, LENGTH_BYTES, Ring, correlation_id, fetched, produced, set_fetch_offset,
+    Batch, HEAD_BYTES, LENGTH_BYTES, Ring, beaten, correlation_id, fetched, produced,
+    set_fetch_offset,
 };
 
 /// No answer of these loads is larger.
@@ -63,6 +64,7 @@ enum Work {
         stored: Stored,
         offset: u64,
     },
+    Beat,
 }
 
 impl Lane {
@@ -98,11 +100,17 @@ impl Lane {
         Lane::open(address, ring, 1, Work::Fetch { stored, offset })
     }
 
+    /// A member of a group that sends heartbeats over a connection that has joined. One at a time.
+    #[must_use]
+    pub fn member(stream: TcpStream, ring: Ring) -> Lane {
+        Lane::on(stream, ring, 1, Work::Beat)
+    }
+
     /// Records acknowledged so far, by partition.
     pub fn acknowledged(&self) -> impl Iterator<Item = (i32, u64)> {
         let counts: &[u64] = match &self.work {
             Work::Produce { acknowledged, .. } => acknowledged,
-            Work::Fetch { .. } => &[],
+            Work::Fetch { .. } | Work::Beat => &[],
         };
         self.ring
             .partitions
@@ -112,8 +120,12 @@ impl Lane {
     }
 
     fn open(address: &str, ring: Ring, in_flight_max: u64, work: Work) -> Result<Lane, String> {
-        Ok(Lane {
-            stream: connected(address)?,
+        Ok(Lane::on(connected(address)?, ring, in_flight_max, work))
+    }
+
+    fn on(stream: TcpStream, ring: Ring, in_flight_max: u64, work: Work) -> Lane {
+        Lane {
+            stream,
             ring,
             in_flight_max,
             work,
@@ -127,7 +139,7 @@ impl Lane {
             clock: None,
             blocked: false,
             interest: false,
-        })
+        }
     }
 
     /// Goes on with another connection. Nothing may be in flight.
@@ -317,6 +329,12 @@ impl Lane {
                 }
                 measured.bytes += records_bytes;
                 set_fetch_offset(&mut self.ring.bytes, *offset);
+            }
+            Work::Beat => {
+                let error_code = beaten(answer).ok_or_else(short)?;
+                if error_code != 0 {
+                    return Err(format!("heartbeat: error {error_code}"));
+                }
             }
         }
         self.head.clear();

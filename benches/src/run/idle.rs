@@ -95,7 +95,7 @@ impl Idle {
     }
 }
 
-fn share(spent: &Spent) -> f64 {
+pub(super) fn share(spent: &Spent) -> f64 {
     spent.server.as_secs_f64() / spent.elapsed.as_secs_f64() * 100.0
 }
 

@@ -222,9 +222,10 @@ pub(super) fn measure(
         ..Found::default()
     };
     let used = spent.server.as_secs_f64();
-    found
-        .metrics
-        .insert(Metric::CpuPerGb, used / (measured.bytes as f64 / 1e9));
+    if measured.bytes > 0 {
+        let gigabytes = measured.bytes as f64 / 1e9;
+        found.metrics.insert(Metric::CpuPerGb, used / gigabytes);
+    }
     found
         .metrics
         .insert(Metric::CpuPerRequest, used * 1e6 / measured.requests as f64);
