@@ -209,7 +209,8 @@ fn speak_all(
                             dialogue,
                             partner,
                             now,
-                            &format!("{:x}-{index}", now % 0x1000_0000),
+                            // Of one length: it stands in what consumers tell each other, lengths and all.
+                            &format!("{:07x}-{index:03}", now % 0x1000_0000),
                         )
                     };
                     let found = Spoken {
