@@ -105,11 +105,12 @@ impl Coordinator {
         cx: &mut Cx<'_>,
         out: &mut Decision<Self>,
     ) -> Result<(), Refusal> {
-        let topics = Arc::clone(self.newest(&request.topics));
+        let topics = self.newest(&request.topics);
         let joins = request.epoch == 0;
         let fresh;
         let (mut before, mut sessions, mut freed) = (Vec::new(), Vec::new(), Vec::new());
-        let group = match self.groups.get(&request.group).map(|group| &group.kind) {
+        let known = self.groups.get(&request.group);
+        let group = match known.map(|group| &group.kind) {
             Some(Kind::Consumer(group)) => &**group,
             None if !joins => return Err(Refusal::GroupNotFound),
             Some(Kind::Classic { .. }) if !joins => return Err(Refusal::NotConsumerGroup),
@@ -133,7 +134,7 @@ impl Coordinator {
                     &request.group,
                     live,
                     is_logged,
-                    &*topics,
+                    &**topics,
                     settings,
                     cx.mono,
                 )?;
@@ -171,13 +172,13 @@ impl Coordinator {
             old: &seat.member,
             facts: &facts,
             regex,
-            topics: &*topics,
+            topics: &**topics,
         };
         let epoch = group.update(&update, &mut draft);
-        let due = group.regexes_due(&seat.member.facts, &facts, &*topics, settings, cx.wall.0);
+        let due = group.regexes_due(&seat.member.facts, &facts, &**topics, settings, cx.wall.0);
         let is_ordered = due.is_some();
         if let Some(regexes) = due {
-            resolve::order(&request.group, regexes, &topics, cx.mono, &mut draft, out);
+            resolve::order(&request.group, regexes, topics, cx.mono, &mut draft, out);
         }
         let asked = Asked {
             by_join: false,
@@ -209,7 +210,7 @@ impl Coordinator {
                 to,
                 member: member_id,
                 asked,
-                topics,
+                topics: Arc::clone(topics),
             }));
             draft.emit_after(before, &request.group, out);
             return Ok(());
@@ -224,8 +225,8 @@ impl Coordinator {
             replaces: seat.replaces.as_ref(),
             session,
         };
-        let answer = group.finish(seated, &asked, &*topics, settings, cx, &mut draft)?;
-        let position = self.position(&request.group);
+        let answer = group.finish(seated, &asked, &**topics, settings, cx, &mut draft)?;
+        let position = known.map(|group| group.position);
         let saw = draft.saw(position.filter(|_| before.is_empty()));
         draft.emit_after(before, &request.group, out);
         out.replies.push(Reply {
