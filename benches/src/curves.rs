@@ -9,7 +9,7 @@ pub mod data;
 
 use crate::machine::Cores;
 use crate::metric::Metric;
-use crate::rows::{Fetch, Limit, Produce, Promise, READ, Row, SMALL, Work};
+use crate::rows::{Fetch, Groups, Limit, MANY, Produce, Promise, READ, Row, SMALL, Work};
 
 /// One curve.
 #[derive(Clone, Copy, Debug)]
@@ -197,6 +197,22 @@ pub const CURVES: &[Curve] = &[
         },
         limits: &[Limit::Memory],
         metrics: &[Metric::CpuPerGb],
+        grows: &[],
+    },
+    Curve {
+        name: "groups",
+        about: "heartbeats of 10 members without a pause, beside growing numbers of groups of 11",
+        axis: Axis::Count("groups"),
+        steps: &[1, 10, 100, 1_000],
+        work: |at| {
+            Work::Groups(Groups {
+                groups: at as usize,
+                acting: 10,
+                ..MANY
+            })
+        },
+        limits: &[],
+        metrics: &[Metric::CpuPerRequest, Metric::IdleCpu],
         grows: &[],
     },
     Curve {

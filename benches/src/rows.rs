@@ -115,6 +115,8 @@ pub struct Groups {
     pub members: usize,
     /// Partitions of the topic.
     pub partitions: usize,
+    /// Members that send heartbeats without a pause, at most; the others are silent meanwhile.
+    pub acting: usize,
 }
 
 /// What the hardware needs for the same work, as far as it does the work: a mode of the limit program.
@@ -241,11 +243,12 @@ pub(crate) const READ: Fetch = Fetch {
 };
 
 /// Many groups of a few members.
-const MANY: Groups = Groups {
+pub(crate) const MANY: Groups = Groups {
     protocol: Protocol::Classic,
     groups: 1_000,
     members: 10,
     partitions: 100,
+    acting: usize::MAX,
 };
 
 /// One group of many members.

@@ -51,8 +51,10 @@ pub(super) fn run(run: &Run, cores: &CoreList, load: Groups) -> Result<Found, St
     join(&mut crowd, &server, cores, &mut found, both)?;
 
     let mut lanes = crowd.into_lanes()?;
-    warm(run, &mut lanes, Pace::Closed, 0)?;
-    let (_, beaten) = measure(run, cores, &server, &mut lanes, Pace::Closed, 0)?;
+    let acting = load.acting.min(lanes.len());
+    let acting = &mut lanes[..acting];
+    warm(run, acting, Pace::Closed, 0)?;
+    let (_, beaten) = measure(run, cores, &server, acting, Pace::Closed, 0)?;
     found.neighbours = beaten.neighbours;
     found.metrics.extend(beaten.metrics);
     found.metrics.insert(Metric::PerMember, per_member);
