@@ -88,6 +88,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     conclude(&sections, start.elapsed())
 }
 
+/// Over how many fresh groups the wait for a first record is measured: for figures, and beside all other tests.
+const FRESH_GROUPS: usize = 15;
+const FEW_GROUPS: usize = 5;
+
 struct Options {
     sections: Vec<String>,
     kafka: bool,
@@ -369,6 +373,12 @@ impl Run<'_> {
                 self.root,
                 &work.path,
             )?;
+            if target.is_prompt()
+                && let Err(why) =
+                    clients::first::run(&section, &target, tools, FEW_GROUPS, self.root, &work.path)
+            {
+                section.failed(why);
+            }
             Ok((target, work, left))
         });
         let (target, mut work, left) = match left {
@@ -404,7 +414,7 @@ impl Run<'_> {
     fn first_record(&self, section: &Section, tools: &Tools, built: bool) -> Result<(), String> {
         let target = self.target(tools, built)?;
         let work = self.cache.run_dir("first-record")?;
-        clients::first::run(section, &target, tools, self.root, &work.path)
+        clients::first::run(section, &target, tools, FRESH_GROUPS, self.root, &work.path)
     }
 
     fn dialogues(

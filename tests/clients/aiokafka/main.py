@@ -1,4 +1,4 @@
-"""aiokafka: `main.py HOST:PORT SEED RECORDS prompt|settling|groups-PROTOCOL|first-PROTOCOL|tour`. Its loop runs on a
+"""aiokafka: `main.py HOST:PORT SEED RECORDS prompt|settling|groups-PROTOCOL|…|tour`. Its loop runs on a
 thread of its own, so that what it does in the background goes on between the calls."""
 
 import asyncio
@@ -81,6 +81,11 @@ class Library:
     def group_offsets(self, group, topic):
         found = wait(self.admin.list_consumer_group_offsets(group))
         return {place.partition: at.offset for place, at in found.items() if place.topic == topic and at.offset >= 0}
+
+    def group_state(self, group):
+        (answer,) = wait(self.admin.describe_consumer_groups([group]))
+        ((_, _, state, _, _, members, *_),) = answer.groups
+        return state, len(members)
 
 
 def demand_none(errors):

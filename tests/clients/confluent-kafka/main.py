@@ -1,6 +1,6 @@
 """confluent-kafka, which is librdkafka.
 
-`main.py HOST:PORT SEED RECORDS prompt|settling|groups-PROTOCOL|first-PROTOCOL|tour`
+`main.py HOST:PORT SEED RECORDS prompt|settling|groups-PROTOCOL|…|tour`
 """
 
 import os
@@ -10,6 +10,7 @@ import time
 import cases
 import confluent_kafka
 import groups
+import mock
 import tour
 from confluent_kafka import OFFSET_END, OFFSET_INVALID, Consumer, ConsumerGroupTopicPartitions
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
@@ -70,9 +71,9 @@ class Library:
         found = asked[group].result(WAIT_SECONDS_MAX).topic_partitions
         return {place.partition: place.offset for place in found if place.offset >= 0}
 
-    def floor(self, topic, protocol):
-        """The same consumer against the broker that the library has inside, for its own tests."""
-        return Floor(topic, protocol)
+    def group_state(self, group):
+        found = self.admin.describe_consumer_groups([group])[group].result(WAIT_SECONDS_MAX)
+        return found.state.name, len(found.members)
 
 
 class LibraryProducer:
@@ -246,24 +247,9 @@ class LibraryMember:
         return [TopicPartition(self.topic, p, offsets.get(p, OFFSET_INVALID)) for p in partitions]
 
 
-class Floor:
-    """librdkafka's mock broker: `floor(group)` is a member of a group there."""
-
-    def __init__(self, topic, protocol):
-        self.topic = topic
-        self.protocol = protocol
-        self.broker = Producer({"test.mock.num.brokers": 1, "bootstrap.servers": "none"})
-        for partition in groups.ALL:
-            self.broker.produce(topic, b"value", partition=partition)
-        same(0, self.broker.flush(WAIT_SECONDS_MAX), "records that were not sent")
-        brokers = self.broker.list_topics(timeout=WAIT_SECONDS_MAX).brokers.values()
-        self.config = {"bootstrap.servers": ",".join(f"{broker.host}:{broker.port}" for broker in brokers)}
-
-    def __call__(self, group):
-        return LibraryMember(self.config, self.topic, group, self.protocol, False)
-
-
 if sys.argv[4:] == ["tour"]:
     tour.run(sys.argv[1], os.environ["OTTLA_CLIENT"])
+elif sys.argv[4:] == ["mock"]:
+    mock.run()
 else:
     cases.main(Library)

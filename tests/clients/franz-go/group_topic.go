@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -16,6 +18,14 @@ import (
 )
 
 const pollTime = 20 * time.Millisecond
+
+// sessionTime is what members are told: as short as a broker allows, unless the member is killed.
+func sessionTime() time.Duration {
+	if ms, err := strconv.Atoi(os.Getenv("OTTLA_SESSION_MS")); err == nil {
+		return time.Duration(ms) * time.Millisecond
+	}
+	return 6 * time.Second
+}
 
 // offsets is an offset for each partition that has one.
 type offsets map[int32]int64
@@ -59,7 +69,7 @@ func (g *groups) join(topic, group string, autoCommits bool) *member {
 		kgo.OnPartitionsRevoked(note(false)),
 		kgo.OnPartitionsLost(note(false)),
 		// As short as a broker allows: nobody waits for a heartbeat.
-		kgo.SessionTimeout(6 * time.Second),
+		kgo.SessionTimeout(sessionTime()),
 		kgo.HeartbeatInterval(100 * time.Millisecond),
 	}
 	if g.protocol == "consumer" {
@@ -203,6 +213,22 @@ func (t *groupTopic) committed(group string) offsets {
 		return err
 	}), "asking for offsets")
 	return found
+}
+
+func (t *groupTopic) isStable(memberCount int) bool {
+	var state string
+	var count int
+	must(limited(func(ctx context.Context) error {
+		if t.protocol == "consumer" {
+			groups, err := t.topics.admin.DescribeConsumerGroups(ctx, t.name)
+			state, count = groups[t.name].State, len(groups[t.name].Members)
+			return err
+		}
+		groups, err := t.topics.admin.DescribeGroups(ctx, t.name)
+		state, count = groups[t.name].State, len(groups[t.name].Members)
+		return err
+	}), "describing a group")
+	return state == "Stable" && count == memberCount
 }
 
 // reader holds what comes to some members, together, against what lies in the topic: every record once, in order.

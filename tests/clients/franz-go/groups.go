@@ -14,8 +14,11 @@ import (
 )
 
 const (
-	each        = 20
-	freshGroups = 15
+	each = 20
+	// What the mock broker has: it makes no topics for administrators.
+	mockTopic = "first-record"
+	// A member that is to be killed does not stay for ever.
+	killedWithin = 5 * time.Minute
 )
 
 // groups are the cases of groups, by one protocol: see tests/clients/README.md. A case that fails panics with why.
@@ -46,6 +49,7 @@ func (g *groups) run(r *report) {
 		{"lag", (*groupTopic).lag},
 		{"restart", func(t *groupTopic) { t.interrupted("restart") }},
 		{"kill", func(t *groupTopic) { t.interrupted("kill") }},
+		{"member-killed", (*groupTopic).memberKilled},
 	}
 	for _, c := range cases {
 		r.row(fmt.Sprintf("case=group-%s protocol=%s", c.name, g.protocol), func() (_ string, failed error) {
@@ -54,7 +58,7 @@ func (g *groups) run(r *report) {
 					failed = why
 				}
 			}()
-			t := g.open(fmt.Sprintf("%s-%s-%s", g.m.name, c.name, g.protocol))
+			t := g.open(g.name(c.name))
 			defer t.close()
 			c.body(t)
 			return "", nil
@@ -161,6 +165,8 @@ func (t *groupTopic) idle() {
 		members = append(members, t.member(t.name))
 	}
 	r := t.reader()
+	// Three of them have one each before the others join, too.
+	r.settle(members, func([][]int32) bool { return t.isStable(len(members)) }, "all five are members")
 	r.settle(members, func(assigned [][]int32) bool {
 		return covers(assigned) && !slices.ContainsFunc(assigned, func(of []int32) bool { return len(of) > 1 })
 	}, "three of five have one")
@@ -231,7 +237,41 @@ func (t *groupTopic) interrupted(how string) {
 	}
 }
 
-// ask for restart or kill: the broker is down and up again when it returns.
+// memberKilled: its process dies by SIGKILL; who comes after it does not wait for the end of its session.
+func (t *groupTopic) memberKilled() {
+	t.send(each)
+	t.ask("member")
+	t.send(each)
+	t.ask("kill-member")
+	start := time.Now()
+	m := t.member(t.name)
+	t.reader().readAll(m)
+	equal("[0 1 2]", fmt.Sprint(m.partitions()), "assignment")
+	fmt.Printf("after a member was killed: %.1f s\n", time.Since(start).Seconds())
+}
+
+// killedMember is the one that is killed: it has everything, and commits nothing.
+func (g *groups) killedMember() {
+	name := g.name("member-killed")
+	m := g.join(name, name, false)
+	for deadline := time.Now().Add(waitMax); len(m.partitions()) < partitions; m.poll() {
+		if time.Now().After(deadline) {
+			panic(fmt.Errorf("assigned: %v", m.partitions()))
+		}
+	}
+	fmt.Println("ready")
+	for end := time.Now().Add(killedWithin); time.Now().Before(end); {
+		m.poll()
+	}
+}
+
+// name is that of a case's topic, and of its group.
+func (g *groups) name(end string) string {
+	return fmt.Sprintf("%s-%s-%s", g.m.name, end, g.protocol)
+}
+
+// ask for restart or kill: the broker is down and up again when it returns. For member: another process, which runs
+// killedMember, has all partitions. For kill-member: that one is dead.
 func (g *groups) ask(what string) {
 	fmt.Println(what)
 	answer, err := g.answers.ReadString('\n')
@@ -241,13 +281,18 @@ func (g *groups) ask(what string) {
 
 // firstRecord measures from a client's making to its first record, in groups that never were.
 func (g *groups) firstRecord(version string) {
-	t := g.open(g.m.name + "-first")
+	t := g.open(g.name("first"))
 	defer t.close()
 	t.send(1)
+	g.first(version, t.name)
+}
+
+// first does the same with a topic that is there.
+func (g *groups) first(version, topic string) {
 	var took []float64
-	for run := range freshGroups {
+	for run := range g.m.records {
 		start := time.Now()
-		m := g.join(t.name, fmt.Sprintf("%s-%d", t.name, run), false)
+		m := g.join(topic, fmt.Sprintf("%s-%s-%d", g.m.name, g.protocol, run), false)
 		for len(m.poll()) == 0 {
 			if time.Since(start) > waitMax {
 				panic(fmt.Errorf("no first record"))
@@ -257,6 +302,6 @@ func (g *groups) firstRecord(version string) {
 		m.close()
 	}
 	slices.Sort(took)
-	fmt.Printf("first-record version=%s protocol=%s at=broker ms=%.1f least=%.1f runs=%d\n",
+	fmt.Printf("first-record version=%s protocol=%s ms=%.1f least=%.1f runs=%d\n",
 		version, g.protocol, took[len(took)/2], took[0], len(took))
 }

@@ -1,4 +1,4 @@
-// franz-go against one broker: franz-go HOST:PORT SEED RECORDS prompt|settling|groups-PROTOCOL|first-PROTOCOL|tour.
+// franz-go against one broker: franz-go HOST:PORT SEED RECORDS prompt|settling|groups-PROTOCOL|…|tour.
 //
 // tests/clients/README.md says what it must do and what it prints.
 package main
@@ -50,7 +50,7 @@ type matrix struct {
 
 func main() {
 	if len(os.Args) != 5 {
-		fmt.Fprintln(os.Stderr, "usage: franz-go HOST:PORT SEED RECORDS prompt|settling|groups-PROTOCOL|first-PROTOCOL|tour")
+		fmt.Fprintln(os.Stderr, "usage: franz-go HOST:PORT SEED RECORDS prompt|settling|groups-PROTOCOL|…|tour")
 		os.Exit(2)
 	}
 	seed, seedErr := strconv.ParseUint(os.Args[2], 10, 64)
@@ -90,6 +90,12 @@ func (m *matrix) run(pace string) bool {
 	switch kind, protocol, _ := strings.Cut(pace, "-"); kind {
 	case "groups":
 		m.groups(topics, protocol).run(r)
+		return r.failed
+	case "member":
+		m.groups(topics, protocol).killedMember()
+		return r.failed
+	case "floor":
+		m.groups(topics, protocol).first(r.version, mockTopic)
 		return r.failed
 	case "first":
 		m.groups(topics, protocol).firstRecord(r.version)

@@ -1,4 +1,4 @@
-"""kafka-python: `main.py HOST:PORT SEED RECORDS prompt|settling|groups-PROTOCOL|first-PROTOCOL|tour`."""
+"""kafka-python: `main.py HOST:PORT SEED RECORDS prompt|settling|groups-PROTOCOL|…|tour`."""
 
 import os
 import sys
@@ -69,6 +69,10 @@ class Library:
     def group_offsets(self, group, topic):
         found = self.admin.list_group_offsets([group])[group]
         return {place.partition: at.offset for place, at in found.items() if place.topic == topic and at.offset >= 0}
+
+    def group_state(self, group):
+        found = self.admin.describe_groups([group])[group]
+        return found["group_state"], len(found["members"])
 
 
 class LibraryProducer:

@@ -10,7 +10,12 @@ const { version } = require('kafkajs/package.json')
 const ALL = [0, 1, 2]
 const EACH = 20
 const WAIT_MAX_MS = 30_000
-const FRESH_GROUPS = 15
+/** What members are told: as short as a broker allows, unless the member is killed. */
+const SESSION_MS = Number(process.env.OTTLA_SESSION_MS ?? 6_000)
+/** A member that is to be killed does not stay for ever. */
+const KILLED_WITHIN_MS = 300_000
+/** What the mock broker has: it makes no topics for administrators. */
+const MOCK_TOPIC = 'first-record'
 /** KafkaJS tells of no assignment and no record but by calling back: between two looks at what it told. */
 const LOOK_MS = 2
 
@@ -34,7 +39,7 @@ class Member {
     this.taken = {}
     this.isOpen = true
     // Nothing waits for a heartbeat, and an empty fetch holds up nothing.
-    this.consumer = kafka.consumer({ groupId, sessionTimeout: 6_000, heartbeatInterval: 100, maxWaitTimeInMs: 50 })
+    this.consumer = kafka.consumer({ groupId, sessionTimeout: SESSION_MS, heartbeatInterval: 100, maxWaitTimeInMs: 50 })
     const { GROUP_JOIN, REBALANCING, CRASH } = this.consumer.events
     this.consumer.on(GROUP_JOIN, ({ payload }) => (this.assigned = payload.memberAssignment[topic] ?? []))
     this.consumer.on(REBALANCING, () => (this.assigned = []))
@@ -135,6 +140,11 @@ class Session {
     const [{ partitions }] = await this.matrix.admin.fetchOffsets({ groupId: group, topics: [this.topic] })
     const some = partitions.filter(({ offset }) => Number(offset) >= 0)
     return Object.fromEntries(some.map(({ partition, offset }) => [partition, Number(offset)]))
+  }
+
+  async isStable(memberCount) {
+    const { groups } = await this.matrix.admin.describeGroups([this.topic])
+    return groups[0].state === 'Stable' && groups[0].members.length === memberCount
   }
 
   async close() {
@@ -300,6 +310,8 @@ const CASES = {
     const members = Array.from({ length: 5 }, () => session.join())
     const reader = new Reader(session)
     const oneEach = (assigned) => covers(assigned) && assigned.every((partitions) => partitions.length <= 1)
+    // Three of them have one each before the others join, too.
+    await until(() => session.isStable(members.length), () => 'all five are members')
     await reader.settle(members, oneEach, 'three of five have one')
     await session.send()
     assert.deepEqual(await reader.read(members), assignments(members), 'who read')
@@ -335,6 +347,19 @@ const CASES = {
 
   restart: (session) => interrupted('restart', session),
   kill: (session) => interrupted('kill', session),
+
+  /** Its process dies by SIGKILL; who comes after it does not wait for the end of its session. */
+  async 'member-killed'(session) {
+    await session.send()
+    await ask('member')
+    await session.send()
+    await ask('kill-member')
+    const start = performance.now()
+    const member = session.join()
+    await new Reader(session).read([member])
+    assert.deepEqual(assignments([member]), [ALL], 'assignment')
+    console.log(`after a member was killed: ${((performance.now() - start) / 1000).toFixed(1)} s`)
+  },
 }
 
 /**
@@ -371,7 +396,10 @@ async function interrupted(how, session) {
 
 let answers
 
-/** `restart` or `kill`: the broker is down and up again when this resolves. */
+/**
+ * `restart` or `kill`: the broker is down and up again when this resolves. `member`: another process, which runs
+ * `killedMember`, has all partitions. `kill-member`: that one is dead.
+ */
 async function ask(what) {
   answers ??= createInterface({ input: process.stdin })[Symbol.asyncIterator]()
   console.log(what)
@@ -394,27 +422,39 @@ async function groups(matrix) {
   await matrix.admin.disconnect()
 }
 
+/** The one that is killed: it has everything, and commits nothing. */
+async function killedMember(matrix) {
+  const name = `${matrix.name}-member-killed`
+  const member = new Member(matrix.kafka, name, name, false)
+  await until(() => covers([member.assigned]), () => `assigned: ${member.assigned}`)
+  console.log('ready')
+  await new Promise((resolve) => setTimeout(resolve, KILLED_WITHIN_MS))
+}
+
 /** From a consumer's making to its first record, in groups that never were. */
 async function firstRecord(matrix) {
   await matrix.admin.connect()
   const session = new Session(matrix, `${matrix.name}-first`)
   await session.open()
   await session.send(1)
+  await floor(matrix, session.topic)
+  await session.close()
+  await matrix.admin.disconnect()
+}
+
+/** The same with a topic that is there. */
+async function floor(matrix, topic = MOCK_TOPIC) {
   const took = []
-  for (let run = 0; run < FRESH_GROUPS; run++) {
+  for (let run = 0; run < matrix.records; run++) {
     const start = performance.now()
-    const member = session.join(`${session.topic}-${run}`)
+    const member = new Member(matrix.kafka, topic, `${matrix.name}-${run}`, false)
     await until(() => member.take().length > 0, () => 'a first record')
     took.push(performance.now() - start)
     await member.close()
   }
   took.sort((a, b) => a - b)
   const [ms, least] = [took[took.length >> 1], took[0]].map((time) => time.toFixed(1))
-  console.log(
-    `first-record version=${version} protocol=classic at=broker ms=${ms} least=${least} runs=${took.length}`
-  )
-  await session.close()
-  await matrix.admin.disconnect()
+  console.log(`first-record version=${version} protocol=classic ms=${ms} least=${least} runs=${took.length}`)
 }
 
-module.exports = { groups, firstRecord }
+module.exports = { modes: { groups, member: killedMember, first: firstRecord, floor } }

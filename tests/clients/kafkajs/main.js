@@ -1,6 +1,6 @@
 'use strict'
 
-// KafkaJS against one broker: node main.js HOST:PORT SEED RECORDS prompt|settling|groups-classic|first-classic|tour.
+// KafkaJS against one broker: node main.js HOST:PORT SEED RECORDS prompt|settling|groups-classic|…|tour.
 //
 // tests/clients/README.md says what it must do and what it prints. KafkaJS consumes only in groups, so a round trip is
 // `case=produce`, and nothing seeks; what was produced is read back all the same and compared, by reader.js.
@@ -12,7 +12,7 @@ const SnappyCodec = require('kafkajs-snappy')
 const Lz4Codec = require('@2l/kafkajs-lz4')
 const zstd = require('@bokuweb/zstd-wasm')
 const content = require('./content')
-const { firstRecord, groups } = require('./groups')
+const { modes } = require('./groups')
 const { Reader } = require('./reader')
 const { tour } = require('./tour')
 
@@ -302,7 +302,7 @@ function onOff(on) {
 async function main() {
   const words = process.argv.slice(2)
   if (words.length !== 4) {
-    console.error('usage: main.js HOST:PORT SEED RECORDS prompt|settling|groups-classic|first-classic|tour')
+    console.error('usage: main.js HOST:PORT SEED RECORDS prompt|settling|groups-classic|…|tour')
     process.exit(2)
   }
   if (words[3] === 'tour') {
@@ -310,8 +310,9 @@ async function main() {
     process.exit(0)
   }
   const matrix = new Matrix(words)
-  const modes = { 'groups-classic': groups, 'first-classic': firstRecord }
-  await (modes[words[3]] ? modes[words[3]](matrix) : matrix.run())
+  // KafkaJS has the classic protocol only.
+  const [, kind] = words[3].match(/^(.*)-classic$/) ?? []
+  await (kind ? modes[kind](matrix) : matrix.run())
   process.exit(matrix.failed ? 1 : 0)
 }
 

@@ -10,7 +10,8 @@ import time
 import traceback
 from dataclasses import dataclass, field
 
-PACES = ("prompt", "settling", "groups-classic", "groups-consumer", "first-classic", "first-consumer")
+KINDS_OF_GROUPS = ("groups", "member", "first", "floor")
+PACES = ("prompt", "settling", *(f"{kind}-{protocol}" for kind in KINDS_OF_GROUPS for protocol in ("classic", "consumer")))
 WAIT_SECONDS_MAX = 30
 FIRST_TIMESTAMP_MS = 1_700_000_000_000
 LARGE_RECORDS = 20

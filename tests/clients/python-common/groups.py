@@ -6,7 +6,8 @@ The adapter is that of `cases.py`, and has besides:
 - `member(topic, group, protocol, auto_commit)`: a new member that has subscribed and begins at the earliest record; the
   protocol is `classic` or `consumer`;
 - `group_offsets(group, topic)`: {partition: committed offset} as an administrator asks for them, without those that
-  have none.
+  have none;
+- `group_state(group)`: its state, in any case, and how many members it has.
 
 A member has `poll(seconds)`, which answers a list of `(partition, offset, value)`, `assigned()`, a set of partitions,
 `commit()` of all that was polled, `commit_at({partition: offset})`, `committed(partition)` (None without one),
@@ -15,6 +16,7 @@ A member has `poll(seconds)`, which answers a list of `(partition, offset, value
 
 import functools
 import logging
+import os
 import statistics
 import sys
 import time
@@ -26,11 +28,14 @@ PARTITIONS = 3
 ALL = set(range(PARTITIONS))
 EACH = 20
 POLL_SECONDS = 0.05
-# What members are told, so that nobody waits for a heartbeat: as short as a broker allows.
-SESSION_MS = 6000
+# What members are told, so that nobody waits for a heartbeat: as short as a broker allows, unless the member is killed.
+SESSION_MS = int(os.environ.get("OTTLA_SESSION_MS", "6000"))
 HEARTBEAT_MS = 100
 AUTO_COMMIT_MS = 100
-FRESH_GROUPS = 15
+# What the mock broker has: it makes no topics for administrators.
+MOCK_TOPIC = "first-record"
+# A member that is to be killed does not stay for ever.
+KILLED_WITHIN_SECONDS = 300
 
 
 def main(arguments, make):
@@ -38,15 +43,14 @@ def main(arguments, make):
     groups = Groups(arguments, make(arguments.bootstrap))
     logging.disable(logging.ERROR)  # That a broker is gone for a moment is no news.
     kind, protocol = arguments.pace.split("-")
-    if kind == "first":
-        groups.first_record(protocol)
-    else:
-        groups.run(protocol)
+    kinds = {"groups": groups.run, "member": groups.member, "first": groups.first_record, "floor": groups.floor}
+    kinds[kind](protocol)
     sys.exit(1 if groups.report.failed else 0)
 
 
 def ask(what):
-    """`restart` or `kill`: the broker is down and up again when this returns."""
+    """`restart` or `kill`: the broker is down and up again when this returns. `member`: another process, which runs
+    `Groups.member`, has all partitions. `kill-member`: that one is dead."""
     print(what, flush=True)
     same("done", sys.stdin.readline().strip(), f"answer to {what}")
 
@@ -175,6 +179,7 @@ class Groups:
             "lag": self.lag,
             "restart": lambda *place: self.interrupted("restart", *place),
             "kill": lambda *place: self.interrupted("kill", *place),
+            "member-killed": self.member_killed,
         }
         self.cases = {name: case for name, case in every.items() if name not in lacks}
 
@@ -183,8 +188,12 @@ class Groups:
             one = functools.partial(self.one, case, name, protocol)
             self.report.row(f"case=group-{name} protocol={protocol}", one)
 
+    def name(self, case, protocol):
+        """Of the topic, and of the group."""
+        return f"{self.arguments.client}-{case}-{protocol}"
+
     def one(self, case, name, protocol):
-        name = f"{self.arguments.client}-{name}-{protocol}"
+        name = self.name(name, protocol)
         with ExitStack() as open_things:
             topic = open_things.enter_context(closing(Topic(self.library, name)))
 
@@ -275,9 +284,18 @@ class Groups:
         def one_each(assigned):
             return sorted(map(len, assigned)) == [0, 0, 1, 1, 1] and set().union(*assigned) == ALL
 
+        # Three of them have one each before the others join, too.
+        reader.settle(members, lambda _: self.state(topic.name) == ("stable", 5), "all five are members")
         reader.settle(members, one_each, "three of five have one")
         topic.send()
         same(owners([member.assigned() for member in members]), reader.read(members), "who read")
+
+    def state(self, group):
+        try:
+            state, members = self.library.group_state(group)
+        except Exception as refusal:
+            return f"{refusal!r}", 0
+        return state.lower(), members
 
     def apart(self, topic, join):
         """Two groups."""
@@ -329,26 +347,48 @@ class Groups:
                 except Exception as refusal:
                     print(f"a commit during a rebalance: {refusal!r}")
 
+    def member_killed(self, topic, join):
+        """Its process dies by SIGKILL; who comes after it does not wait for the end of its session."""
+        topic.send()
+        ask("member")
+        topic.send()
+        ask("kill-member")
+        start = time.monotonic()
+        member, reader = join(), Reader(topic)
+        same(owners([ALL]), reader.read([member]), "who read")
+        print(f"after a member was killed: {time.monotonic() - start:.1f} s", flush=True)
+
+    def member(self, protocol):
+        """The one that is killed: it has everything, and commits nothing."""
+        name = self.name("member-killed", protocol)
+        member, deadline = self.library.member(name, name, protocol, False), Deadline()
+        while member.assigned() != ALL:
+            demand(not deadline.passed(), f"assigned: {member.assigned()}")
+            member.poll(POLL_SECONDS)
+        print("ready", flush=True)
+        end = time.monotonic() + KILLED_WITHIN_SECONDS
+        while time.monotonic() < end:
+            member.poll(1)
+
     def first_record(self, protocol):
         """From a consumer's making to its first record, in groups that never were."""
-        with closing(Topic(self.library, f"{self.arguments.client}-first")) as topic:
+        with closing(Topic(self.library, f"{self.arguments.client}-first-{protocol}")) as topic:
             topic.send(1)
-            self.first(protocol, "broker", lambda group: self.library.member(topic.name, group, protocol, False))
-        floor = getattr(self.library, "floor", None)
-        if floor is not None:
-            self.first(protocol, "mock", floor(topic.name, protocol))
+            self.floor(protocol, topic.name)
 
-    def first(self, protocol, what, join):
+    def floor(self, protocol, topic=MOCK_TOPIC):
+        """The same with a topic that is there."""
         took = []
-        for run in range(FRESH_GROUPS):
+        for run in range(self.arguments.records):
             start = time.monotonic()
-            with closing(join(f"{self.arguments.client}-{protocol}-{run}")) as member:
+            group = f"{self.arguments.client}-{protocol}-{run}"
+            with closing(self.library.member(topic, group, protocol, False)) as member:
                 deadline = Deadline()
                 while not member.poll(1):
                     demand(not deadline.passed(), "no first record")
                 took.append((time.monotonic() - start) * 1000)
         print(
-            f"first-record {self.report.versions} protocol={protocol} at={what} "
+            f"first-record {self.report.versions} protocol={protocol} "
             f"ms={statistics.median(took):.1f} least={min(took):.1f} runs={len(took)}",
             flush=True,
         )

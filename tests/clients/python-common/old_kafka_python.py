@@ -65,6 +65,10 @@ class Library:
         found = self.admin.list_consumer_group_offsets(group)
         return {place.partition: at.offset for place, at in found.items() if place.topic == topic and at.offset >= 0}
 
+    def group_state(self, group):
+        (found,) = self.admin.describe_consumer_groups([group])
+        return found.state, len(found.members)
+
 
 class LibraryProducer:
     def __init__(self, bootstrap, api_version, combo):

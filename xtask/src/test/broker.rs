@@ -19,6 +19,8 @@ const ADDRESS: &str = "ottla.address";
 const PARTITIONS: &str = "num.partitions=3";
 /// Of members of new groups, for Apache Kafka: as often as those of old ones are told to by programs.
 const HEARTBEAT_MS_MIN: u32 = 100;
+/// The same for sessions: what old members may have at least.
+const SESSION_MS_MIN: u32 = 6_000;
 
 /// What to start.
 pub(super) enum Target<'a> {
@@ -112,6 +114,10 @@ impl Broker {
                     format!("group.consumer.{least}heartbeat.interval.ms={HEARTBEAT_MS_MIN}")
                 });
                 settings.extend(heartbeats);
+                let sessions = ["min.", ""].map(|least| {
+                    format!("group.consumer.{least}session.timeout.ms={SESSION_MS_MIN}")
+                });
+                settings.extend(sessions);
                 Self::start_kafka(java, home, log, &settings, false)
             }
         }

@@ -1,5 +1,6 @@
 //! Real clients against one broker, then judges over what it left on disk, then the lists of expected rows.
 
+mod beside;
 pub(super) mod capture;
 pub(super) mod first;
 #[path = "../../../crates/ottla-wire/tests/captures/fold.rs"]
@@ -17,6 +18,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use self::beside::Beside;
 use self::list::{List, Part};
 use super::broker::{Broker, Target};
 use super::process::converse;
@@ -30,6 +32,10 @@ const PROGRAM_LIMIT: Duration = Duration::from_secs(300);
 const RECORDS: &str = "10000";
 /// More than there are cores: clients also wait.
 const WORKERS: usize = 3;
+/// Of a member that is killed. Without the grace of dev mode the group waits for its end.
+const SESSION_MS: u32 = 45_000;
+/// The same for Apache Kafka, which has no grace: the least that it lets a member have.
+const KAFKA_SESSION_MS: u32 = 6_000;
 
 /// What the clients leave to the judges.
 pub(super) struct Left {
@@ -318,17 +324,36 @@ impl Matrix<'_> {
         self.with_broker(name, &home, ran, |broker, ran| {
             let mut command = program.command();
             command.args([&broker.address, &self.seed.to_string(), RECORDS, &pace]);
+            let mut member = None;
             self.converse(name, &mut command, ran, |line| {
-                broker.restart(line == "kill").map(|()| "done")
+                match line {
+                    "member" => {
+                        let mut command = program.command();
+                        let pace = format!("member-{protocol}");
+                        command
+                            .args([&broker.address, &self.seed.to_string(), RECORDS, &pace])
+                            .env("OTTLA_SESSION_MS", self.session_ms().to_string());
+                        member = Some(Beside::start(&mut command, PROGRAM_LIMIT)?.0);
+                    }
+                    "kill-member" => drop(member.take().ok_or("there is no such member")?),
+                    _ => broker.restart(line == "kill")?,
+                }
+                Ok("done")
             });
         });
     }
 
+    fn session_ms(&self) -> u32 {
+        match self.target {
+            Target::Ottla(_) => SESSION_MS,
+            Target::Kafka(_) => KAFKA_SESSION_MS,
+        }
+    }
+
     fn kcat_groups(&self, client: &Kcat, ran: &mut Ran) {
-        let is_ottla = matches!(self.target, Target::Ottla(_));
         let home = self.work.join("groups-kcat");
         self.with_broker("kcat", &home, ran, |broker, ran| {
-            let (rows, wrong) = kcat::groups::run(self.section, client, broker, is_ottla);
+            let (rows, wrong) = kcat::groups::run(self.section, client, broker, self.session_ms());
             ran.rows = rows;
             ran.wrong += wrong;
         });
@@ -377,7 +402,7 @@ impl Matrix<'_> {
                 Some(("stored", fields)) => Row::parse(fields)
                     .and_then(|row| Stored::from_row(&row))
                     .map(|stored| ran.stored.push(stored)),
-                None if matches!(line, "restart" | "kill") => {
+                None if matches!(line, "restart" | "kill" | "member" | "kill-member") => {
                     ask(line).map(|said| answer = Some(said))
                 }
                 _ => {

@@ -222,6 +222,7 @@ const GROUP_CASES: &[&str] = &[
     "group-lag",
     "group-restart",
     "group-kill",
+    "group-member-killed",
 ];
 
 const PROTOCOLS: &[&str] = &["classic", "consumer"];

@@ -17,7 +17,7 @@ use super::super::rows::Row;
 use super::super::setup::Java;
 use super::dump::{self, View};
 
-const PROTOCOLS: [&str; 1] = ["classic"];
+const PROTOCOLS: [&str; 2] = ["classic", "consumer"];
 const LIMIT: Duration = Duration::from_secs(240);
 const COMPACTION_LIMIT: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(10);
@@ -157,9 +157,13 @@ impl Judge<'_> {
             }
         }
         // Of commits and of groups; what a compaction took away is seen by what it left of the busy group.
-        let has = |kind: &str| kinds.contains_key(kind);
-        let group = if self.protocol == "classic" { "2" } else { "3" };
-        if !has("1") || !has(group) || tombstones == 0 {
+        let expected: &[&str] = if self.protocol == "classic" {
+            &["1", "2"]
+        } else {
+            // A group, its members, what they are to have by epoch and by member, and what they have.
+            &["1", "3", "5", "6", "7", "8"]
+        };
+        if tombstones == 0 || !expected.iter().all(|kind| kinds.contains_key(*kind)) {
             return Err(format!("kinds of keys: {kinds:?}, {tombstones} tombstones"));
         }
         if busy.last() != Some(&Some(BUSY_OFFSET)) || busy.len() as u64 >= BUSY_OFFSET / 2 {

@@ -21,14 +21,13 @@ const EACH: usize = 20;
 const WAIT: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(20);
 const SESSION_MS: u32 = 6_000;
-const LONG_SESSION_MS: u32 = 45_000;
 
-/// Runs every case; answers the rows and how many failed.
+/// Runs every case; answers the rows and how many failed. A member that is killed has a session of its own length.
 pub(in crate::test) fn run(
     section: &Section,
     kcat: &Kcat,
     broker: &mut Broker,
-    is_ottla: bool,
+    killed_session_ms: u32,
 ) -> (Vec<Row>, usize) {
     let address = broker.address.clone();
     let client = &Client {
@@ -53,13 +52,10 @@ pub(in crate::test) fn run(
     case("group-apart", apart(client));
     case("group-restart", interrupted(client, broker, "restart"));
     case("group-kill", interrupted(client, broker, "kill"));
-    // Without the grace of dev mode it takes a session.
-    let session_ms = if is_ottla {
-        LONG_SESSION_MS
-    } else {
-        SESSION_MS
-    };
-    case("group-member-killed", member_killed(client, session_ms));
+    case(
+        "group-member-killed",
+        member_killed(client, killed_session_ms),
+    );
     (rows, failed)
 }
 
@@ -75,15 +71,15 @@ fn rebalance(client: &Client<'_>) -> Result<(), String> {
     let mut topic = Topic::make(client, "kcat-rebalance")?;
     let mut members = Members::new(&topic);
     members.join(SESSION_MS)?;
-    members.settle("the first has all", shared)?;
+    members.settle("the first has all", Members::is_shared)?;
     topic.send()?;
     members.read(&topic)?;
     members.join(SESSION_MS)?;
-    members.settle("both have some", shared)?;
+    members.settle("both have some", Members::is_shared)?;
     topic.send()?;
     members.read_shared(&topic)?;
     members.leave()?;
-    members.settle("the first has all again", shared)?;
+    members.settle("the first has all again", Members::is_shared)?;
     topic.send()?;
     members.read_shared(&topic)
 }
@@ -106,8 +102,10 @@ fn idle(client: &Client<'_>) -> Result<(), String> {
     for _ in 0..5 {
         members.join(SESSION_MS)?;
     }
-    members.settle("three of five have one", |given| {
-        covers(given) && given.iter().all(|of| of.len() <= 1)
+    // Three of them have one each before the others join, too.
+    members.settle("three of five have one", |members| {
+        let here = members.here();
+        members.told.len() == 5 && covers(&here) && here.iter().all(|of| of.len() <= 1)
     })?;
     topic.send()?;
     members.read_shared(&topic)
@@ -127,13 +125,13 @@ fn interrupted(client: &Client<'_>, broker: &mut Broker, how: &str) -> Result<()
     let mut members = Members::new(&topic);
     members.join(SESSION_MS)?;
     members.join(SESSION_MS)?;
-    members.settle("both have some", shared)?;
+    members.settle("both have some", Members::is_shared)?;
     topic.send()?;
     members.read_shared(&topic)?;
     broker.restart(how == "kill")?;
     topic.send()?;
     members.read(&topic)?;
-    members.settle("both have some again", shared)
+    members.settle("both have some again", Members::is_shared)
 }
 
 /// An app that is killed and started again has its partitions long before the session of the old one ends.
@@ -149,7 +147,7 @@ fn member_killed(client: &Client<'_>, session_ms: u32) -> Result<(), String> {
     topic.send()?;
     members.join(session_ms)?;
     members.read_shared(&topic)?;
-    members.settle("the new one has all", shared)
+    members.settle("the new one has all", Members::is_shared)
 }
 
 /// A topic of three partitions, and what lies in each: as many records.
@@ -254,6 +252,7 @@ fn record(line: &str) -> Option<(i32, i64, &str)> {
 /// What a member says, by its number.
 enum Said {
     Given(BTreeSet<i32>),
+    Revoked,
     Record(i32, i64, String),
     Other(String),
 }
@@ -265,6 +264,8 @@ struct Members<'a> {
     /// None has gone.
     children: Vec<Option<Child>>,
     given: Vec<BTreeSet<i32>>,
+    /// Who has been given something, if it was nothing.
+    told: BTreeSet<usize>,
     /// Of each partition the offset that must come next.
     next: BTreeMap<i32, i64>,
     /// Whether the first record of a partition that comes to a member may be one that came to another one.
@@ -282,6 +283,7 @@ impl<'a> Members<'a> {
             name: topic.name.clone(),
             children: Vec::new(),
             given: Vec::new(),
+            told: BTreeSet::new(),
             next: (0..PARTITIONS).map(|partition| (partition, 0)).collect(),
             may_repeat: false,
             readers: BTreeMap::new(),
@@ -357,19 +359,21 @@ impl<'a> Members<'a> {
             .collect()
     }
 
-    /// Waits until all have what they should. No record may come meanwhile.
-    fn settle(
-        &mut self,
-        what: &str,
-        wanted: impl Fn(&[BTreeSet<i32>]) -> bool,
-    ) -> Result<(), String> {
+    /// Waits until it is so. No record may come meanwhile.
+    fn settle(&mut self, what: &str, wanted: impl Fn(&Self) -> bool) -> Result<(), String> {
         let deadline = Instant::now() + WAIT;
-        while !wanted(&self.here()) {
+        while !wanted(self) {
             if let Some((who, partition)) = self.listen(deadline, what)? {
                 return Err(format!("{what}: partition {partition} came to {who} again"));
             }
         }
         Ok(())
+    }
+
+    /// Whether everybody has some, nobody has the same, and nothing is left.
+    fn is_shared(&self) -> bool {
+        let here = self.here();
+        covers(&here) && here.iter().all(|of| !of.is_empty())
     }
 
     /// Waits until every record came, once and in order; answers to whom those of each partition came.
@@ -414,10 +418,15 @@ impl<'a> Members<'a> {
             };
             match said {
                 Said::Given(given) => {
+                    self.told.insert(who);
                     // What it said before it went comes late.
                     if self.children[who].is_some() {
                         self.given[who] = given;
                     }
+                    return Ok(None);
+                }
+                Said::Revoked => {
+                    self.given[who].clear();
                     return Ok(None);
                 }
                 Said::Record(partition, offset, value) => {
@@ -463,7 +472,7 @@ fn said(line: &str) -> Said {
         return Said::Given(given.split(", ").filter_map(number).collect());
     }
     if line.contains("revoked: ") {
-        return Said::Given(BTreeSet::new());
+        return Said::Revoked;
     }
     match record(line) {
         Some((partition, offset, value)) => Said::Record(partition, offset, value.to_owned()),
@@ -476,9 +485,4 @@ fn covers(given: &[BTreeSet<i32>]) -> bool {
     let all: Vec<i32> = given.iter().flatten().copied().collect();
     all.len() == PARTITIONS as usize
         && all.into_iter().collect::<BTreeSet<_>>() == (0..PARTITIONS).collect()
-}
-
-/// That, and everybody has some.
-fn shared(given: &[BTreeSet<i32>]) -> bool {
-    covers(given) && given.iter().all(|of| !of.is_empty())
 }

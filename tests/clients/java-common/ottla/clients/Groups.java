@@ -13,6 +13,8 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
+import java.util.concurrent.TimeUnit;
+import org.apache.kafka.clients.admin.ConsumerGroupDescription;
 import org.apache.kafka.clients.consumer.CommitFailedException;
 import org.apache.kafka.clients.consumer.Consumer;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
@@ -25,9 +27,11 @@ import org.apache.kafka.common.utils.AppInfoParser;
 /** The cases of groups, by one protocol: see {@code tests/clients/README.md}. */
 final class Groups {
     private static final int EACH = GroupTopic.EACH;
-    private static final int FRESH_GROUPS = 15;
-    /** The JVM compiles while it warms. */
-    private static final int WARM_GROUPS = 20;
+    /** What members are told: as short as a broker allows, unless the member is killed. */
+    private static final int SESSION_MS =
+            Integer.parseInt(System.getenv().getOrDefault("OTTLA_SESSION_MS", "6000"));
+    /** A member that is to be killed does not stay for ever. */
+    private static final long KILLED_WITHIN_SECONDS = 300;
 
     private final String bootstrap;
     private final String client;
@@ -60,15 +64,21 @@ final class Groups {
         row("lag", this::lag);
         row("restart", session -> interrupted("restart", session));
         row("kill", session -> interrupted("kill", session));
+        row("member-killed", this::memberKilled);
     }
 
     private void row(String name, Case body) {
         report.row("case=group-" + name + " protocol=" + protocol, () -> {
-            try (Session session = new Session(client + "-" + name + "-" + protocol)) {
+            try (Session session = new Session(name(name))) {
                 body.run(session);
             }
             return "";
         });
+    }
+
+    /** Of the topic, and of the group. */
+    private String name(String end) {
+        return client + "-" + end + "-" + protocol;
     }
 
     /** What one case has open: its topic, and members. */
@@ -113,6 +123,17 @@ final class Groups {
             return committed(topic.name);
         }
 
+        @SuppressWarnings({"deprecation", "removal"}) // The newer one is not in 3.9.
+        boolean isStable(int memberCount) {
+            try {
+                ConsumerGroupDescription group =
+                        Check.await(topics.admin.describeConsumerGroups(List.of(topic.name)).all()).get(topic.name);
+                return group.state().toString().equals("Stable") && group.members().size() == memberCount;
+            } catch (Exception e) {
+                return false; // It may not be known yet.
+            }
+        }
+
         @Override
         public void close() {
             members.forEach(Consumer::close);
@@ -130,7 +151,7 @@ final class Groups {
         config.put("auto.commit.interval.ms", 100);
         if (protocol.equals("classic")) {
             // By the other protocol, the broker says both.
-            config.put("session.timeout.ms", 6000);
+            config.put("session.timeout.ms", SESSION_MS);
             config.put("heartbeat.interval.ms", 100);
         }
         Consumer<byte[], byte[]> member =
@@ -240,6 +261,8 @@ final class Groups {
             members.add(session.join());
         }
         GroupTopic.Reader reader = session.topic.reader();
+        // Three of them have one each before the others join, too.
+        reader.settle(members, assigned -> session.isStable(5), "all five are members");
         reader.settle(members, assigned -> {
             int[] sizes = assigned.stream().mapToInt(Set::size).sorted().toArray();
             return GroupTopic.covers(assigned) && Arrays.equals(new int[] {0, 0, 1, 1, 1}, sizes);
@@ -310,7 +333,40 @@ final class Groups {
         }
     }
 
-    /** {@code restart} or {@code kill}: the broker is down and up again when this returns. */
+    /** Its process dies by SIGKILL; who comes after it does not wait for the end of its session. */
+    private void memberKilled(Session session) throws Exception {
+        session.topic.send(EACH);
+        ask("member");
+        session.topic.send(EACH);
+        ask("kill-member");
+        long start = System.nanoTime();
+        Consumer<byte[], byte[]> member = session.join();
+        session.topic.reader().read(member);
+        Check.same(GroupTopic.ALL, GroupTopic.assigned(member), "assignment");
+        System.out.printf(Locale.ROOT, "after a member was killed: %.1f s%n", (System.nanoTime() - start) / 1e9);
+    }
+
+    /** The one that is killed: it has everything, and commits nothing. */
+    void killedMember() {
+        try (Consumer<byte[], byte[]> member = member(name("member-killed"), name("member-killed"), false)) {
+            long deadline = GroupTopic.deadline();
+            while (!GroupTopic.assigned(member).equals(GroupTopic.ALL)) {
+                Check.that(System.nanoTime() < deadline, "assigned: " + GroupTopic.assigned(member));
+                member.poll(Duration.ofMillis(50));
+            }
+            System.out.println("ready");
+            System.out.flush();
+            long end = System.nanoTime() + TimeUnit.SECONDS.toNanos(KILLED_WITHIN_SECONDS);
+            while (System.nanoTime() < end) {
+                member.poll(Duration.ofSeconds(1));
+            }
+        }
+    }
+
+    /**
+     * {@code restart} or {@code kill}: the broker is down and up again when this returns. {@code member}: another process,
+     * which runs {@link #killedMember}, has all partitions. {@code kill-member}: that one is dead.
+     */
     private void ask(String what) throws IOException {
         System.out.println(what);
         System.out.flush();
@@ -318,20 +374,21 @@ final class Groups {
     }
 
     /** From a consumer's making to its first record, in groups that never were. */
-    void firstRecord() throws Exception {
-        try (GroupTopic topic = new GroupTopic(client + "-first", topics, bootstrap)) {
+    void firstRecord(int groups) throws Exception {
+        try (GroupTopic topic = new GroupTopic(name("first"), topics, bootstrap)) {
             topic.send(1);
             List<Double> took = new ArrayList<>();
-            for (int run = 0; run < WARM_GROUPS + FRESH_GROUPS; run++) {
+            // The JVM compiles while it warms.
+            for (int run = -groups; run < groups; run++) {
                 double ms = first(topic.name, client + "-" + run);
-                if (run >= WARM_GROUPS) {
+                if (run >= 0) {
                     took.add(ms);
                 }
             }
             took.sort(null);
             System.out.printf(
                     Locale.ROOT,
-                    "first-record version=%s protocol=%s at=broker ms=%.1f least=%.1f runs=%d%n",
+                    "first-record version=%s protocol=%s ms=%.1f least=%.1f runs=%d%n",
                     AppInfoParser.getVersion(), protocol, took.get(took.size() / 2), took.get(0), took.size());
         }
     }

@@ -9,7 +9,7 @@ import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.Uuid;
 
 /**
- * The Java client against one broker: {@code Matrix HOST:PORT SEED RECORDS prompt|settling|groups-PROTOCOL|first-PROTOCOL|tour}.
+ * The Java client against one broker: {@code Matrix HOST:PORT SEED RECORDS prompt|settling|groups-PROTOCOL|…|tour}.
  * The contract is {@code tests/clients/README.md}.
  *
  * <p>Everything that needs a JVM runs in this one. What it prints is described at {@link Report}; it exits with 1 if a
@@ -45,7 +45,8 @@ public final class Matrix {
                 args[0], Long.parseUnsignedLong(args[1]), Integer.parseInt(args[2]), args[3].equals("prompt"));
         switch (args[3]) {
             case "groups-classic", "groups-consumer" -> matrix.groups(args[3]).run();
-            case "first-classic", "first-consumer" -> matrix.groups(args[3]).firstRecord();
+            case "member-classic", "member-consumer" -> matrix.groups(args[3]).killedMember();
+            case "first-classic", "first-consumer" -> matrix.groups(args[3]).firstRecord(matrix.count);
             default -> matrix.run();
         }
         matrix.topics.close();

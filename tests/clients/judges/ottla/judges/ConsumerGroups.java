@@ -14,6 +14,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
+import java.util.regex.Pattern;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.admin.OffsetSpec;
@@ -37,6 +38,9 @@ public final class ConsumerGroups {
     private static final String TOPIC = "orders";
     private static final String RECENT = "recent";
     private static final String GROUP = "shop";
+    private static final String UNBORN = "unborn";
+    /** A line of a table, or above it, that there is for each group. */
+    private static final Pattern OF_GROUP = Pattern.compile("Consumer group '|(" + GROUP + "|" + UNBORN + ")[ ,]");
     private static final int PARTITIONS = 3;
     private static final int RECORDS = 10;
     private static final long FIRST_TIMESTAMP_MS = 1_700_000_000_000L;
@@ -167,6 +171,8 @@ public final class ConsumerGroups {
         tool("--describe", "--group", GROUP, "--members", "--verbose");
         tool("--describe", "--group", GROUP, "--state");
         tool("--describe", "--group", GROUP, "--state", "--verbose");
+        tool("--describe", "--all-groups", "--members");
+        tool("--describe", "--all-groups", "--state");
         tool("--reset-offsets", "--group", GROUP, "--topic", TOPIC, "--to-earliest", "--dry-run");
         tool("--reset-offsets", "--group", GROUP, "--topic", TOPIC, "--to-earliest", "--execute");
         tool("--delete", "--group", GROUP);
@@ -187,6 +193,7 @@ public final class ConsumerGroups {
         reset("--topic", TOPIC, "--to-earliest", "--dry-run");
         tool("--describe", "--group", GROUP);
         reset("--topic", TOPIC, "--to-earliest", "--execute");
+        reset("--topic", TOPIC, "--to-latest");
         reset("--topic", TOPIC, "--to-latest", "--execute");
         reset("--topic", TOPIC + ":0,2", "--to-offset", "5", "--execute");
         reset("--topic", TOPIC + ":1", "--to-offset", "100", "--execute");
@@ -204,8 +211,15 @@ public final class ConsumerGroups {
         reset("--from-file", csv.toString(), "--execute");
         tool("--describe", "--group", GROUP);
         tool("--describe", "--group", GROUP, "--verbose");
-        tool("--reset-offsets", "--group", "unborn", "--topic", TOPIC, "--to-offset", "3", "--execute");
-        tool("--describe", "--group", "unborn");
+        tool("--reset-offsets", "--group", UNBORN, "--topic", TOPIC, "--to-offset", "3", "--execute");
+        tool("--describe", "--group", UNBORN);
+        tool("--list", "--type");
+        tool("--reset-offsets", "--all-groups", "--topic", TOPIC + ":1", "--shift-by", "2", "--execute");
+        Path all = directory.resolve("all-groups.csv");
+        Files.writeString(all, tool("--reset-offsets", "--all-groups", "--topic", TOPIC + ":2", "--to-earliest", "--export",
+                "--dry-run"));
+        tool("--reset-offsets", "--all-groups", "--from-file", all.toString(), "--execute");
+        tool("--describe", "--all-groups");
     }
 
     private void reset(String... how) {
@@ -220,6 +234,7 @@ public final class ConsumerGroups {
         tool("--describe", "--group", GROUP);
         tool("--delete", "--group", GROUP);
         tool("--delete", "--group", GROUP);
+        tool("--delete", "--all-groups");
         tool("--list");
     }
 
@@ -255,8 +270,8 @@ public final class ConsumerGroups {
         List<String> lines = new ArrayList<>(text.lines()
                 .filter(line -> !line.isBlank() && !line.startsWith("\tat ") && !line.startsWith("\t... "))
                 .map(this::masked).toList());
-        // Members and partitions come in the order of hashes and of arrival.
-        lines.sort(Comparator.comparing(line -> line.startsWith(GROUP + " ") ? line : ""));
+        // Groups, members and partitions come in the order of hashes and of arrival.
+        lines.sort(Comparator.comparing(line -> OF_GROUP.matcher(line).lookingAt() ? line : ""));
         lines.forEach(System.out::println);
         System.out.println();
         System.out.flush();
