@@ -126,23 +126,22 @@ fn outcome(effect: Effect) -> Request {
         Effect::Assign(order) => {
             let AssignOrder {
                 group,
-                epoch,
+                order,
                 assignor,
                 input,
-                topics,
             } = order;
             let assignment = catch_unwind(AssertUnwindSafe(|| assignor.assign(&input))).ok();
             Request::Assigned(Assigned {
                 group,
-                epoch,
+                order,
                 assignment,
-                topics,
             })
         }
         Effect::ResolveRegexes(order) => {
             let resolved = catch_unwind(AssertUnwindSafe(|| resolve(&order))).unwrap_or_default();
             Request::RegexesResolved(RegexesResolved {
                 group: order.group,
+                order: order.order,
                 resolved,
                 topics: order.topics,
             })
@@ -153,21 +152,20 @@ fn outcome(effect: Effect) -> Request {
 /// Each expression and the topics whose whole names match. Topics of the broker's own are topics as others, as in
 /// Kafka (`TopicRegexResolver`).
 fn resolve(order: &RegexOrder) -> Vec<(Arc<str>, BTreeSet<Arc<str>>)> {
-    let compiled = order.regexes.iter().filter_map(|text| {
-        // Those that do not compile were refused before they came here.
-        Some((Arc::clone(text), TopicRegex::new(text).ok()?))
-    });
-    let compiled: Vec<(Arc<str>, TopicRegex)> = compiled.collect();
-    let mut names = vec![BTreeSet::new(); compiled.len()];
-    order.topics.each_name(&mut |name| {
-        for ((_, regex), names) in compiled.iter().zip(&mut names) {
-            if regex.matches(name) {
-                names.insert(Arc::from(name));
-            }
+    let each = order.regexes.iter().map(|text| {
+        let mut names = BTreeSet::new();
+        // One that does not compile matches nothing. Members' own are refused before they come here; this
+        // one is from a log of Kafka's, whose syntax is another.
+        if let Ok(regex) = TopicRegex::new(text) {
+            order.topics.each_name(&mut |name| {
+                if regex.matches(name) {
+                    names.insert(Arc::from(name));
+                }
+            });
         }
+        (Arc::clone(text), names)
     });
-    let texts = compiled.into_iter().map(|(text, _)| text);
-    texts.zip(names).collect()
+    each.collect()
 }
 
 #[cfg(test)]
@@ -207,6 +205,7 @@ mod tests {
     fn every_expression_is_resolved_among_the_topics_of_the_order() {
         let order = RegexOrder {
             group: "g".into(),
+            order: 5,
             regexes: ["a.*", "b", "["].map(Arc::from).into(),
             topics: Arc::new(Names(&["ab", "a", "__consumer_offsets"])),
         };
@@ -218,8 +217,16 @@ mod tests {
             .iter()
             .map(|(regex, names)| (&**regex, names.iter().map(|name| &**name).collect()))
             .collect();
-        assert_eq!(resolved, [("a.*", vec!["a", "ab"]), ("b", Vec::new())]);
-        assert_eq!((&*told.group, told.topics.version()), ("g", 7));
+        let none = Vec::new();
+        assert_eq!(
+            resolved,
+            [("a.*", vec!["a", "ab"]), ("b", none.clone()), ("[", none)],
+            "one that does not compile matches nothing"
+        );
+        assert_eq!(
+            (&*told.group, told.order, told.topics.version()),
+            ("g", 5, 7)
+        );
     }
 
     #[test]
@@ -236,19 +243,18 @@ mod tests {
         };
         let order = AssignOrder {
             group: "g".into(),
-            epoch: 3,
+            order: 3,
             assignor: Assignor::Uniform,
             input: Arc::new(AssignorInput {
                 members: [("m".into(), member)].into(),
                 topics: [(topic, facts)].into(),
                 homogeneous: true,
             }),
-            topics: Arc::new(Names(&[])),
         };
         let Request::Assigned(told) = outcome(Effect::Assign(order)) else {
             panic!("another outcome");
         };
-        assert_eq!((&*told.group, told.epoch), ("g", 3));
+        assert_eq!((&*told.group, told.order), ("g", 3));
         let share = BTreeMap::from([(topic, vec![0, 1])]);
         assert_eq!(told.assignment, Some([("m".into(), share)].into()));
     }

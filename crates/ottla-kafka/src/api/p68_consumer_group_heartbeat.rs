@@ -4,6 +4,7 @@
 //! In 1 members make their own ids (KIP-1082), and may subscribe by a regular expression. A heartbeat that
 //! changes what members are to have is answered when that is computed.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ottla_broker::api::{
@@ -80,10 +81,13 @@ fn heartbeat(call: &Call<'_>, request: &ConsumerGroupHeartbeatRequest<'_>) -> Co
         .filter(|regex| !regex.is_empty())
         .and_then(|regex| Some((regex, check_topic_regex(regex).err()?)));
     let owned = request.topic_partitions.as_ref().map(|topics| {
-        let topics = topics.iter();
-        topics
-            .map(|topic| (topic.topic_id, topic.partitions.iter().collect()))
-            .collect()
+        let mut owned = BTreeMap::<_, Vec<i32>>::new();
+        for topic in topics {
+            // A topic may be named more than once.
+            let of = owned.entry(topic.topic_id).or_default();
+            of.extend(topic.partitions.iter());
+        }
+        owned
     });
     let names = request.subscribed_topic_names.as_ref();
     ConsumerHeartbeat {

@@ -351,14 +351,12 @@ pub enum Effect {
 pub struct AssignOrder {
     /// The group.
     pub group: GroupId,
-    /// The group's epoch; comes back with the outcome.
-    pub epoch: i32,
+    /// Comes back with the outcome.
+    pub order: u64,
     /// Who assigns.
     pub assignor: Assignor,
     /// All that it needs to know.
     pub input: Arc<AssignorInput>,
-    /// The topics that were asked; come back with the outcome.
-    pub topics: Arc<dyn Topics>,
 }
 
 /// An assignment that was computed.
@@ -366,12 +364,10 @@ pub struct AssignOrder {
 pub struct Assigned {
     /// The group.
     pub group: GroupId,
-    /// The group's epoch, as it was ordered.
-    pub epoch: i32,
+    /// Which order it was.
+    pub order: u64,
     /// Who is to get what; `None`: the assignor failed.
     pub assignment: Option<GroupAssignment>,
-    /// As ordered.
-    pub topics: Arc<dyn Topics>,
 }
 
 /// Which regular expressions to resolve.
@@ -379,6 +375,8 @@ pub struct Assigned {
 pub struct RegexOrder {
     /// The group.
     pub group: GroupId,
+    /// Comes back with the outcome.
+    pub order: u64,
     /// The expressions; each compiles.
     pub regexes: Vec<Arc<str>>,
     /// Among these topics.
@@ -390,6 +388,8 @@ pub struct RegexOrder {
 pub struct RegexesResolved {
     /// The group.
     pub group: GroupId,
+    /// Which order it was.
+    pub order: u64,
     /// Each expression and the names that it matches whole; none if the work failed.
     pub resolved: Vec<(Arc<str>, BTreeSet<Arc<str>>)>,
     /// As ordered.

@@ -96,6 +96,8 @@ pub struct Coordinator {
     /// The newest topics that any command brought.
     topics: Option<Arc<dyn Topics>>,
     sweep: Sweep,
+    /// The last number that an order to others had.
+    last_order: u64,
 }
 
 /// A group and its offsets.
@@ -156,7 +158,7 @@ impl Machine for Coordinator {
             Request::Begin => out.answer(to, Answer::Noted, Wait::None),
             Request::Join(request) => self.decide_join(to, request, &settings, cx, out),
             Request::Sync(request) => self.decide_sync(to, request, &settings, cx, out),
-            Request::Heartbeat(request) => self.decide_heartbeat(to, request, cx, out),
+            Request::Heartbeat(request) => self.decide_heartbeat(to, request, &settings, cx, out),
             Request::Leave(request) => self.decide_leave(to, request, &settings, cx, out),
             Request::CommitOffsets(request) => {
                 self.decide_commit_offsets(to, request, &settings, cx, out);
@@ -265,6 +267,12 @@ impl Group {
 }
 
 impl Coordinator {
+    /// A number for an order to others, so that no late outcome is taken for that of a newer one; not even
+    /// if this machine was rebuilt in between.
+    fn next_order(&self, now: MonoMs) -> u64 {
+        self.last_order.max(now.0) + 1
+    }
+
     /// End of the newest record about the group's members; `None` if there is no such group, which only
     /// the whole log can say.
     fn position(&self, group: &str) -> Option<Offset> {

@@ -40,7 +40,7 @@ pub enum Refusal {
     CommitTooOld,
     /// There is no such assignor (`UNSUPPORTED_ASSIGNOR`).
     UnsupportedAssignor,
-    /// The regular expression does not compile, and why (`INVALID_REGULAR_EXPRESSION`).
+    /// The regular expression does not compile, or is one too many, and why (`INVALID_REGULAR_EXPRESSION`).
     InvalidRegex(Arc<str>),
     /// The assignor failed (`UNKNOWN_SERVER_ERROR`).
     AssignorFailed,

@@ -147,6 +147,9 @@ impl Coordinator {
                 }
             }
             Soft::Consumer { group: id, change } => {
+                if let Some(order) = change.order() {
+                    self.last_order = order;
+                }
                 let Some(group) = self.groups.get_mut(id) else {
                     return;
                 };

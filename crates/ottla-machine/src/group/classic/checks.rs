@@ -103,6 +103,10 @@ impl Classic {
                 let mut fresh = self.to_record();
                 // Clocks go on.
                 fresh.state_time_ms = logged.state_time_ms;
+                if self.is_leaderless {
+                    // It rebalances as soon as its sessions begin.
+                    fresh.leader = None;
+                }
                 assert_eq!(fresh, *logged, "stable groups are as they are logged");
             }
             State::PreparingRebalance { .. } | State::CompletingRebalance => {}

@@ -45,11 +45,12 @@ impl Classic {
             .collect()
     }
 
-    /// What a member tells the chosen assignor, or its first if none was chosen yet.
+    /// What a member tells the chosen assignor, or its first if it does not know that one.
     pub(in crate::group) fn told(&self, member: &Converted) -> Bytes {
         let chosen = self.protocol.as_deref();
         let mut protocols = member.protocols.iter();
-        let known = protocols.find(|known| chosen.is_none_or(|chosen| *known.name == *chosen));
+        let known = protocols.find(|known| Some(&*known.name) == chosen);
+        let known = known.or_else(|| member.protocols.first());
         known
             .map(|known| known.metadata.clone())
             .unwrap_or_default()

@@ -3,6 +3,7 @@
 //! `tryCompleteInitialRebalanceElseSchedule`, `expirePendingSync`).
 
 use alloc::vec::Vec;
+use core::mem;
 
 use ottla_model::time::MonoMs;
 
@@ -19,8 +20,9 @@ impl Turn<'_> {
         for id in &ids {
             self.renew(id);
         }
-        if ids.len() > self.settings.members_max {
-            // The limit was lowered: the last to join again are out.
+        // If the limit was lowered, the last to join again are out.
+        let are_too_many = ids.len() > self.settings.members_max;
+        if mem::take(&mut self.group.is_leaderless) || are_too_many {
             self.prepare_rebalance();
         }
     }

@@ -3,20 +3,21 @@
 
 use super::{Classic, State, millis};
 use crate::contract::{Cx, Decision, Emit, Reply, Ticket, Wait};
-use crate::group::{Answer, Coordinator, Heartbeat, Kind, Refusal, Soft};
+use crate::group::{Answer, Coordinator, Heartbeat, Kind, Refusal, Settings, Soft};
 
 impl Coordinator {
     pub(in crate::group) fn decide_heartbeat(
         &self,
         to: Ticket,
         request: Heartbeat,
+        settings: &Settings,
         cx: &mut Cx<'_>,
         out: &mut Decision<Self>,
     ) {
         let group = self.groups.get(&request.group);
         let live = match group.map(|group| &group.kind) {
             Some(Kind::Consumer(group)) => {
-                return self.hear_classic_consumer(to, &request, group, cx, out);
+                return self.hear_classic_consumer(to, &request, group, settings, cx, out);
             }
             _ if request.group.is_empty() => Err(Refusal::InvalidGroupId),
             Some(Kind::Classic { live, .. }) => Ok(live),

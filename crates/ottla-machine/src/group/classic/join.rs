@@ -7,12 +7,12 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use super::protocols::PROTOCOLS_MAX;
+use super::protocols::{PROTOCOLS_MAX, bytes_of};
 use super::turn::Turn;
 use super::{Classic, Member, Pending, State, millis};
 use crate::contract::{Cx, Decision, Reply, Ticket, Wait};
 use crate::group::names::TEXT_BYTES_MAX;
-use crate::group::{Answer, Coordinator, Join, Kind, MemberId, Protocol, Refusal, Settings};
+use crate::group::{Answer, Coordinator, Join, Kind, MemberId, Refusal, Settings};
 
 /// How long a new member's first JoinGroup may wait, ms: it knows nothing of its id, so a client that is
 /// gone cannot be told from one that waits (Kafka `CLASSIC_GROUP_NEW_MEMBER_JOIN_TIMEOUT_MS`).
@@ -306,16 +306,12 @@ impl Classic {
         }
     }
 
-    /// Whether what members tell the assignor stays within bounds: the record of a generation holds all
-    /// of it.
+    /// Whether what members tell their assignors stays within bounds: all of it is in memory, and that for
+    /// the chosen one in the record of a generation.
     fn has_room_for_metadata(&self, request: &Join) -> bool {
-        let longest = |protocols: &[Protocol]| {
-            let lengths = protocols.iter().map(|protocol| protocol.metadata.len());
-            lengths.max().unwrap_or(0)
-        };
         let others = self.members.iter().filter(|(id, _)| **id != request.member);
-        let others: usize = others.map(|(_, member)| longest(&member.protocols)).sum();
-        others + longest(&request.protocols) <= METADATA_BYTES_MAX
+        let others: usize = others.map(|(_, member)| bytes_of(&member.protocols)).sum();
+        others + bytes_of(&request.protocols) <= METADATA_BYTES_MAX
     }
 }
 

@@ -39,6 +39,7 @@ mod sync;
 mod turn;
 
 pub(super) use convert::Converted;
+pub(super) use protocols::bytes_of;
 pub(super) use turn::Turn;
 
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -94,6 +95,8 @@ pub struct Classic {
     unsynced: BTreeSet<MemberId>,
     /// What the members subscribe to, where the broker can tell.
     subscribed: Option<BTreeSet<Arc<str>>>,
+    /// The log names no leader: see [`Turn::log_converted`].
+    is_leaderless: bool,
     /// A member joined since the initial delay began.
     member_added: bool,
     join_timer: Option<JoinTimer>,
@@ -195,6 +198,7 @@ impl Classic {
             pending: BTreeMap::new(),
             unsynced: BTreeSet::new(),
             subscribed: None,
+            is_leaderless: false,
             member_added: false,
             join_timer: None,
             sync_until: None,
@@ -233,6 +237,7 @@ impl Classic {
             };
             group.insert(stored.member.clone(), member);
         }
+        group.is_leaderless = record.leader.is_none() && !record.members.is_empty();
         // A log of someone else may name a leader that is none of its members.
         if !group.is_leader_a_member() {
             group.leader = group.members.keys().next().cloned();
@@ -463,6 +468,6 @@ impl JoinTimer {
 }
 
 /// A timeout that a client named: below zero is at once.
-fn millis(timeout_ms: i32) -> u64 {
+pub(super) fn millis(timeout_ms: i32) -> u64 {
     u64::try_from(timeout_ms).unwrap_or(0)
 }

@@ -7,7 +7,13 @@ use alloc::sync::Arc;
 use super::{Classic, Protocol, State};
 
 /// Most assignors that a member may list. Clients list one to three; Kafka has no bound.
-pub(super) const PROTOCOLS_MAX: usize = 1_000;
+pub(super) const PROTOCOLS_MAX: usize = 100;
+
+/// What a member's assignors take, in bytes.
+pub(in crate::group) fn bytes_of(protocols: &[Protocol]) -> usize {
+    let bytes = protocols.iter();
+    bytes.map(|of| of.name.len() + of.metadata.len()).sum()
+}
 
 impl Classic {
     /// Whether an assignor would be left that all members know and the one that joins, too.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use ottla_model::ids::Offset;
 use ottla_model::time::{MonoMs, WallMs};
 
-use super::{Classic, JoinTimer, Member, State, millis};
+use super::{Classic, ClassicRecord, JoinTimer, Member, State, millis};
 use crate::contract::{Cx, Decision, Emit, Reply, Ticket, Wait};
 use crate::group::{
     Answer, Coordinator, GroupId, GroupRecord, Joined, JoinedMember, MemberId, Refusal, Settings,
@@ -90,14 +90,25 @@ impl<'a> Turn<'a> {
 
     /// Logs the generation as it is.
     pub(super) fn log(&mut self) {
-        self.log_after(Vec::new());
+        let record = self.group.to_record();
+        self.log_record(Vec::new(), record);
     }
 
-    /// The same, behind these records, as one batch.
-    pub(in crate::group) fn log_after(&mut self, mut records: Vec<GroupRecord>) {
+    /// Logs the group behind these records, as one batch: it is made of a consumer group, of which members
+    /// left if it `rebalances`. What they had is nobody's until then, so the record names no leader:
+    /// whoever reads it after a restart rebalances, too.
+    pub(in crate::group) fn log_converted(&mut self, records: Vec<GroupRecord>, rebalances: bool) {
+        let mut record = self.group.to_record();
+        if rebalances {
+            record.leader = None;
+        }
+        self.log_record(records, record);
+    }
+
+    fn log_record(&mut self, mut records: Vec<GroupRecord>, record: ClassicRecord) {
         records.push(GroupRecord::Classic {
             group: self.id.clone(),
-            value: Some(Arc::new(self.group.to_record())),
+            value: Some(Arc::new(record)),
         });
         self.out.log(records);
         self.logged = true;

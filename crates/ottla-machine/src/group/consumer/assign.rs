@@ -1,7 +1,7 @@
 //! Targets: ordered outside the turn, logged when they come, and told to those that wait for them (Kafka
 //! `maybeUpdateTargetAssignment`, `TargetAssignmentBuilder`).
 //!
-//! One assignment of a group is computed at a time. One that comes back for an older epoch is dropped, and
+//! One assignment of a group is computed at a time. One that comes back for an older order is dropped, and
 //! ordered anew for those that wait: however many members join meanwhile, two suffice.
 
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -11,7 +11,7 @@ use ottla_model::time::WallMs;
 
 use super::assignor::{Assignor, AssignorInput, AssignorMember, AssignorTopic, GroupAssignment};
 use super::heartbeat::Seated;
-use super::live::WORK_MS_MAX;
+use super::live::{Computing, WORK_MS_MAX};
 use super::topics::Topics;
 use super::update::Draft;
 use super::{Change, Consumer, ConsumerRecord, MemberFacts, TargetEpoch};
@@ -31,27 +31,30 @@ impl Coordinator {
         cx: &Cx<'_>,
         out: &mut Decision<Self>,
     ) {
-        let Some(last) = group.live.waiting.last() else {
+        let Some(topics) = &self.topics else {
+            // Whoever waits brought some.
             return;
         };
         let mut draft = Draft::default();
         let epoch = group.logged.epoch.epoch;
         if epoch > group.logged.target.epoch && group.may_compute(settings, cx.wall) {
-            let topics = self.newest(&last.topics);
+            let order = self.next_order(cx.mono);
             out.effects.push(Effect::Assign(AssignOrder {
                 group: id.clone(),
-                epoch,
+                order,
                 assignor: group.assignor(),
                 input: Arc::new(group.assignor_input(&**topics)),
-                topics: Arc::clone(topics),
             }));
-            draft
-                .changes
-                .push(Change::Ordered(epoch, cx.mono + WORK_MS_MAX));
+            draft.changes.push(Change::Computing(Computing {
+                order,
+                epoch,
+                outdated: false,
+                until: cx.mono + WORK_MS_MAX,
+            }));
             return draft.emit(id, out);
         }
-        for waiting in &group.live.waiting {
-            let member = group.logged.members.get_key_value(&waiting.member);
+        for (id, waiting) in &group.live.waiting {
+            let member = group.logged.members.get_key_value(id);
             let result = member
                 .ok_or(Refusal::UnknownMember)
                 .and_then(|(id, member)| {
@@ -62,7 +65,6 @@ impl Coordinator {
                         replaces: None,
                         session: group.session(id, until, None),
                     };
-                    let topics = self.newest(&waiting.topics);
                     group.finish(seated, &waiting.asked, &**topics, settings, cx, &mut draft)
                 });
             out.replies.push(Reply {
@@ -72,7 +74,7 @@ impl Coordinator {
                 wait: Wait::Durable,
             });
         }
-        draft.changes.push(Change::Computed(true));
+        draft.changes.push(Change::AllAnswered);
         draft.emit(id, out);
     }
 
@@ -89,22 +91,22 @@ impl Coordinator {
         let Some(Kind::Consumer(group)) = self.groups.get(id).map(|group| &group.kind) else {
             return;
         };
-        let Some(computing) = group.live.computing.filter(|c| c.epoch == outcome.epoch) else {
+        let Some(computing) = group.live.computing.filter(|c| c.order == outcome.order) else {
             return;
         };
         let mut draft = Draft::default();
-        let is_current = !computing.outdated && group.logged.epoch.epoch == outcome.epoch;
+        draft.changes.push(Change::Computed);
+        let is_current = !computing.outdated && group.logged.epoch.epoch == computing.epoch;
         match &outcome.assignment {
-            _ if !is_current => draft.changes.push(Change::Computed(false)),
+            _ if !is_current => {}
             Some(assignment) => {
-                group.install(assignment, outcome.epoch, cx.wall, &mut draft);
-                draft.changes.push(Change::Computed(false));
+                group.install(assignment, computing.epoch, cx.wall, &mut draft);
             }
             None => {
-                for waiting in &group.live.waiting {
+                for waiting in group.live.waiting.values() {
                     out.refuse(waiting.to, Refusal::AssignorFailed, Wait::Durable);
                 }
-                draft.changes.push(Change::Computed(true));
+                draft.changes.push(Change::AllAnswered);
             }
         }
         draft.emit(id, out);
@@ -112,11 +114,16 @@ impl Coordinator {
 }
 
 impl Consumer {
-    /// Whether targets may be computed anew, or the last ones are too young for that.
+    /// Whether targets may be computed anew, or the last ones are too young for that. If nobody has one,
+    /// as in a group that was empty for a moment, nothing is gained by waiting.
     pub(super) fn may_compute(&self, settings: &Settings, now: WallMs) -> bool {
         let last_ms = self.logged.target.time_ms;
         let interval_ms = settings.consumer_assignment_interval_ms;
-        last_ms == 0 || interval_ms == 0 || now.0 >= last_ms.saturating_add(interval_ms)
+        let are_all_new = self.logged.targets.is_empty();
+        are_all_new
+            || last_ms == 0
+            || interval_ms == 0
+            || now.0 >= last_ms.saturating_add(interval_ms)
     }
 
     /// The assignor that most members would like, or the default.

@@ -29,7 +29,11 @@ impl Consumer {
 
     /// Who waits for the group.
     pub(in crate::group) fn tickets(&self) -> Vec<Ticket> {
-        self.live.waiting.iter().map(|waiting| waiting.to).collect()
+        self.live
+            .waiting
+            .values()
+            .map(|waiting| waiting.to)
+            .collect()
     }
 
     /// What the group says of itself fits together.
@@ -80,8 +84,8 @@ impl Consumer {
         }
         let alarms = self.live.sessions.values().filter(|s| s.alarm.is_some());
         assert_eq!(alarms.count(), self.live.alarms().count());
-        for waiting in &self.live.waiting {
-            assert!(logged.members.contains_key(&waiting.member));
+        for id in self.live.waiting.keys() {
+            assert!(logged.members.contains_key(id), "nobody waits");
         }
     }
 }

@@ -2,6 +2,7 @@
 //! `classicGroupSyncToConsumerGroup`, `classicGroupHeartbeatToConsumerGroup`,
 //! `classicGroupLeaveToConsumerGroup`). A member's epoch is a generation to them.
 
+use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -10,7 +11,7 @@ use super::live::Session;
 use super::update::Draft;
 use super::{Change, ClassicSide, Consumer, Member, MemberState};
 use crate::contract::{Cx, Decision, Reply, Ticket, Wait};
-use crate::group::classic::CONSUMER;
+use crate::group::classic::{CONSUMER, millis};
 use crate::group::{
     Answer, ConnectionId, Coordinator, Heartbeat, InstanceId, Leave, Leaving, MemberId, Refusal,
     Settings, Sync, Synced,
@@ -36,11 +37,12 @@ impl Coordinator {
         to: Ticket,
         request: &Heartbeat,
         group: &Consumer,
+        settings: &Settings,
         cx: &Cx<'_>,
         out: &mut Decision<Self>,
     ) {
         let mut draft = Draft::default();
-        let value = group.hear_classic(request, cx, &mut draft);
+        let value = group.hear_classic(request, settings, cx, &mut draft);
         self.answer_classic(to, &request.group, value, draft, out);
     }
 
@@ -56,9 +58,7 @@ impl Coordinator {
         let members = request.members.iter();
         let found: Vec<Result<&MemberId, Refusal>> =
             members.map(|leaving| group.find_leaving(leaving)).collect();
-        let mut gone: Vec<MemberId> = found.iter().flatten().map(|id| (*id).clone()).collect();
-        gone.sort_unstable();
-        gone.dedup();
+        let gone: BTreeSet<MemberId> = found.iter().flatten().map(|id| (*id).clone()).collect();
         let results = found.into_iter().map(|found| found.map(|_| ())).collect();
         let saw = self.position(&request.group).filter(|_| gone.is_empty());
         self.fence(
@@ -151,10 +151,12 @@ impl Consumer {
     }
 
     /// A member is told to join again if the targets are new, if it has to give something up, or if it can
-    /// get what it waited for.
+    /// get what it waited for; also if only a JoinGroup can have new targets computed, because nobody
+    /// speaks the consumer protocol.
     fn hear_classic(
         &self,
         request: &Heartbeat,
+        settings: &Settings,
         cx: &Cx<'_>,
         draft: &mut Draft,
     ) -> Result<Answer, Refusal> {
@@ -166,6 +168,7 @@ impl Consumer {
         let mut session = self.heard(&request.member, classic, Some(request.connection), cx);
         let must_join = match member.current.state {
             _ if member.current.epoch < self.logged.target.epoch => true,
+            _ if self.wants_join(settings, cx) => true,
             MemberState::Unrevoked => true,
             MemberState::Unreleased => !self.waits_for_others(&request.member, member),
             MemberState::Stable | MemberState::Unknown => false,
@@ -183,6 +186,12 @@ impl Consumer {
         }
     }
 
+    fn wants_join(&self, settings: &Settings, cx: &Cx<'_>) -> bool {
+        self.index.classic == self.logged.members.len()
+            && self.logged.epoch.epoch > self.logged.target.epoch
+            && self.may_compute(settings, cx.wall)
+    }
+
     fn heard(
         &self,
         id: &MemberId,
@@ -190,8 +199,7 @@ impl Consumer {
         connection: Option<ConnectionId>,
         cx: &Cx<'_>,
     ) -> Session {
-        let timeout_ms = u64::try_from(classic.session_timeout_ms).unwrap_or(0);
-        self.session(id, cx.mono + timeout_ms, connection)
+        self.session(id, cx.mono + millis(classic.session_timeout_ms), connection)
     }
 
     /// A member that speaks the classic protocol, in this generation.

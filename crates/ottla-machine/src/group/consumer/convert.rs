@@ -6,7 +6,7 @@
 //! that speaks the consumer protocol goes, the others become a classic group again. In between both kinds
 //! are in one group; see `classic_side.rs` and `join.rs`.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -22,7 +22,7 @@ use super::{
     MemberState, Owned, TargetEpoch,
 };
 use crate::contract::{Cx, Decision, Reply, Wait};
-use crate::group::classic::{Classic, Converted, Turn};
+use crate::group::classic::{Classic, Converted, Turn, millis};
 use crate::group::{Coordinator, GroupId, GroupRecord, MemberId, Refusal, Settings};
 
 /// A classic group as a consumer group.
@@ -59,6 +59,7 @@ impl Consumer {
         let mut records = Vec::new();
         let mut sessions = Vec::new();
         let mut members = Vec::new();
+        let mut given = BTreeSet::new();
         let epoch = live.epoch();
         for converted in live.to_converted(now) {
             let Ok(subscription) = Subscription::read(&live.told(&converted), topics) else {
@@ -73,6 +74,11 @@ impl Consumer {
                 }
                 Err(_) => return cannot("the embedded consumer protocol is malformed"),
             };
+            for (topic, of) in &target {
+                if !of.iter().all(|index| given.insert((*topic, *index))) {
+                    return cannot("its leader assigned a partition to two members");
+                }
+            }
             let assigned: Owned = target
                 .iter()
                 .map(|(topic, of)| (*topic, of.iter().map(|index| (*index, epoch)).collect()))
@@ -136,7 +142,11 @@ impl Consumer {
     }
 
     /// Whether all members speak the classic protocol once these are gone, and may have a classic group.
-    pub(super) fn may_downgrade_without(&self, ids: &[MemberId], settings: &Settings) -> bool {
+    pub(super) fn may_downgrade_without(
+        &self,
+        ids: &BTreeSet<MemberId>,
+        settings: &Settings,
+    ) -> bool {
         let gone = ids.iter().filter_map(|id| self.logged.members.get(id));
         let gone_classic = gone.filter(|member| member.facts.classic.is_some()).count();
         let left = self.logged.members.len().saturating_sub(ids.len());
@@ -150,14 +160,14 @@ impl Consumer {
     /// cannot have one.
     fn downgraded(
         &self,
-        gone: &[MemberId],
+        gone: &BTreeSet<MemberId>,
         come: Option<(&MemberId, &Member)>,
         topics: Option<&dyn Topics>,
         cx: &Cx<'_>,
     ) -> Option<Classic> {
         let members = self.logged.members.iter();
         let members = members
-            .filter(|(id, _)| !gone.contains(id))
+            .filter(|(id, _)| !gone.contains(*id))
             .chain(come)
             .map(|(id, member)| member.converted(id, self.live.sessions.get(id), cx.mono))
             .collect::<Option<Vec<Converted>>>()?;
@@ -191,7 +201,7 @@ impl Coordinator {
         &self,
         id: &GroupId,
         group: &Consumer,
-        gone: &[MemberId],
+        gone: &BTreeSet<MemberId>,
         come: Option<(&MemberId, &Member)>,
         rebalances: bool,
         settings: &Settings,
@@ -202,8 +212,8 @@ impl Coordinator {
         let Some(classic) = group.downgraded(gone, come, topics, cx) else {
             return false;
         };
-        for waiting in &group.live.waiting {
-            let refusal = if gone.contains(&waiting.member) {
+        for (id, waiting) in &group.live.waiting {
+            let refusal = if gone.contains(id) {
                 Refusal::UnknownMember
             } else {
                 Refusal::RebalanceInProgress
@@ -219,7 +229,7 @@ impl Coordinator {
         group.delete(id, &mut records);
         let position = self.position(id).unwrap_or_default();
         let mut turn = Turn::new(id, classic, position, settings, cx, out);
-        turn.log_after(records);
+        turn.log_converted(records, rebalances);
         if rebalances {
             turn.prepare_rebalance();
         }
@@ -255,7 +265,6 @@ impl Member {
     ) -> Option<Converted> {
         let facts = &self.facts;
         let classic = facts.classic.as_ref()?;
-        let session_timeout_ms = u64::try_from(classic.session_timeout_ms).unwrap_or(0);
         Some(Converted {
             id: id.clone(),
             instance: facts.instance.clone(),
@@ -266,7 +275,7 @@ impl Member {
             protocols: Arc::clone(&classic.protocols),
             assignment: bytes::Bytes::new(),
             connection: session.and_then(|session| session.connection),
-            until: now + session_timeout_ms,
+            until: now + millis(classic.session_timeout_ms),
         })
     }
 }

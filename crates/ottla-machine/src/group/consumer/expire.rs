@@ -1,13 +1,18 @@
 //! What the passing of time does to a consumer group: sessions end, and so does the time to give
 //! partitions up (Kafka `scheduleConsumerGroupSessionTimeout`, `scheduleConsumerGroupRebalanceTimeout`).
 
-use alloc::vec::Vec;
+use alloc::collections::BTreeSet;
 
 use super::live::Session;
 use super::update::Draft;
 use super::{Change, Consumer, Member, MemberState};
 use crate::contract::{Cx, Decision};
-use crate::group::{ConnectionId, Coordinator, GroupId, MemberId, Settings};
+use crate::group::classic::millis;
+use crate::group::{ConnectionId, Coordinator, GroupId, MemberId, Refusal, Settings};
+
+/// Most members that are looked at in one turn; the others in the next ones. After a restart all
+/// sessions end at the same moment, if nobody comes back.
+const EXPIRED_MAX: usize = 1_000;
 
 impl Coordinator {
     /// After a restart: begins the sessions of the members that the log knows.
@@ -46,8 +51,8 @@ impl Coordinator {
         out: &mut Decision<Self>,
     ) {
         let mut draft = Draft::default();
-        let mut lost: Vec<MemberId> = Vec::new();
-        for member_id in group.live.alarmed(cx.mono) {
+        let mut lost: BTreeSet<MemberId> = BTreeSet::new();
+        for member_id in group.live.alarmed(cx.mono).take(EXPIRED_MAX) {
             let session = group.live.sessions.get(member_id);
             let member = group.logged.members.get(member_id);
             let (Some(session), Some(member)) = (session, member) else {
@@ -58,13 +63,13 @@ impl Coordinator {
                 .revoke
                 .is_some_and(|(at, epoch)| is_due(at) && epoch == member.current.epoch);
             // It cannot be heard of while the broker owes it an answer.
-            let is_owed = group.live.waiting.iter().any(|of| of.member == *member_id);
+            let is_owed = group.live.waiting.contains_key(member_id);
             let is_lost = is_due(session.until) && !is_owed
                 || failed_to_revoke
                 || session.join.is_some_and(is_due)
                 || session.sync.is_some_and(is_due);
             if is_lost {
-                lost.push(member_id.clone());
+                lost.insert(member_id.clone());
                 continue;
             }
             let has_revoked = session.revoke.is_some_and(|(at, _)| is_due(at));
@@ -86,9 +91,9 @@ impl Coordinator {
             draft.changes.push(Change::Alarm(member_id.clone()));
         }
         if group.live.computing.is_some_and(|of| of.until <= cx.mono) {
-            draft.changes.push(Change::Computed(false));
+            draft.changes.push(Change::Computed);
         }
-        if group.live.resolving.is_some_and(|until| until <= cx.mono) {
+        if group.live.resolving.is_some_and(|of| of.until <= cx.mono) {
             draft.changes.push(Change::Resolved(None));
         }
         self.fence(id, group, &lost, draft, settings, cx, out);
@@ -122,6 +127,8 @@ impl Coordinator {
             draft
                 .changes
                 .push(Change::Session(member_id.clone(), session));
+            // Nobody is there to hear the answer; a member that waits is not asked whether it lives.
+            group.refuse_waiting(member_id, &Refusal::RebalanceInProgress, &mut draft, out);
         }
         draft.emit(id, out);
     }
@@ -131,13 +138,13 @@ impl Member {
     /// How long the member may be silent, ms.
     pub(super) fn session_timeout_ms(&self, settings: &Settings) -> u64 {
         match &self.facts.classic {
-            Some(classic) => u64::try_from(classic.session_timeout_ms).unwrap_or(0),
+            Some(classic) => millis(classic.session_timeout_ms),
             None => settings.consumer_session_timeout_ms,
         }
     }
 
     /// How long it may take to give partitions up, ms.
     pub(super) fn rebalance_timeout_ms(&self) -> u64 {
-        u64::try_from(self.facts.rebalance_timeout_ms).unwrap_or(0)
+        millis(self.facts.rebalance_timeout_ms)
     }
 }

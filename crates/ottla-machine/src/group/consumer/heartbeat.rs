@@ -14,7 +14,7 @@ use super::topics::Topics;
 use super::update::{Draft, Update};
 use super::{
     Change, Consumer, ConsumerRecord, Current, LEAVES, LEAVES_FOR_A_WHILE, Member, MemberFacts,
-    MemberState, resolve,
+    MemberState,
 };
 use crate::contract::{Cx, Decision, Emit, Reply, Ticket, Wait};
 use crate::group::{
@@ -161,6 +161,9 @@ impl Coordinator {
         let mut draft = begun(sessions);
         let seat = group.find_seat(&member_id, &request, &mut draft)?;
         let facts = seat.member.facts.said(&request);
+        if !group.has_room_for_facts(&member_id, &seat.member.facts, &facts) {
+            return Err(Refusal::GroupFull);
+        }
         let regex = group.change_regex(
             &seat.member.facts,
             &facts,
@@ -178,7 +181,7 @@ impl Coordinator {
         let due = group.regexes_due(&seat.member.facts, &facts, &**topics, settings, cx.wall.0);
         let is_ordered = due.is_some();
         if let Some(regexes) = due {
-            resolve::order(&request.group, regexes, topics, cx.mono, &mut draft, out);
+            self.order_regexes(&request.group, regexes, topics, cx, &mut draft, out);
         }
         let asked = Asked {
             by_join: false,
@@ -206,12 +209,10 @@ impl Coordinator {
             draft
                 .changes
                 .push(Change::Session(member_id.clone(), session));
-            draft.changes.push(Change::Wait(Waiting {
-                to,
-                member: member_id,
-                asked,
-                topics: Arc::clone(topics),
-            }));
+            group.refuse_waiting(&member_id, &Refusal::RebalanceInProgress, &mut draft, out);
+            draft
+                .changes
+                .push(Change::Wait(member_id, Waiting { to, asked }));
             draft.emit_after(before, &request.group, out);
             return Ok(());
         }

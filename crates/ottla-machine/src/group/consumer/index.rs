@@ -1,12 +1,12 @@
 //! What follows from the log and is asked often: counts and owners, kept as records come in, so that no
 //! question looks at all members.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 
 use ottla_model::uuid::Uuid;
 
-use super::{Current, Logged, MemberFacts, Owned, ResolvedRegex};
+use super::{ClassicSide, Current, Logged, MemberFacts, Owned, ResolvedRegex};
 use crate::group::{InstanceId, MemberId};
 
 /// See the module's head.
@@ -28,6 +28,8 @@ pub(super) struct Index {
     pub(super) classic: usize,
     /// How many of those know each assignor of theirs.
     pub(super) protocols: BTreeMap<Arc<str>, usize>,
+    /// What members say of themselves, in bytes.
+    pub(super) bytes: usize,
 }
 
 /// How often a topic is subscribed to.
@@ -54,6 +56,7 @@ impl Index {
     }
 
     pub(super) fn add_facts(&mut self, id: &MemberId, facts: &MemberFacts) {
+        self.bytes += facts.bytes(id);
         if let Some(instance) = &facts.instance {
             self.statics.insert(instance.clone(), id.clone());
         }
@@ -68,14 +71,14 @@ impl Index {
         }
         if let Some(classic) = &facts.classic {
             self.classic += 1;
-            for protocol in &*classic.protocols {
-                let name = Arc::clone(&protocol.name);
-                *self.protocols.entry(name).or_default() += 1;
+            for name in classic.known() {
+                *self.protocols.entry(Arc::clone(name)).or_default() += 1;
             }
         }
     }
 
     pub(super) fn drop_facts(&mut self, id: &MemberId, facts: &MemberFacts) {
+        self.bytes -= facts.bytes(id);
         if let Some(instance) = &facts.instance
             && self.statics.get(instance) == Some(id)
         {
@@ -92,8 +95,8 @@ impl Index {
         }
         if let Some(classic) = &facts.classic {
             self.classic = self.classic.saturating_sub(1);
-            for protocol in &*classic.protocols {
-                decrease(&mut self.protocols, &protocol.name);
+            for name in classic.known() {
+                decrease(&mut self.protocols, name);
             }
         }
     }
@@ -163,6 +166,13 @@ impl Index {
         if *subscribers == Subscribers::default() {
             self.topics.remove(topic);
         }
+    }
+}
+
+impl ClassicSide {
+    /// The names of the assignors, each once.
+    fn known(&self) -> BTreeSet<&Arc<str>> {
+        self.protocols.iter().map(|known| &known.name).collect()
     }
 }
 

@@ -1,6 +1,7 @@
 //! JoinGroup to a consumer group: members of the classic protocol in it are assigned by the broker as
 //! all are, and learn it by SyncGroup (Kafka `classicGroupJoinToConsumerGroup`).
 
+use alloc::collections::BTreeSet;
 use alloc::string::ToString;
 use alloc::sync::Arc;
 
@@ -12,12 +13,8 @@ use super::seat::Seat;
 use super::update::{Draft, Update};
 use super::{Change, ClassicSide, Consumer, Current, Member, MemberFacts};
 use crate::contract::{Cx, Decision, Reply, Ticket, Wait};
-use crate::group::classic::CONSUMER;
+use crate::group::classic::{CONSUMER, millis};
 use crate::group::{Answer, Coordinator, Join, Joined, MemberId, Migration, Refusal, Settings};
-
-/// Most bytes that a member may tell its assignors. Kafka's bound is that of the record that they lie in,
-/// `max.message.bytes` of the topic.
-const METADATA_BYTES_MAX: usize = 1 << 20;
 
 impl Coordinator {
     pub(in crate::group) fn join_consumers(
@@ -83,6 +80,9 @@ impl Coordinator {
         } else {
             facts
         };
+        if !group.has_room_for_facts(&member_id, &seat.member.facts, &facts) {
+            return Err(Refusal::GroupFull);
+        }
         let regex = group.change_regex(&seat.member.facts, &facts, None, &mut draft)?;
         let update = Update {
             id: &member_id,
@@ -122,12 +122,10 @@ impl Coordinator {
             draft
                 .changes
                 .push(Change::Session(member_id.clone(), session));
-            draft.changes.push(Change::Wait(Waiting {
-                to,
-                member: member_id,
-                asked,
-                topics,
-            }));
+            group.refuse_waiting(&member_id, &Refusal::RebalanceInProgress, &mut draft, out);
+            draft
+                .changes
+                .push(Change::Wait(member_id, Waiting { to, asked }));
             draft.emit(&request.group, out);
             return Ok(());
         }
@@ -165,12 +163,12 @@ impl Coordinator {
         out: &mut Decision<Self>,
     ) -> Result<(), Refusal> {
         let rebalances = group.logged.target.epoch < epoch;
-        let gone = core::slice::from_ref(old);
+        let gone = BTreeSet::from([old.clone()]);
         let come = Some((id, member));
         if !self.downgrade(
             &request.group,
             group,
-            gone,
+            &gone,
             come,
             rebalances,
             settings,
@@ -192,10 +190,8 @@ impl Coordinator {
 impl Consumer {
     /// Whether an assignor would be left that all members of the classic protocol know.
     fn supports(&self, request: &Join) -> bool {
-        let metadata = request.protocols.iter().map(|known| known.metadata.len());
         let mut names = request.protocols.iter().map(|known| &known.name);
         *request.protocol_type == *CONSUMER
-            && metadata.sum::<usize>() <= METADATA_BYTES_MAX
             && names.any(|name| {
                 let count = self.index.protocols.get(name).copied().unwrap_or(0);
                 count == self.index.classic
@@ -299,8 +295,4 @@ impl Consumer {
             assignment: is_news.then_some(current),
         })
     }
-}
-
-fn millis(timeout_ms: i32) -> u64 {
-    u64::try_from(timeout_ms).unwrap_or(0)
 }

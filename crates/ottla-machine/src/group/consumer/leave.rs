@@ -1,6 +1,6 @@
 //! Members go: they leave, or they are fenced (Kafka `consumerGroupLeave`, `consumerGroupFenceMembers`).
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -51,10 +51,11 @@ impl Coordinator {
             let current = Arc::new(member.current.left_for_a_while());
             let record = ConsumerRecord::Current(id.clone(), Some(current));
             draft.records.push(record);
+            group.refuse_waiting(id, &Refusal::Removed, &mut draft, out);
             draft.emit(&request.group, out);
         } else {
-            let gone = core::slice::from_ref(id);
-            self.fence(&request.group, group, gone, draft, settings, cx, out);
+            let gone = BTreeSet::from([id.clone()]);
+            self.fence(&request.group, group, &gone, draft, settings, cx, out);
         }
         out.replies.push(Reply {
             to,
@@ -75,7 +76,7 @@ impl Coordinator {
         &self,
         group_id: &GroupId,
         group: &Consumer,
-        ids: &[MemberId],
+        ids: &BTreeSet<MemberId>,
         mut draft: Draft,
         settings: &Settings,
         cx: &Cx<'_>,
@@ -94,7 +95,7 @@ impl Coordinator {
     fn draft_removal(
         &self,
         group: &Consumer,
-        ids: &[MemberId],
+        ids: &BTreeSet<MemberId>,
         draft: &mut Draft,
         out: &mut Decision<Self>,
     ) {
@@ -147,13 +148,8 @@ impl Consumer {
         draft: &mut Draft,
         out: &mut Decision<Coordinator>,
     ) {
-        let waiting = self.live.waiting.iter().filter(|of| of.member == *id);
-        let mut waits = false;
-        for waiting in waiting {
+        if let Some(waiting) = self.live.waiting.get(id) {
             out.refuse(waiting.to, refusal.clone(), Wait::Durable);
-            waits = true;
-        }
-        if waits {
             draft.changes.push(Change::Answered(id.clone()));
         }
     }

@@ -7,13 +7,11 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
 use ottla_model::time::MonoMs;
 
 use super::{Consumer, Current};
 use crate::contract::Ticket;
-use crate::group::consumer::topics::Topics;
 use crate::group::{ConnectionId, MemberId};
 
 /// How long work that was ordered may take before it is taken for lost, ms.
@@ -27,14 +25,14 @@ pub(super) struct Live {
     alarms: BTreeSet<(MonoMs, MemberId)>,
     /// Version of the topics that the metadata hash was computed of; `None`: since a restart, of none.
     pub(super) topics_version: Option<u64>,
-    /// Version of the topics that the expressions were resolved in; `None`: since a restart, in none.
-    pub(super) regex_version: Option<u64>,
+    /// When all expressions were resolved together; `None`: not since a restart.
+    pub(super) resolved: Option<Resolved>,
     /// An assignment is being computed.
     pub(super) computing: Option<Computing>,
-    /// Expressions are being resolved, at the latest until then.
-    pub(super) resolving: Option<MonoMs>,
-    /// Who waits for an assignment, in order.
-    pub(super) waiting: Vec<Waiting>,
+    /// Expressions are being resolved.
+    pub(super) resolving: Option<Resolving>,
+    /// Who waits for an assignment: of each member its last request.
+    pub(super) waiting: BTreeMap<MemberId, Waiting>,
 }
 
 /// What runs out for a member.
@@ -56,7 +54,9 @@ pub struct Session {
 
 /// An assignment that is being computed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Computing {
+pub struct Computing {
+    /// Which order it is.
+    pub(super) order: u64,
     /// The group's epoch that it is for.
     pub(super) epoch: i32,
     /// A static member took another's place since, so it is of no use.
@@ -65,17 +65,31 @@ pub(super) struct Computing {
     pub(super) until: MonoMs,
 }
 
-/// Who waits for an assignment.
+/// Expressions that are being resolved.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Resolving {
+    /// Which order it is.
+    pub(super) order: u64,
+    /// It is taken for lost then.
+    pub(super) until: MonoMs,
+}
+
+/// When all expressions were resolved.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Resolved {
+    /// The version of the topics that were asked.
+    pub(super) version: u64,
+    /// In ms since 1970.
+    pub(super) time_ms: i64,
+}
+
+/// A request that waits for an assignment.
 #[derive(Clone, Debug)]
 pub struct Waiting {
     /// To be answered.
     pub(super) to: Ticket,
-    /// The member.
-    pub(super) member: MemberId,
     /// What it asked.
     pub(super) asked: Asked,
-    /// The topics that there were.
-    pub(super) topics: Arc<dyn Topics>,
 }
 
 /// What of a request matters to its answer.
@@ -102,20 +116,33 @@ pub enum Change {
     Alarm(MemberId),
     /// The metadata hash is of these topics.
     Hashed(u64),
-    /// An answer waits for an assignment.
-    Wait(Waiting),
-    /// An assignment was ordered for this epoch; it is taken for lost then.
-    Ordered(i32, MonoMs),
+    /// A member waits for an assignment. What it asked before is answered.
+    Wait(MemberId, Waiting),
+    /// An assignment was ordered.
+    Computing(Computing),
     /// A static member took another's place: what is being computed is of no use.
     Replaced,
-    /// The assignment came, or came to nothing; `true`: all that waited for it are answered.
-    Computed(bool),
-    /// Expressions are being resolved; that is taken for lost then.
-    Resolving(MonoMs),
-    /// They are resolved, in topics of this version; `None`: they could not be.
-    Resolved(Option<u64>),
-    /// Those that wait for the member are answered.
+    /// The assignment came, or came to nothing.
+    Computed,
+    /// Expressions are being resolved.
+    Resolving(Resolving),
+    /// They are, or could not be; `Some`: those are all that there are.
+    Resolved(Option<Resolved>),
+    /// What the member waited for is answered.
     Answered(MemberId),
+    /// All that waited are answered.
+    AllAnswered,
+}
+
+impl Change {
+    /// The number of the order that was given.
+    pub(in crate::group) fn order(&self) -> Option<u64> {
+        match self {
+            Change::Computing(Computing { order, .. })
+            | Change::Resolving(Resolving { order, .. }) => Some(*order),
+            _ => None,
+        }
+    }
 }
 
 impl Session {
@@ -148,7 +175,8 @@ impl Live {
     pub(super) fn deadline(&self) -> Option<MonoMs> {
         let alarm = self.alarms.first().map(|(at, _)| *at);
         let computing = self.computing.map(|computing| computing.until);
-        let all = [alarm, computing, self.resolving];
+        let resolving = self.resolving.map(|resolving| resolving.until);
+        let all = [alarm, computing, resolving];
         all.into_iter().flatten().min()
     }
 
@@ -224,31 +252,25 @@ impl Consumer {
                 }
             }
             Change::Hashed(version) => live.topics_version = Some(*version),
-            Change::Wait(waiting) => live.waiting.push(waiting.clone()),
-            Change::Ordered(epoch, until) => {
-                live.computing = Some(Computing {
-                    epoch: *epoch,
-                    outdated: false,
-                    until: *until,
-                });
+            Change::Wait(id, waiting) => {
+                live.waiting.insert(id.clone(), waiting.clone());
             }
+            Change::Computing(computing) => live.computing = Some(*computing),
             Change::Replaced => {
                 if let Some(computing) = &mut live.computing {
                     computing.outdated = true;
                 }
             }
-            Change::Computed(answered) => {
-                live.computing = None;
-                if *answered {
-                    live.waiting.clear();
-                }
-            }
-            Change::Resolving(until) => live.resolving = Some(*until),
-            Change::Resolved(version) => {
+            Change::Computed => live.computing = None,
+            Change::Resolving(resolving) => live.resolving = Some(*resolving),
+            Change::Resolved(all) => {
                 live.resolving = None;
-                live.regex_version = version.or(live.regex_version);
+                live.resolved = all.or(live.resolved);
             }
-            Change::Answered(id) => live.waiting.retain(|waiting| waiting.member != *id),
+            Change::Answered(id) => {
+                live.waiting.remove(id);
+            }
+            Change::AllAnswered => live.waiting.clear(),
         }
     }
 }

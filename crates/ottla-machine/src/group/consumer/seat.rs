@@ -7,8 +7,10 @@ use alloc::sync::Arc;
 use super::assignor::Partitions;
 use super::update::Draft;
 use super::{
-    Consumer, ConsumerHeartbeat, ConsumerRecord, Current, LEAVES_FOR_A_WHILE, Member, Owned,
+    Consumer, ConsumerHeartbeat, ConsumerRecord, Current, LEAVES_FOR_A_WHILE, Member, MemberFacts,
+    Owned,
 };
+use crate::group::classic::bytes_of;
 use crate::group::{InstanceId, MemberId, Refusal};
 
 /// The place of a member in its group.
@@ -18,7 +20,24 @@ pub(super) struct Seat {
     pub(super) replaces: Option<MemberId>,
 }
 
+/// Most bytes that the members of a group may say of themselves: their subscriptions, what those of the
+/// classic protocol tell their assignors, their names. Kafka's bound is that of each member's record,
+/// `max.message.bytes` of the topic.
+const FACTS_BYTES_MAX: usize = 32 << 20;
+
 impl Consumer {
+    /// Whether there is room for what a member says of itself from now on.
+    pub(super) fn has_room_for_facts(
+        &self,
+        id: &MemberId,
+        old: &MemberFacts,
+        facts: &MemberFacts,
+    ) -> bool {
+        let (old, new) = (old.bytes(id), facts.bytes(id));
+        // Whoever says less than before may: the group may be larger than that since it was a classic one.
+        new <= old || self.index.bytes.saturating_sub(old) + new <= FACTS_BYTES_MAX
+    }
+
     pub(super) fn has_room_for(
         &self,
         member: &MemberId,
@@ -52,6 +71,10 @@ impl Consumer {
             Some((old_id, old)) if joins => {
                 if old.facts.classic.is_none() && old.current.epoch != LEAVES_FOR_A_WHILE {
                     return Err(Refusal::UnreleasedInstance);
+                }
+                // Under the id of yet another member it would take that one's place, too.
+                if old_id != id && self.logged.members.contains_key(id) {
+                    return Err(Refusal::FencedInstance);
                 }
                 Ok(self.replace(old_id, old, id, draft))
             }
@@ -91,6 +114,26 @@ impl Consumer {
             },
             replaces: (old_id != id).then(|| old_id.clone()),
         }
+    }
+}
+
+impl MemberFacts {
+    /// What it takes, roughly, in bytes.
+    pub(super) fn bytes(&self, id: &MemberId) -> usize {
+        let texts = [
+            self.instance.as_deref(),
+            self.rack.as_deref(),
+            self.assignor.as_deref(),
+        ];
+        let texts = texts.into_iter().flatten().map(str::len);
+        let topics = self.topics.iter().map(|topic| topic.len());
+        let classic = self.classic.as_ref();
+        id.len()
+            + self.client_id.len()
+            + self.client_host.len()
+            + self.regex.len()
+            + texts.chain(topics).sum::<usize>()
+            + classic.map_or(0, |classic| bytes_of(&classic.protocols))
     }
 }
 

@@ -88,9 +88,9 @@ fn refusal(left: &[Left]) -> Option<&Refusal> {
 #[test]
 fn a_member_lists_so_many_assignors_at_most() {
     let mut rig = Rig::new();
-    let (_, left) = rig.ask(join("a", 1_001, 0));
+    let (_, left) = rig.ask(join("a", 101, 0));
     assert_eq!(refusal(&left), Some(&Refusal::InconsistentProtocol));
-    let (_, left) = rig.ask(join("a", 1_000, 0));
+    let (_, left) = rig.ask(join("a", 100, 0));
     assert_eq!(refusal(&left), None);
 }
 
@@ -98,9 +98,64 @@ fn a_member_lists_so_many_assignors_at_most() {
 fn what_members_tell_their_assignor_is_bounded_for_the_group() {
     let mut rig = Rig::new();
     for nth in 0..8 {
-        let (_, left) = rig.ask(join(&std::format!("i{nth}"), 2, 4 << 20));
+        let (_, left) = rig.ask(join(&std::format!("i{nth}"), 2, (2 << 20) - 2));
         assert_eq!(refusal(&left), None);
     }
     let (_, left) = rig.ask(join("one more", 1, 1));
     assert_eq!(refusal(&left), Some(&Refusal::GroupFull));
+}
+
+fn beat(nth: usize, topics: &[Arc<str>], regex: Option<Arc<str>>) -> Request {
+    Request::ConsumerHeartbeat(ConsumerHeartbeat {
+        group: GroupId::from("g"),
+        member: MemberId::from(std::format!("m{nth}").as_str()),
+        makes_own_id: true,
+        epoch: 0,
+        instance: None,
+        rack: None,
+        rebalance_timeout_ms: 10_000,
+        subscribed: Some(topics.to_vec()),
+        regex,
+        regex_fault: None,
+        assignor: None,
+        owned: Some(BTreeMap::new()),
+        client_id: Arc::from("c"),
+        client_host: Arc::from("/127.0.0.1"),
+        connection: ConnectionId(1),
+        topics: Arc::new(super::topics::TestTopics::default()),
+    })
+}
+
+/// Each expression is matched with each topic.
+#[test]
+fn a_group_has_so_many_regular_expressions_at_most() {
+    let mut rig = Rig::new();
+    let regex = |nth: usize| Some(Arc::from(std::format!("r{nth}").as_str()));
+    for nth in 0..250 {
+        let (_, left) = rig.ask(beat(nth, &[], regex(nth)));
+        assert_eq!(refusal(&left), None);
+    }
+    let (_, left) = rig.ask(beat(250, &[], regex(250)));
+    assert!(matches!(refusal(&left), Some(Refusal::InvalidRegex(_))));
+    let (_, left) = rig.ask(beat(250, &[], regex(7)));
+    assert_eq!(refusal(&left), None);
+}
+
+#[test]
+fn what_members_of_a_consumer_group_say_is_bounded_for_the_group() {
+    let mut rig = Rig::new();
+    let names = |nth: usize| -> Vec<Arc<str>> {
+        let names = (0..30).map(|n| std::format!("{nth}-{n}-{}", "x".repeat(32_000)));
+        names.map(|name| Arc::from(name.as_str())).collect()
+    };
+    let mut joined = 0;
+    let refused = loop {
+        let (_, left) = rig.ask(beat(joined, &names(joined), None));
+        if let Some(refusal) = refusal(&left) {
+            break refusal.clone();
+        }
+        joined += 1;
+    };
+    assert_eq!(refused, Refusal::GroupFull);
+    assert!((30..40).contains(&joined), "{joined}");
 }

@@ -151,6 +151,25 @@ pub(super) fn subscription(topics: &[&str]) -> Bytes {
     Bytes::from(bytes)
 }
 
+/// `t/0+2`: these partitions of this topic, as consumers write it; anything else is itself.
+fn assignment(what: &str) -> Bytes {
+    let Some((topic, indexes)) = what.split_once('/') else {
+        return Bytes::from(what.to_string());
+    };
+    let mut bytes = Vec::from(0i16.to_be_bytes());
+    bytes.extend(1i32.to_be_bytes());
+    bytes.extend((topic.len() as i16).to_be_bytes());
+    bytes.extend(topic.as_bytes());
+    let indexes: Vec<i32> = indexes
+        .split('+')
+        .map(|index| index.parse().unwrap())
+        .collect();
+    bytes.extend((indexes.len() as i32).to_be_bytes());
+    bytes.extend(indexes.iter().flat_map(|index| index.to_be_bytes()));
+    bytes.extend((-1i32).to_be_bytes());
+    Bytes::from(bytes)
+}
+
 /// `t:0,1=5` without the `=`; or `t:0..9`.
 fn partitions(word: &str) -> (Arc<str>, Vec<i32>) {
     let (topic, indexes) = word.split_once(':').unwrap();
@@ -385,7 +404,7 @@ impl Script {
                         .map(|(who, what)| {
                             let id = self.ids.get(who).cloned();
                             let id = id.unwrap_or_else(|| MemberId::from(who));
-                            (id, Bytes::from(what.to_string()))
+                            (id, assignment(what))
                         })
                         .collect(),
                     connection,

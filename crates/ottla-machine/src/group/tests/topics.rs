@@ -69,13 +69,12 @@ pub(super) fn perform(effect: Effect, by_assignor: bool) -> Request {
     match effect {
         Effect::Assign(order) => Request::Assigned(Assigned {
             group: order.group,
-            epoch: order.epoch,
+            order: order.order,
             assignment: Some(if by_assignor {
                 order.assignor.assign(&order.input)
             } else {
                 deal(&order.input)
             }),
-            topics: order.topics,
         }),
         Effect::ResolveRegexes(order) => {
             let resolved = order.regexes.iter().map(|regex| {
@@ -90,6 +89,7 @@ pub(super) fn perform(effect: Effect, by_assignor: bool) -> Request {
             Request::RegexesResolved(RegexesResolved {
                 resolved: resolved.collect(),
                 group: order.group,
+                order: order.order,
                 topics: order.topics,
             })
         }
