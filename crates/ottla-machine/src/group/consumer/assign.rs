@@ -64,8 +64,9 @@ impl Coordinator {
                         member,
                         replaces: None,
                         session: group.session(id, until, None),
+                        topics: &**topics,
                     };
-                    group.finish(seated, &waiting.asked, &**topics, settings, cx, &mut draft)
+                    group.finish(seated, &waiting.asked, settings, cx, &mut draft)
                 });
             out.replies.push(Reply {
                 to: waiting.to,

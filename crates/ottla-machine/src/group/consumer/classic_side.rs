@@ -6,6 +6,7 @@ use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use super::case::Case;
 use super::embedded::write_assignment;
 use super::live::Session;
 use super::update::Draft;
@@ -60,16 +61,16 @@ impl Coordinator {
             members.map(|leaving| group.find_leaving(leaving)).collect();
         let gone: BTreeSet<MemberId> = found.iter().flatten().map(|id| (*id).clone()).collect();
         let results = found.into_iter().map(|found| found.map(|_| ())).collect();
-        let saw = self.position(&request.group).filter(|_| gone.is_empty());
-        self.fence(
-            &request.group,
+        let position = self.position(&request.group);
+        let saw = position.filter(|_| gone.is_empty());
+        let case = Case {
+            id: &request.group,
             group,
-            &gone,
-            Draft::default(),
+            position,
             settings,
             cx,
-            out,
-        );
+        };
+        self.fence(case, &gone, Draft::default(), out);
         out.replies.push(Reply {
             to,
             value: Ok(Answer::Left(results)),

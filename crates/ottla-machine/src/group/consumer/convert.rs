@@ -12,11 +12,11 @@ use alloc::vec::Vec;
 
 use ottla_model::time::MonoMs;
 
+use super::case::Case;
 use super::embedded::{Subscription, read_assignment, write_assignment};
 use super::hash::metadata_hash;
 use super::live::Session;
 use super::topics::Topics;
-use super::update::Draft;
 use super::{
     Change, ClassicSide, Consumer, ConsumerRecord, Current, GroupEpoch, Member, MemberFacts,
     MemberState, Owned, TargetEpoch,
@@ -24,6 +24,16 @@ use super::{
 use crate::contract::{Cx, Decision, Reply, Wait};
 use crate::group::classic::{Classic, Converted, Turn, millis};
 use crate::group::{Coordinator, GroupId, GroupRecord, MemberId, Refusal, Settings};
+
+/// How a consumer group becomes a classic one.
+pub(super) struct Conversion<'a> {
+    /// Without these members.
+    pub(super) gone: &'a BTreeSet<MemberId>,
+    /// With this one, who takes the place of the first of them.
+    pub(super) come: Option<(&'a MemberId, &'a Member)>,
+    /// And all have to join anew.
+    pub(super) rebalances: bool,
+}
 
 /// A classic group as a consumer group.
 pub(super) struct Upgraded {
@@ -156,15 +166,14 @@ impl Consumer {
             && left <= settings.members_max
     }
 
-    /// The group as a classic one, without these members and with this one; `None` if its members
-    /// cannot have one.
+    /// The group as a classic one; `None` if its members cannot have one.
     fn downgraded(
         &self,
-        gone: &BTreeSet<MemberId>,
-        come: Option<(&MemberId, &Member)>,
+        conversion: &Conversion<'_>,
         topics: Option<&dyn Topics>,
         cx: &Cx<'_>,
     ) -> Option<Classic> {
+        let Conversion { gone, come, .. } = *conversion;
         let members = self.logged.members.iter();
         let members = members
             .filter(|(id, _)| !gone.contains(*id))
@@ -191,29 +200,20 @@ impl Consumer {
 }
 
 impl Coordinator {
-    /// Makes the group a classic one, without these members and with this one, who takes the place of
-    /// the first of them. False if it has to stay as it is.
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "one caller more than a struct would pay for"
-    )]
+    /// Makes the group a classic one. False if it has to stay as it is.
     pub(super) fn downgrade(
         &self,
-        id: &GroupId,
-        group: &Consumer,
-        gone: &BTreeSet<MemberId>,
-        come: Option<(&MemberId, &Member)>,
-        rebalances: bool,
-        settings: &Settings,
-        cx: &Cx<'_>,
+        case: Case<'_, '_>,
+        conversion: &Conversion<'_>,
         out: &mut Decision<Self>,
     ) -> bool {
+        let group = case.group;
         let topics = self.topics.as_deref();
-        let Some(classic) = group.downgraded(gone, come, topics, cx) else {
+        let Some(classic) = group.downgraded(conversion, topics, case.cx) else {
             return false;
         };
         for (id, waiting) in &group.live.waiting {
-            let refusal = if gone.contains(id) {
+            let refusal = if conversion.gone.contains(id) {
                 Refusal::UnknownMember
             } else {
                 Refusal::RebalanceInProgress
@@ -226,11 +226,11 @@ impl Coordinator {
             });
         }
         let mut records = Vec::new();
-        group.delete(id, &mut records);
-        let position = self.position(id).unwrap_or_default();
-        let mut turn = Turn::new(id, classic, position, settings, cx, out);
-        turn.log_converted(records, rebalances);
-        if rebalances {
+        group.delete(case.id, &mut records);
+        let position = case.position.unwrap_or_default();
+        let mut turn = Turn::new(case.id, classic, position, case.settings, case.cx, out);
+        turn.log_converted(records, conversion.rebalances);
+        if conversion.rebalances {
             turn.prepare_rebalance();
         }
         turn.finish();
@@ -277,13 +277,5 @@ impl Member {
             connection: session.and_then(|session| session.connection),
             until: now + millis(classic.session_timeout_ms),
         })
-    }
-}
-
-/// Nothing but the draft's sessions: what an upgrade begins with.
-pub(super) fn begun(sessions: Vec<Change>) -> Draft {
-    Draft {
-        changes: sessions,
-        ..Draft::default()
     }
 }

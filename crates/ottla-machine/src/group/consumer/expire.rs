@@ -3,6 +3,7 @@
 
 use alloc::collections::BTreeSet;
 
+use super::case::Case;
 use super::live::Session;
 use super::update::Draft;
 use super::{Change, Consumer, Member, MemberState};
@@ -96,7 +97,14 @@ impl Coordinator {
         if group.live.resolving.is_some_and(|of| of.until <= cx.mono) {
             draft.changes.push(Change::Resolved(None));
         }
-        self.fence(id, group, &lost, draft, settings, cx, out);
+        let case = Case {
+            id,
+            group,
+            position: self.position(id),
+            settings,
+            cx,
+        };
+        self.fence(case, &lost, draft, out);
         if lost.is_empty() && group.live.wants_assignment() {
             self.serve_consumers(id, group, settings, cx, out);
         }

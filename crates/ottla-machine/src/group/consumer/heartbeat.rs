@@ -7,7 +7,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::assignor::Partitions;
-use super::convert::begun;
+use super::case::Case;
 use super::live::{Asked, Session, Waiting};
 use super::reconcile::Reconcile;
 use super::topics::Topics;
@@ -108,7 +108,8 @@ impl Coordinator {
         let topics = self.newest(&request.topics);
         let joins = request.epoch == 0;
         let fresh;
-        let (mut before, mut sessions, mut freed) = (Vec::new(), Vec::new(), Vec::new());
+        let mut draft = Draft::default();
+        let mut freed = Vec::new();
         let known = self.groups.get(&request.group);
         let group = match known.map(|group| &group.kind) {
             Some(Kind::Consumer(group)) => &**group,
@@ -120,7 +121,7 @@ impl Coordinator {
             }
             Some(Kind::Classic { live, logged }) if live.has_no_members() => {
                 if logged.is_some() {
-                    before.push(GroupRecord::Classic {
+                    draft.before.push(GroupRecord::Classic {
                         group: request.group.clone(),
                         value: None,
                     });
@@ -138,8 +139,8 @@ impl Coordinator {
                     settings,
                     cx.mono,
                 )?;
-                before = upgraded.records;
-                sessions = upgraded.sessions;
+                draft.before = upgraded.records;
+                draft.changes = upgraded.sessions;
                 // They have to join again.
                 freed = live.waiting();
                 fresh = upgraded.group;
@@ -158,7 +159,6 @@ impl Coordinator {
         } else {
             request.member.clone()
         };
-        let mut draft = begun(sessions);
         let seat = group.find_seat(&member_id, &request, &mut draft)?;
         let facts = seat.member.facts.said(&request);
         if !group.has_room_for_facts(&member_id, &seat.member.facts, &facts) {
@@ -193,29 +193,13 @@ impl Coordinator {
         for waiting in freed {
             out.refuse(waiting, Refusal::RebalanceInProgress, Wait::Durable);
         }
-        if let Some(old) = &seat.replaces {
-            draft.changes.push(Change::Replaced);
-            group.refuse_waiting(old, &Refusal::FencedInstance, &mut draft, out);
-        }
-        let until = cx.mono + settings.consumer_session_timeout_ms;
-        let session = group.session(&member_id, until, Some(request.connection));
         let is_unresolved =
             !facts.regex.is_empty() && !group.logged.regexes.contains_key(&facts.regex);
         let waits_for_regex = is_unresolved
             && (is_ordered || asked.has_subscription_changed && group.live.resolving.is_some());
         let waits_for_target =
             epoch > group.logged.target.epoch && group.may_compute(settings, cx.wall);
-        if waits_for_target || waits_for_regex {
-            draft
-                .changes
-                .push(Change::Session(member_id.clone(), session));
-            group.refuse_waiting(&member_id, &Refusal::RebalanceInProgress, &mut draft, out);
-            draft
-                .changes
-                .push(Change::Wait(member_id, Waiting { to, asked }));
-            draft.emit_after(before, &request.group, out);
-            return Ok(());
-        }
+        let until = cx.mono + settings.consumer_session_timeout_ms;
         let member = Member {
             facts,
             current: Arc::clone(&seat.member.current),
@@ -224,19 +208,18 @@ impl Coordinator {
             id: &member_id,
             member: &member,
             replaces: seat.replaces.as_ref(),
-            session,
+            session: group.session(&member_id, until, Some(request.connection)),
+            topics: &**topics,
         };
-        let answer = group.finish(seated, &asked, &**topics, settings, cx, &mut draft)?;
-        let position = known.map(|group| group.position);
-        let saw = draft.saw(position.filter(|_| before.is_empty()));
-        draft.emit_after(before, &request.group, out);
-        out.replies.push(Reply {
-            to,
-            value: Ok(answer),
-            saw,
-            wait: Wait::Durable,
-        });
-        Ok(())
+        let case = Case {
+            id: &request.group,
+            group,
+            position: known.map(|group| group.position),
+            settings,
+            cx,
+        };
+        let must_wait = waits_for_target || waits_for_regex;
+        Self::conclude(case, seated, Waiting { to, asked }, must_wait, draft, out)
     }
 
     /// The newest topics that any request brought.
@@ -262,6 +245,8 @@ pub(super) struct Seated<'a> {
     pub(super) member: &'a Member,
     pub(super) replaces: Option<&'a MemberId>,
     pub(super) session: Session,
+    /// The topics that there are.
+    pub(super) topics: &'a dyn Topics,
 }
 
 impl ConsumerHeartbeat {
@@ -343,30 +328,16 @@ impl Consumer {
         &self,
         seated: Seated<'_>,
         asked: &Asked,
-        topics: &dyn Topics,
         settings: &Settings,
         cx: &Cx<'_>,
         draft: &mut Draft,
     ) -> Result<Answer, Refusal> {
-        let (id, member) = (seated.id, seated.member);
-        let current = self.advance(seated, asked, topics, cx, draft)?;
-        Ok(Self::answer(asked, id, member, current, settings))
-    }
-
-    /// Brings a member closer to its target; what it has from then on.
-    pub(super) fn advance(
-        &self,
-        seated: Seated<'_>,
-        asked: &Asked,
-        topics: &dyn Topics,
-        cx: &Cx<'_>,
-        draft: &mut Draft,
-    ) -> Result<Arc<Current>, Refusal> {
         let Seated {
             id,
             member,
             replaces,
             mut session,
+            topics,
         } = seated;
         let next = Reconcile {
             group: self,
@@ -392,6 +363,27 @@ impl Consumer {
             session.join = None;
         }
         draft.changes.push(Change::Session(id.clone(), session));
-        Ok(next.unwrap_or_else(|| Arc::clone(&member.current)))
+        let current = next.unwrap_or_else(|| Arc::clone(&member.current));
+        Ok(Self::answer(asked, id, member, current, settings))
+    }
+
+    /// What a member is told that asked so.
+    fn answer(
+        asked: &Asked,
+        id: &MemberId,
+        member: &Member,
+        current: Arc<Current>,
+        settings: &Settings,
+    ) -> Answer {
+        if asked.by_join {
+            return Answer::Joined(member.joined(id, current.epoch));
+        }
+        let is_news = asked.is_full || asked.had.assigned != current.assigned;
+        Answer::Beat(ConsumerBeat {
+            member: id.clone(),
+            epoch: current.epoch,
+            heartbeat_interval_ms: settings.consumer_heartbeat_interval_ms,
+            assignment: is_news.then_some(current),
+        })
     }
 }

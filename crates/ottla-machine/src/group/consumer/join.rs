@@ -5,13 +5,15 @@ use alloc::collections::BTreeSet;
 use alloc::string::ToString;
 use alloc::sync::Arc;
 
+use super::case::Case;
+use super::convert::Conversion;
 use super::embedded::Subscription;
 use super::heartbeat::Seated;
 use super::live::{Asked, Waiting};
 use super::resolve::RegexChange;
 use super::seat::Seat;
 use super::update::{Draft, Update};
-use super::{Change, ClassicSide, Consumer, Current, Member, MemberFacts};
+use super::{ClassicSide, Consumer, Member, MemberFacts};
 use crate::contract::{Cx, Decision, Reply, Ticket, Wait};
 use crate::group::classic::{CONSUMER, millis};
 use crate::group::{Answer, Coordinator, Join, Joined, MemberId, Migration, Refusal, Settings};
@@ -107,26 +109,27 @@ impl Coordinator {
             facts,
             current: Arc::clone(&seat.member.current),
         };
+        let case = Case {
+            id: &request.group,
+            group,
+            position: self.position(&request.group),
+            settings,
+            cx,
+        };
         if let Some(old) = &seat.replaces
             && group.may_downgrade_with(old, settings)
         {
-            return self.downgrade_with(
-                to, &request, group, old, &member_id, &member, epoch, settings, cx, out,
-            );
-        }
-        if let Some(old) = &seat.replaces {
-            draft.changes.push(Change::Replaced);
-            group.refuse_waiting(old, &Refusal::FencedInstance, &mut draft, out);
-        }
-        if epoch > group.logged.target.epoch && group.may_compute(settings, cx.wall) {
-            draft
-                .changes
-                .push(Change::Session(member_id.clone(), session));
-            group.refuse_waiting(&member_id, &Refusal::RebalanceInProgress, &mut draft, out);
-            draft
-                .changes
-                .push(Change::Wait(member_id, Waiting { to, asked }));
-            draft.emit(&request.group, out);
+            // The last member of the consumer protocol is static, and comes back with the classic one.
+            let conversion = Conversion {
+                gone: &BTreeSet::from([old.clone()]),
+                come: Some((&member_id, &member)),
+                rebalances: group.logged.target.epoch < epoch,
+            };
+            if !self.downgrade(case, &conversion, out) {
+                return Err(Refusal::InconsistentProtocol);
+            }
+            let joined = member.joined(&member_id, group.logged.epoch.epoch);
+            out.answer(to, Answer::Joined(joined), Wait::Durable);
             return Ok(());
         }
         let seated = Seated {
@@ -134,56 +137,10 @@ impl Coordinator {
             member: &member,
             replaces: seat.replaces.as_ref(),
             session,
+            topics: &*topics,
         };
-        let answer = group.finish(seated, &asked, &*topics, settings, cx, &mut draft)?;
-        let saw = draft.saw(self.position(&request.group));
-        draft.emit(&request.group, out);
-        out.replies.push(Reply {
-            to,
-            value: Ok(answer),
-            saw,
-            wait: Wait::Durable,
-        });
-        Ok(())
-    }
-
-    /// The last member of the consumer protocol is static, and comes back with the classic one.
-    #[allow(clippy::too_many_arguments, reason = "a step of the one above")]
-    fn downgrade_with(
-        &self,
-        to: Ticket,
-        request: &Join,
-        group: &Consumer,
-        old: &MemberId,
-        id: &MemberId,
-        member: &Member,
-        epoch: i32,
-        settings: &Settings,
-        cx: &Cx<'_>,
-        out: &mut Decision<Self>,
-    ) -> Result<(), Refusal> {
-        let rebalances = group.logged.target.epoch < epoch;
-        let gone = BTreeSet::from([old.clone()]);
-        let come = Some((id, member));
-        if !self.downgrade(
-            &request.group,
-            group,
-            &gone,
-            come,
-            rebalances,
-            settings,
-            cx,
-            out,
-        ) {
-            return Err(Refusal::InconsistentProtocol);
-        }
-        out.replies.push(Reply {
-            to,
-            value: Ok(Answer::Joined(member.joined(id, group.logged.epoch.epoch))),
-            saw: None,
-            wait: Wait::Durable,
-        });
-        Ok(())
+        let must_wait = epoch > group.logged.target.epoch && group.may_compute(settings, cx.wall);
+        Self::conclude(case, seated, Waiting { to, asked }, must_wait, draft, out)
     }
 }
 
@@ -270,29 +227,5 @@ impl Member {
             skip_assignment: false,
             members: alloc::vec::Vec::new(),
         }
-    }
-}
-
-impl Consumer {
-    /// What a member is told that asked so.
-    pub(super) fn answer(
-        asked: &Asked,
-        id: &MemberId,
-        member: &Member,
-        current: Arc<Current>,
-        settings: &Settings,
-    ) -> Answer {
-        if asked.by_join {
-            return Answer::Joined(member.joined(id, current.epoch));
-        }
-        let is_as_before =
-            Arc::ptr_eq(&asked.had, &current) || asked.had.assigned == current.assigned;
-        let is_news = asked.is_full || !is_as_before;
-        Answer::Beat(super::ConsumerBeat {
-            member: id.clone(),
-            epoch: current.epoch,
-            heartbeat_interval_ms: settings.consumer_heartbeat_interval_ms,
-            assignment: is_news.then_some(current),
-        })
     }
 }

@@ -4,13 +4,15 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use super::case::Case;
+use super::convert::Conversion;
 use super::update::Draft;
 use super::{
     Change, Consumer, ConsumerBeat, ConsumerHeartbeat, ConsumerRecord, Current, GroupEpoch,
     LEAVES_FOR_A_WHILE, MemberFacts, Owned,
 };
 use crate::contract::{Cx, Decision, Reply, Ticket, Wait};
-use crate::group::{Answer, Coordinator, GroupId, Kind, MemberId, Refusal, Settings};
+use crate::group::{Answer, Coordinator, Kind, MemberId, Refusal, Settings};
 
 impl Coordinator {
     pub(super) fn leave_consumer(
@@ -21,8 +23,9 @@ impl Coordinator {
         cx: &Cx<'_>,
         out: &mut Decision<Self>,
     ) -> Result<(), Refusal> {
-        let group = match self.groups.get(&request.group).map(|group| &group.kind) {
-            Some(Kind::Consumer(group)) => group,
+        let known = self.groups.get(&request.group);
+        let group = match known.map(|group| &group.kind) {
+            Some(Kind::Consumer(group)) => &**group,
             Some(Kind::Classic { .. }) => return Err(Refusal::NotConsumerGroup),
             None => return Err(Refusal::GroupNotFound),
         };
@@ -55,7 +58,14 @@ impl Coordinator {
             draft.emit(&request.group, out);
         } else {
             let gone = BTreeSet::from([id.clone()]);
-            self.fence(&request.group, group, &gone, draft, settings, cx, out);
+            let case = Case {
+                id: &request.group,
+                group,
+                position: known.map(|group| group.position),
+                settings,
+                cx,
+            };
+            self.fence(case, &gone, draft, out);
         }
         out.replies.push(Reply {
             to,
@@ -68,28 +78,26 @@ impl Coordinator {
 
     /// Takes members out, with what the draft has so far; the others share what they had. If these
     /// all speak the classic protocol, they become a classic group.
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "what every decision has, and three more"
-    )]
     pub(super) fn fence(
         &self,
-        group_id: &GroupId,
-        group: &Consumer,
+        case: Case<'_, '_>,
         ids: &BTreeSet<MemberId>,
         mut draft: Draft,
-        settings: &Settings,
-        cx: &Cx<'_>,
         out: &mut Decision<Self>,
     ) {
+        let conversion = Conversion {
+            gone: ids,
+            come: None,
+            rebalances: true,
+        };
         if !ids.is_empty()
-            && group.may_downgrade_without(ids, settings)
-            && self.downgrade(group_id, group, ids, None, true, settings, cx, out)
+            && case.group.may_downgrade_without(ids, case.settings)
+            && self.downgrade(case, &conversion, out)
         {
             return;
         }
-        self.draft_removal(group, ids, &mut draft, out);
-        draft.emit(group_id, out);
+        self.draft_removal(case.group, ids, &mut draft, out);
+        draft.emit(case.id, out);
     }
 
     fn draft_removal(

@@ -34,6 +34,7 @@ pub mod assignor;
 pub mod topics;
 
 mod assign;
+mod case;
 #[cfg(test)]
 mod checks;
 

@@ -30,9 +30,12 @@ impl Consumer {
     pub(super) fn has_room_for_facts(
         &self,
         id: &MemberId,
-        old: &MemberFacts,
-        facts: &MemberFacts,
+        old: &Arc<MemberFacts>,
+        facts: &Arc<MemberFacts>,
     ) -> bool {
+        if Arc::ptr_eq(old, facts) {
+            return true;
+        }
         let (old, new) = (old.bytes(id), facts.bytes(id));
         // Whoever says less than before may: the group may be larger than that since it was a classic one.
         new <= old || self.index.bytes.saturating_sub(old) + new <= FACTS_BYTES_MAX

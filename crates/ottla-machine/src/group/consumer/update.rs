@@ -17,6 +17,8 @@ use crate::group::{Coordinator, GroupId, GroupRecord, MemberId, Soft};
 /// A decision about a group as it grows: what it logs and changes.
 #[derive(Default)]
 pub(super) struct Draft {
+    /// What makes room for the group, or makes it one; logged first.
+    pub(super) before: Vec<GroupRecord>,
     pub(super) records: Vec<ConsumerRecord>,
     pub(super) changes: Vec<Change>,
 }
@@ -124,19 +126,15 @@ impl Draft {
     /// What an answer about the group waits for: its newest record so far, or the end of the log with
     /// what the draft is about to log.
     pub(super) fn saw(&self, position: Option<Offset>) -> Option<Offset> {
-        position.filter(|_| self.records.is_empty())
+        position.filter(|_| self.before.is_empty() && self.records.is_empty())
     }
 
-    /// Logs and changes all of it, after `before`.
-    pub(super) fn emit_after(
-        self,
-        mut before: Vec<GroupRecord>,
-        group: &GroupId,
-        out: &mut Decision<Coordinator>,
-    ) {
-        before.extend(self.records.into_iter().map(|record| of(group, record)));
-        if !before.is_empty() {
-            out.log(before);
+    /// Logs and changes all of it.
+    pub(super) fn emit(self, group: &GroupId, out: &mut Decision<Coordinator>) {
+        let mut records = self.before;
+        records.extend(self.records.into_iter().map(|record| of(group, record)));
+        if !records.is_empty() {
+            out.log(records);
         }
         let changes = self.changes.into_iter();
         out.emits.extend(changes.map(|change| {
@@ -145,9 +143,5 @@ impl Draft {
                 change,
             })
         }));
-    }
-
-    pub(super) fn emit(self, group: &GroupId, out: &mut Decision<Coordinator>) {
-        self.emit_after(Vec::new(), group, out);
     }
 }
