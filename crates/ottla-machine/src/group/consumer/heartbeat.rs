@@ -378,7 +378,8 @@ impl Consumer {
         if asked.by_join {
             return Answer::Joined(member.joined(id, current.epoch));
         }
-        let is_news = asked.is_full || asked.had.assigned != current.assigned;
+        let has_moved = !Arc::ptr_eq(&asked.had, &current);
+        let is_news = asked.is_full || has_moved && asked.had.assigned != current.assigned;
         Answer::Beat(ConsumerBeat {
             member: id.clone(),
             epoch: current.epoch,
