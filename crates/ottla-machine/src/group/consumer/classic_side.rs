@@ -210,17 +210,7 @@ impl Consumer {
         instance: Option<&InstanceId>,
         generation: i32,
     ) -> Result<(&Member, &ClassicSide), Refusal> {
-        let member = match instance {
-            None => self.member(id)?,
-            Some(instance) => {
-                let found = self.static_member(instance);
-                let (known, member) = found.ok_or(Refusal::UnknownInstance)?;
-                if known != id {
-                    return Err(Refusal::FencedInstance);
-                }
-                member
-            }
-        };
+        let (_, member) = self.find_member(id, instance)?;
         let classic = member.facts.classic.as_ref();
         let classic = classic.ok_or(Refusal::UnknownMember)?;
         if member.current.epoch != generation {
@@ -243,19 +233,15 @@ impl Consumer {
     }
 
     fn find_leaving(&self, leaving: &Leaving) -> Result<&MemberId, Refusal> {
-        let Some(instance) = &leaving.instance else {
-            let found = self.logged.members.get_key_value(&leaving.member);
-            return found.map(|(id, _)| id).ok_or(Refusal::UnknownMember);
+        let found = match &leaving.instance {
+            // An operator may name a static member by its instance id alone.
+            Some(instance) if leaving.member.is_empty() => {
+                let found = self.static_member(instance);
+                found.ok_or(Refusal::UnknownInstance)?
+            }
+            instance => self.find_member(&leaving.member, instance.as_ref())?,
         };
-        let (id, _) = self
-            .static_member(instance)
-            .ok_or(Refusal::UnknownInstance)?;
-        // An operator may name a static member by its instance id alone.
-        if leaving.member.is_empty() || leaving.member == *id {
-            Ok(id)
-        } else {
-            Err(Refusal::FencedInstance)
-        }
+        Ok(found.0)
     }
 }
 

@@ -30,20 +30,7 @@ impl Coordinator {
             None => return Err(Refusal::GroupNotFound),
         };
         let mut draft = Draft::default();
-        let (id, member) = match &request.instance {
-            None => {
-                let found = group.logged.members.get_key_value(&request.member);
-                found.ok_or(Refusal::UnknownMember)?
-            }
-            Some(instance) => {
-                let found = group.static_member(instance);
-                let (id, member) = found.ok_or(Refusal::UnknownInstance)?;
-                if *id != request.member {
-                    return Err(Refusal::FencedInstance);
-                }
-                (id, member)
-            }
-        };
+        let (id, member) = group.find_member(&request.member, request.instance.as_ref())?;
         let answer = Answer::Beat(ConsumerBeat {
             member: id.clone(),
             epoch: request.epoch,

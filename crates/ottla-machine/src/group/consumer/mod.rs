@@ -38,7 +38,6 @@ mod case;
 #[cfg(test)]
 mod checks;
 
-mod check;
 mod classic_side;
 mod commit;
 mod convert;
@@ -57,6 +56,7 @@ mod replay;
 mod resolve;
 mod seat;
 mod update;
+mod validate;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;

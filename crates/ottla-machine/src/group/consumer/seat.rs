@@ -63,29 +63,41 @@ impl Consumer {
             member: member.clone(),
             replaces: None,
         };
-        let Some(instance) = &request.instance else {
-            return match self.member(id) {
-                Ok(member) => member.check_epoch(request).map(|()| seated(member)),
-                Err(_) if joins => Ok(seated(&Member::default())),
-                Err(refusal) => Err(refusal),
-            };
-        };
-        match self.static_member(instance) {
-            Some((old_id, old)) if joins => {
-                if old.facts.classic.is_none() && old.current.epoch != LEAVES_FOR_A_WHILE {
-                    return Err(Refusal::UnreleasedInstance);
-                }
-                // Under the id of yet another member it would take that one's place, too.
-                if old_id != id && self.logged.members.contains_key(id) {
-                    return Err(Refusal::FencedInstance);
-                }
-                Ok(self.replace(old_id, old, id, draft))
-            }
+        if !joins {
+            let (_, member) = self.find_member(id, request.instance.as_ref())?;
+            return member.check_epoch(request).map(|()| seated(member));
+        }
+        let instance = request.instance.as_ref();
+        let Some((old_id, old)) = instance.and_then(|instance| self.static_member(instance)) else {
             // Also one that the group knows, and that was not static before.
-            None if joins => Ok(seated(self.member(id).unwrap_or(&Member::default()))),
-            None => Err(Refusal::UnknownInstance),
-            Some((old_id, _)) if old_id != id => Err(Refusal::FencedInstance),
-            Some((_, member)) => member.check_epoch(request).map(|()| seated(member)),
+            return Ok(seated(self.member(id).unwrap_or(&Member::default())));
+        };
+        if old.facts.classic.is_none() && old.current.epoch != LEAVES_FOR_A_WHILE {
+            return Err(Refusal::UnreleasedInstance);
+        }
+        // Under the id of yet another member it would take that one's place, too.
+        if old_id != id && self.logged.members.contains_key(id) {
+            return Err(Refusal::FencedInstance);
+        }
+        Ok(self.replace(old_id, old, id, draft))
+    }
+
+    /// The member of this id; a static one by its own instance id.
+    pub(super) fn find_member(
+        &self,
+        id: &MemberId,
+        instance: Option<&InstanceId>,
+    ) -> Result<(&MemberId, &Member), Refusal> {
+        let Some(instance) = instance else {
+            let found = self.logged.members.get_key_value(id);
+            return found.ok_or(Refusal::UnknownMember);
+        };
+        let found = self.static_member(instance);
+        let (known, member) = found.ok_or(Refusal::UnknownInstance)?;
+        if known == id {
+            Ok((known, member))
+        } else {
+            Err(Refusal::FencedInstance)
         }
     }
 
