@@ -9,6 +9,7 @@ mod random;
 mod random_consumer;
 mod script;
 mod script_consumer;
+mod script_show;
 mod topics;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -1,10 +1,13 @@
 //! ConsumerGroupHeartbeat (Kafka `consumerGroupHeartbeat`): joins, stays, tells what changed, hears what to
 //! give up and what to take. A heartbeat that brings nothing new costs a few look-ups.
 
+use alloc::borrow::Cow;
 use alloc::collections::BTreeSet;
 use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+
+use ottla_model::time::MonoMs;
 
 use super::assignor::Partitions;
 use super::case::Case;
@@ -106,47 +109,11 @@ impl Coordinator {
         out: &mut Decision<Self>,
     ) -> Result<(), Refusal> {
         let topics = self.newest(&request.topics);
-        let joins = request.epoch == 0;
-        let fresh;
         let mut draft = Draft::default();
-        let mut freed = Vec::new();
         let known = self.groups.get(&request.group);
-        let group = match known.map(|group| &group.kind) {
-            Some(Kind::Consumer(group)) => &**group,
-            None if !joins => return Err(Refusal::GroupNotFound),
-            Some(Kind::Classic { .. }) if !joins => return Err(Refusal::NotConsumerGroup),
-            None => {
-                fresh = Consumer::default();
-                &fresh
-            }
-            Some(Kind::Classic { live, logged }) if live.has_no_members() => {
-                if logged.is_some() {
-                    draft.before.push(GroupRecord::Classic {
-                        group: request.group.clone(),
-                        value: None,
-                    });
-                }
-                fresh = Consumer::default();
-                &fresh
-            }
-            Some(Kind::Classic { live, logged }) => {
-                let is_logged = logged.is_some();
-                let upgraded = Consumer::upgrade(
-                    &request.group,
-                    live,
-                    is_logged,
-                    &**topics,
-                    settings,
-                    cx.mono,
-                )?;
-                draft.before = upgraded.records;
-                draft.changes = upgraded.sessions;
-                // They have to join again.
-                freed = live.waiting();
-                fresh = upgraded.group;
-                &fresh
-            }
-        };
+        let kind = known.map(|group| &group.kind);
+        let group = find_group(kind, &request, &**topics, settings, cx.mono, &mut draft)?;
+        let group = &*group;
         if !group.has_room_for(
             &request.member,
             request.instance.as_ref(),
@@ -185,14 +152,11 @@ impl Coordinator {
         }
         let asked = Asked {
             by_join: false,
-            is_full: joins || request.is_full(),
+            is_full: request.epoch == 0 || request.is_full(),
             has_subscription_changed: regex.is_any() || facts.topics != seat.member.facts.topics,
             owned: request.owned.map(Arc::new),
             had: Arc::clone(&seat.member.current),
         };
-        for waiting in freed {
-            out.refuse(waiting, Refusal::RebalanceInProgress, Wait::Durable);
-        }
         let is_unresolved =
             !facts.regex.is_empty() && !group.logged.regexes.contains_key(&facts.regex);
         let waits_for_regex = is_unresolved
@@ -235,6 +199,43 @@ impl Coordinator {
         if known.is_none_or(|known| known.version() < brought.version()) {
             let topics = Arc::clone(brought);
             out.emits.push(Emit::Volatile(Soft::Topics(topics)));
+        }
+    }
+}
+
+/// The group that a heartbeat is for; for who joins also one that is to be made, of nothing or of a
+/// classic group.
+fn find_group<'a>(
+    kind: Option<&'a Kind>,
+    request: &ConsumerHeartbeat,
+    topics: &dyn Topics,
+    settings: &Settings,
+    now: MonoMs,
+    draft: &mut Draft,
+) -> Result<Cow<'a, Consumer>, Refusal> {
+    let joins = request.epoch == 0;
+    match kind {
+        Some(Kind::Consumer(group)) => Ok(Cow::Borrowed(group)),
+        None if joins => Ok(Cow::Owned(Consumer::default())),
+        None => Err(Refusal::GroupNotFound),
+        Some(Kind::Classic { .. }) if !joins => Err(Refusal::NotConsumerGroup),
+        Some(Kind::Classic { live, logged }) if live.has_no_members() => {
+            if logged.is_some() {
+                draft.before.push(GroupRecord::Classic {
+                    group: request.group.clone(),
+                    value: None,
+                });
+            }
+            Ok(Cow::Owned(Consumer::default()))
+        }
+        Some(Kind::Classic { live, logged }) => {
+            let is_logged = logged.is_some();
+            let upgraded =
+                Consumer::upgrade(&request.group, live, is_logged, topics, settings, now)?;
+            draft.before = upgraded.records;
+            draft.changes = upgraded.sessions;
+            draft.freed = live.waiting();
+            Ok(Cow::Owned(upgraded.group))
         }
     }
 }
@@ -310,7 +311,7 @@ impl Consumer {
     pub(super) fn session(
         &self,
         id: &MemberId,
-        until: ottla_model::time::MonoMs,
+        until: MonoMs,
         connection: Option<ConnectionId>,
     ) -> Session {
         match self.live.sessions.get(id) {

@@ -11,14 +11,16 @@ use super::hash::metadata_hash;
 use super::resolve::RegexChange;
 use super::topics::Topics;
 use super::{Change, Consumer, ConsumerRecord, GroupEpoch, Member, MemberFacts, of};
-use crate::contract::{Decision, Emit};
-use crate::group::{Coordinator, GroupId, GroupRecord, MemberId, Soft};
+use crate::contract::{Decision, Emit, Ticket, Wait};
+use crate::group::{Coordinator, GroupId, GroupRecord, MemberId, Refusal, Soft};
 
 /// A decision about a group as it grows: what it logs and changes.
 #[derive(Default)]
 pub(super) struct Draft {
     /// What makes room for the group, or makes it one; logged first.
     pub(super) before: Vec<GroupRecord>,
+    /// Members of a classic group that wait for it: as it becomes a consumer group they have to join again.
+    pub(super) freed: Vec<Ticket>,
     pub(super) records: Vec<ConsumerRecord>,
     pub(super) changes: Vec<Change>,
 }
@@ -135,6 +137,9 @@ impl Draft {
         records.extend(self.records.into_iter().map(|record| of(group, record)));
         if !records.is_empty() {
             out.log(records);
+        }
+        for to in self.freed {
+            out.refuse(to, Refusal::RebalanceInProgress, Wait::Durable);
         }
         let changes = self.changes.into_iter();
         out.emits.extend(changes.map(|change| {
