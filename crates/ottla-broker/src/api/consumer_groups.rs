@@ -1,8 +1,5 @@
 //! Consumer groups (KIP-848): what `groups.rs` does for all groups, for what only they have.
 
-use std::sync::Arc;
-
-use ottla_machine::group::consumer::topics::Topics;
 use ottla_machine::group::{
     Answer, ConsumerBeat, ConsumerHeartbeat, DescribedConsumerGroup, GroupId, Plan, Query, Request,
 };
@@ -49,11 +46,5 @@ impl Broker {
             Plan::DescribedConsumer(described) => Ok(described),
             _ => Err(GroupError::NotHere),
         }
-    }
-
-    /// The topics that there are, as coordinators see them.
-    #[must_use]
-    pub fn topics_of_groups(&self) -> Arc<dyn Topics> {
-        self.group_topics()
     }
 }

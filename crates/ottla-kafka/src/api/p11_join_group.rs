@@ -63,7 +63,7 @@ fn handle<'a>(call: &'a Call<'a>, mut body: Reader<'a>) -> Answering<'a> {
             protocols: protocols.collect(),
             member_id_required: call.version >= MEMBER_ID_REQUIRED,
             may_skip_assignment: call.version >= SKIP_ASSIGNMENT,
-            topics: call.broker().topics_of_groups(),
+            topics: call.broker().group_topics(),
         };
         let joining = call.broker().join_group(&call.permit, join);
         let joined = call

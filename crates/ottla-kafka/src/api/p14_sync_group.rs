@@ -47,7 +47,7 @@ fn handle<'a>(call: &'a Call<'a>, mut body: Reader<'a>) -> Answering<'a> {
             protocol: request.protocol_name.map(Into::into),
             assignments: assignments.collect(),
             connection: call.session.id(),
-            topics: call.broker().topics_of_groups(),
+            topics: call.broker().group_topics(),
         };
         let syncing = call.broker().sync_group(&call.permit, sync);
         let synced = call

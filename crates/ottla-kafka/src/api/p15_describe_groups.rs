@@ -1,7 +1,8 @@
 //! DescribeGroups (key 15), versions 0 to 6: classic groups and their members, for admins.
 //!
-//! A group that is not there, or no classic one, is `Dead`, from 6 on with `GROUP_ID_NOT_FOUND` (KIP-1043). 3+ may ask for the
-//! operations that the client is permitted (KIP-430). A group that is asked for twice is answered once.
+//! A group that is not there, or no classic one, is `Dead`, from 6 on with `GROUP_ID_NOT_FOUND` (KIP-1043).
+//! 3+ may ask for the operations that the client is permitted (KIP-430). A group that is asked for twice is
+//! answered once.
 
 use std::collections::HashSet;
 

@@ -110,7 +110,7 @@ fn heartbeat(call: &Call<'_>, request: &ConsumerGroupHeartbeatRequest<'_>) -> Co
         client_id: Arc::from(call.client_id.unwrap_or_default()),
         client_host: Arc::from(host(call.peer.remote)),
         connection: call.session.id(),
-        topics: call.broker().topics_of_groups(),
+        topics: call.broker().group_topics(),
     }
 }
 
