@@ -17,8 +17,10 @@ struct Client {
     member: MemberId,
     instance: Option<InstanceId>,
     epoch: i32,
-    /// What it reads.
+    /// What it is to read, and tells with its next heartbeat.
     owned: Partitions,
+    /// What it reads: also what it was told to give up, until it tells that it did.
+    reads: Partitions,
     /// What it says anew with its next heartbeat.
     says: bool,
     act_at: MonoMs,
@@ -70,6 +72,7 @@ impl World {
                 .then(|| InstanceId::from(&*std::format!("i{index}"))),
             epoch: 0,
             owned: Partitions::new(),
+            reads: Partitions::new(),
             says: true,
             act_at: MonoMs(0),
             waits: None,
@@ -242,6 +245,7 @@ impl World {
         };
         let client = &mut self.clients[index];
         client.act_at = self.rig.now + 3000;
+        client.reads = client.owned.clone();
         let mut request = request(index, client);
         request.topics = Arc::clone(&self.rig.topics) as Arc<dyn Topics>;
         request.owned = Some(client.owned.clone());
@@ -461,14 +465,14 @@ impl World {
             .get(&group())
             .map(|group| &group.kind);
         for client in &self.clients[..GOOD] {
-            if client.owned.is_empty() {
+            if client.reads.is_empty() {
                 continue;
             }
             let Some(Kind::Consumer(consumers)) = kind else {
                 panic!("seed {}: the group is gone", self.seed);
             };
             let (_, known): (i32, Owned) = consumers.owned(&client.member).unwrap();
-            for (topic, partitions) in &client.owned {
+            for (topic, partitions) in &client.reads {
                 for partition in partitions {
                     assert!(
                         known
@@ -492,6 +496,12 @@ impl Client {
             self.owned = topics
                 .map(|(topic, partitions)| (*topic, partitions.keys().copied().collect()))
                 .collect();
+            for (topic, partitions) in &self.owned {
+                self.reads
+                    .entry(*topic)
+                    .or_default()
+                    .extend_from_slice(partitions);
+            }
         }
     }
 }
